@@ -1,0 +1,263 @@
+"""Paired comparison of networks or runs, layer by layer over the same samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from .errors import InfodiscardError, nearest
+from .run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# When a row is not to be trusted.
+FEW_SAMPLES = 5
+UNCONVERGED_SHARE = 0.05
+DISTANCE_ERROR = 0.05
+CAPPED_SHARE = 0.01
+MUST_AGREE = ("alpha", "tau", "sigma", "grid", "cap", "seed")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One network of one run, under the name it has in the table."""
+
+    name: str
+    run: Run
+    network: str
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers it was planned for, in execution order."""
+        return self.run.plan.layers[self.network]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """What was measured of it: layer, sample and the scalar variables."""
+        frame = self.run.to_dataframe()
+        return frame[frame["network"] == self.network].drop(columns="network")
+
+    @property
+    def missing(self) -> int:
+        """The number of its units that are not measured yet."""
+        return sum(unit.network == self.network for unit in self.run.pending())
+
+
+def as_run(value: Any) -> Run:
+    """Takes a run, or the path of one, to a run.
+
+    Raises:
+        InfodiscardError: it is neither.
+    """
+    if isinstance(value, Run):
+        return value
+    if isinstance(value, str | Path):
+        return Run.open(value)
+    raise InfodiscardError(f"Cannot compare a {type(value).__name__}; give a run, or the directory of one.")
+
+
+def compare(
+    runs: Mapping[str, Run | str | Path] | Run | str | Path,
+    metric: str = "sid",
+    reference: str | None = None,
+    by: Literal["name", "position"] = "name",
+) -> pd.DataFrame:
+    """Returns paired differences by layer over the samples that both sides have.
+
+    Args:
+        runs: name → run or its directory; or one run, whose networks are compared. A run of several networks counts as
+            several entries named "name/network".
+        metric: a scalar variable, such as "sid" or "concentration".
+        reference: the entry that the others are compared with; the first by default.
+        by: pair layers of the same name, or of the same "position" in their networks.
+
+    Returns:
+        A table with the columns `layer`; `a` (the reference) and `b`, the entries' names; `mean_a`, `mean_b`;
+        `difference`, the mean of b − a; `se`, its standard error over the n pairs (n − 1); `low`, `high`, its 95 %
+        interval from Student's t with n − 1 degrees of freedom; `n`; `warning`, why not to trust the row ("" if nothing
+        is known against it). A layer with no pair measured is left out.
+
+    Raises:
+        InfodiscardError: fewer than two entries, an unknown reference or metric, inputs of different sizes, no shared
+            samples or layers, or nothing measured on both sides.
+    """
+    import pandas as pd
+
+    if by not in ("name", "position"):
+        raise InfodiscardError(f"Layers are paired by 'name' or by 'position', not by '{by}'.")
+    sides = _sides(runs)
+    names = [side.name for side in sides]
+    if len(sides) < 2:
+        raise InfodiscardError(f"A comparison needs two networks or more; given: {', '.join(names) or 'none'}.")
+    if reference is not None and reference not in names:
+        raise InfodiscardError(f"No entry is named '{reference}'; the nearest are {nearest(reference, names)}.")
+    first = sides[names.index(reference)] if reference else sides[0]
+    rows = [row for side in sides if side is not first for row in _rows(first, side, metric, by)]
+    return pd.DataFrame(rows)
+
+
+def _sides(runs: Mapping[str, Any] | Any) -> list[Side]:
+    """Takes the argument of `compare` to one entry per network."""
+    if not isinstance(runs, Mapping):
+        run = as_run(runs)
+        return [Side(network, run, network) for network in run.plan.networks]
+    sides = []
+    for name, value in runs.items():
+        run = as_run(value)
+        several = len(run.plan.networks) > 1
+        sides += [Side(f"{name}/{item}" if several else str(name), run, item) for item in run.plan.networks]
+    return sides
+
+
+def _rows(a: Side, b: Side, metric: str, by: str) -> list[dict[str, Any]]:
+    """Returns the rows of one pair of entries."""
+    _check(a, b)
+    general = _settings_warnings(a, b)
+    table_a, table_b = a.table, b.table
+    for side, table in ((a, table_a), (b, table_b)):
+        scalars = [str(name) for name in table.columns if table[name].dtype.kind in "fib" and name != "label"]
+        if metric not in scalars:
+            raise InfodiscardError(f"'{side.name}' has no '{metric}'; the nearest are {nearest(metric, scalars)}.")
+    rows = []
+    for layer_a, layer_b in _paired_layers(a, b, by):
+        left, right = (
+            table[table["layer"] == layer].set_index("sample").dropna(subset=[metric])
+            for table, layer in ((table_a, layer_a), (table_b, layer_b))
+        )
+        shared = left.index.intersection(right.index, sort=False)
+        if len(shared):
+            row = {"layer": layer_a if layer_a == layer_b else f"{layer_a} ~ {layer_b}", "a": a.name, "b": b.name}
+            row |= _paired(left.loc[shared, metric], right.loc[shared, metric])
+            warnings = general + _row_warnings(a, b, left.loc[shared], right.loc[shared], row, metric)
+            rows.append({**row, "warning": "; ".join(warnings)})
+    if not rows:
+        raise InfodiscardError(
+            f"'{a.name}' and '{b.name}' have no layer measured on the same samples yet ({a.missing} and {b.missing} "
+            "units are missing); finish the runs first."
+        )
+    return rows
+
+
+def _check(a: Side, b: Side) -> None:
+    """Raises InfodiscardError if the two cannot be paired at all."""
+    sizes = [f"{p.channels}×{p.height}×{p.width}" for p in (a.run.plan, b.run.plan)]
+    if sizes[0] != sizes[1]:
+        raise InfodiscardError(
+            f"'{a.name}' was measured on inputs of {sizes[0]} and '{b.name}' of {sizes[1]}; values per pixel are "
+            "comparable for one size only: measure both on the same inputs."
+        )
+    if not set(a.run.plan.samples) & set(b.run.plan.samples):
+        raise InfodiscardError(f"'{a.name}' and '{b.name}' share no samples; measure both on the same inputs.")
+
+
+def _paired_layers(a: Side, b: Side, by: str) -> list[tuple[str, str]]:
+    """Returns the pairs of layers, in the order of `a`."""
+    if by == "position":
+        if len(a.layers) != len(b.layers):
+            raise InfodiscardError(
+                f"'{a.name}' has {len(a.layers)} layers and '{b.name}' has {len(b.layers)}; pairing by position needs "
+                "as many: measure as many layers of each."
+            )
+        return list(zip(a.layers, b.layers, strict=True))
+    shared = [(layer, layer) for layer in a.layers if layer in b.layers]
+    if not shared:
+        raise InfodiscardError(
+            f"'{a.name}' ({a.layers[0]} …) and '{b.name}' ({b.layers[0]} …) share no layer names; pair them by "
+            "position."
+        )
+    return shared
+
+
+def _paired(a: pd.Series, b: pd.Series) -> dict[str, Any]:
+    """Returns the statistics of n paired values."""
+    values_a, values_b = a.to_numpy(np.float64), b.to_numpy(np.float64)
+    differences = values_b - values_a
+    n, mean = len(differences), float(differences.mean())
+    se = float(differences.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+    half = t_quantile(n - 1) * se if n > 1 else math.nan
+    return {
+        "mean_a": float(values_a.mean()),
+        "mean_b": float(values_b.mean()),
+        "difference": mean,
+        "se": se,
+        "low": mean - half,
+        "high": mean + half,
+        "n": n,
+    }
+
+
+def t_quantile(freedom: int) -> float:
+    """Returns the 97.5 % quantile of Student's t, to 0.2 %.
+
+    Exact for 1 and 2 degrees of freedom; above, the Cornish-Fisher expansion (Abramowitz & Stegun, 26.7.5).
+    """
+    if freedom == 1:
+        return math.tan(0.475 * math.pi)
+    if freedom == 2:
+        return 0.95 * math.sqrt(2 / (1 - 0.95**2))
+    z, v = 1.959963984540054, freedom
+    terms = (
+        z,
+        (z**3 + z) / (4 * v),
+        (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2),
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3),
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * v**4),
+    )
+    return sum(terms)
+
+
+def _settings_warnings(a: Side, b: Side) -> list[str]:
+    """Returns what differs between the runs as wholes, and what is missing of them."""
+    warnings = []
+    old, new = a.run.plan, b.run.plan
+    for name in MUST_AGREE:
+        first, second = old.settings.get(name), new.settings.get(name)
+        if first != second:
+            warnings.append(f"{name} differs ({first} and {second})")
+    pictures = (old.hashes.get("images"), new.hashes.get("images"))
+    if old.samples == new.samples and None not in pictures and pictures[0] != pictures[1]:
+        warnings.append("the samples have the same names but other pixels")
+    for side in (a, b):
+        if side.missing:
+            warnings.append(f"'{side.name}' is not finished, {side.missing} units are missing")
+    return warnings
+
+
+def _row_warnings(
+    a: Side, b: Side, left: pd.DataFrame, right: pd.DataFrame, row: Mapping[str, Any], metric: str
+) -> list[str]:
+    """Returns what speaks against the values of one row; `left` and `right` hold its pairs."""
+    warnings = [f"only {row['n']} samples"] if row["n"] < FEW_SAMPLES else []
+    for side, table in ((a, left), (b, right)):
+        warnings += [f"'{side.name}' {text}" for text in distrust(table, side.run.plan.settings.get("alpha"))]
+    gap = max(float(table["gap"].fillna(0).mean()) if "gap" in table else 0.0 for table in (left, right))
+    if metric == "sid" and gap > abs(row["difference"]):
+        warnings.append(f"the difference is within the solver's estimated gap ({gap:.3f})")
+    return warnings
+
+
+def distrust(table: pd.DataFrame, alpha: float | None) -> list[str]:
+    """Returns what speaks against the samples of one network and layer, in words.
+
+    Args:
+        table: their rows of `Run.to_dataframe`.
+        alpha: the feature distance they should be reported at.
+    """
+    warnings = []
+    if "converged" in table and (share := 1 - float(table["converged"].mean())) > UNCONVERGED_SHARE:
+        warnings.append(f"not converged for {share:.0%} of the samples")
+    if "feature_distance" in table and alpha:
+        error = float((table["feature_distance"] / alpha - 1).abs().mean())
+        if error > DISTANCE_ERROR:
+            warnings.append(f"distance off α = {alpha:g} by {error:.0%}")
+    if "cap_matters" in table and table["cap_matters"].any():
+        warnings.append(f"mean depends on the cap for {float(table['cap_matters'].mean()):.1%} of the samples")
+    elif "capped_share" in table and (share := float(table["capped_share"].mean())) > CAPPED_SHARE:
+        warnings.append(f"σ at the cap for {share:.1%} of the pixels")
+    return warnings

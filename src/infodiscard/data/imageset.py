@@ -1,0 +1,101 @@
+"""A set of labelled images with masks of the object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..errors import InfodiscardError
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images as a network's transforms would leave them, before normalisation.
+
+    Attributes:
+        images: float32, `N × C × H × W`, in [0, 1].
+        labels: int64, `N`, indices into `classes`; `None` if there are none.
+        masks: bool, `N × H × W`, true on the object (a segmentation, or a bounding box); `None` if there are none.
+        names: N unique ids; a sample's noise depends on its name, not on its place.
+        classes: what the labels mean; empty if nothing says it.
+        source: the spec it was loaded from, for the record.
+
+    Raises:
+        InfodiscardError: the parts do not fit together.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor | None = None
+    masks: torch.Tensor | None = None
+    names: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4:
+            raise InfodiscardError(
+                f"The images have shape {tuple(self.images.shape)}; give them as samples × channels × height × width."
+            )
+        count, _, height, width = self.images.shape
+        if not self.names:
+            object.__setattr__(self, "names", tuple(str(i) for i in range(count)))
+        if len(self.names) != count or len(set(self.names)) != count:
+            raise InfodiscardError(
+                f"There are {count} images but {len(set(self.names))} different names; give each image its own name."
+            )
+        if self.labels is not None and self.labels.shape != (count,):
+            raise InfodiscardError(
+                f"There are {count} images but the labels have shape {tuple(self.labels.shape)}; give one label "
+                "per image."
+            )
+        if (
+            self.labels is not None
+            and self.classes
+            and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes)
+        ):
+            raise InfodiscardError(
+                f"The labels go from {int(self.labels.min())} to {int(self.labels.max())} but there are "
+                f"{len(self.classes)} classes; give labels from 0, and a name for each class."
+            )
+        if self.masks is not None and self.masks.shape != (count, height, width):
+            raise InfodiscardError(
+                f"The masks have shape {tuple(self.masks.shape)}; the images need ({count}, {height}, {width})."
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, n: int) -> ImageSet:
+        """Returns the first `n` samples (all of them if there are fewer).
+
+        Raises:
+            InfodiscardError: `n` is less than 1.
+        """
+        if n < 1:
+            raise InfodiscardError(f"{n} samples were asked for; ask for 1 or more.")
+        return replace(
+            self,
+            images=self.images[:n],
+            labels=None if self.labels is None else self.labels[:n],
+            masks=None if self.masks is None else self.masks[:n],
+            names=self.names[:n],
+        )
+
+
+def unique(names: Iterable[str]) -> tuple[str, ...]:
+    """Returns the names in order, the second and later bearers of one marked `#2`, `#3`, ….
+
+    A set may hold one picture's file name twice (in two folders' archives, say), but its samples need ids of their own.
+    """
+    taken: set[str] = set()
+    result = []
+    for name in names:
+        candidate, k = name, 1
+        while candidate in taken:
+            k += 1
+            candidate = f"{name}#{k}"
+        taken.add(candidate)
+        result.append(candidate)
+    return tuple(result)

@@ -1,0 +1,126 @@
+"""From a spec to an `ImageSet`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import torch
+
+from ..errors import InfodiscardError, nearest
+from .imageset import ImageSet, unique
+from .sample import Sample, fit
+
+SPECS = ("demo", "cifar10", "cub:DIR", "folder:DIR", "parquet:PATTERN", "npz:FILE")
+SPLITS = ("train", "test")
+
+
+def load(
+    spec: str,
+    samples: int | None = None,
+    size: tuple[int, int] | None = None,
+    split: str = "test",
+    crop: float | None = None,
+) -> ImageSet:
+    """Returns the images that `spec` names, the first `samples` of them, in their file's order.
+
+    No picture beyond those is decoded.
+
+    Args:
+        spec: `demo` (a dozen CIFAR-10 images carried in the package, with boxes); `cifar10` (downloaded once);
+            `cub:DIR` (CUB-200-2011 as published); `folder:DIR` (a folder per class); `parquet:PATTERN` (files as on the
+            Hugging Face hub); `npz:FILE` (arrays `images`, and perhaps `labels`, `masks` or `boxes`, `names`,
+            `classes`).
+        samples: how many; `None` for all.
+        size: (height, width) that images are resized to cover and cropped to; `None` leaves them as they are.
+        split: `train` or `test`, for `cifar10` and `cub`; the other specs name their files themselves.
+        crop: for `cub`, how many times the bird's box to keep (1 if not given; `inf` for the whole picture).
+
+    Raises:
+        InfodiscardError: the spec is unknown, or what it names is missing, broken, empty or of several sizes.
+    """
+    if samples is not None and samples < 1:
+        raise InfodiscardError(f"{samples} samples were asked for; ask for 1 or more.")
+    if size is not None and (len(size) != 2 or min(size) < 1):
+        raise InfodiscardError(f"The size {size} is not a (height, width) of 1 pixel or more, such as (224, 224).")
+    if split not in SPLITS:
+        raise InfodiscardError(f"There is no split '{split}'; choose 'train' or 'test'.")
+    rows, classes = _open(spec, split, crop)
+    return _collect(spec, islice(rows, samples), classes, size)
+
+
+def _open(spec: str, split: str, crop: float | None) -> tuple[Iterator[Sample], tuple[str, ...]]:
+    from . import arrays, cifar10, cub, folder, parquet
+
+    kind, _, place = spec.partition(":")
+    if crop is not None and kind != "cub":
+        raise InfodiscardError(f"A crop about the object's box is for 'cub:DIR' only; leave it out for '{spec}'.")
+    if kind in ("cub", "folder", "parquet", "npz") and not place:
+        raise InfodiscardError(f"'{spec}' names no file or folder; write it after a colon, as in '{kind}:data'.")
+    match kind, bool(place):
+        case "demo", False:
+            return arrays.read_demo()
+        case "cifar10", False:
+            return cifar10.read(split)
+        case "cub", True:
+            return cub.read(place, split, 1.0 if crop is None else crop)
+        case "folder", True:
+            return folder.read(place)
+        case "parquet", True:
+            return parquet.read(place)
+        case "npz", True:
+            return arrays.read(place)
+    raise InfodiscardError(
+        f"There is no data set '{spec}'; near it is {nearest(spec, SPECS, 1)}, and allowed are {', '.join(SPECS)}."
+    )
+
+
+def _collect(spec: str, rows: Iterator[Sample], classes: tuple[str, ...], size: tuple[int, int] | None) -> ImageSet:
+    """Decodes the rows and stacks them."""
+    images: list[torch.Tensor] = []
+    masks: list[torch.Tensor | None] = []
+    names: list[str] = []
+    labels: list[int | None] = []
+    for row in rows:
+        image, mask = row.read()
+        if size is not None:
+            image, mask = fit(image, mask, size)
+        if images and image.shape != images[0].shape:
+            raise InfodiscardError(
+                f"The image '{row.name}' is {_shape(image)} but '{names[0]}' is {_shape(images[0])}; "
+                "give a size to bring them to, such as 224x224."
+            )
+        images.append(image)
+        masks.append(mask)
+        names.append(row.name)
+        labels.append(row.label)
+    if not images:
+        raise InfodiscardError(f"'{spec}' holds no images; give one that does.")
+    return ImageSet(
+        images=torch.stack(images),
+        labels=_labels(labels, spec),
+        masks=_masks(masks),
+        names=unique(names),
+        classes=classes,
+        source=spec,
+    )
+
+
+def _shape(image: torch.Tensor) -> str:
+    return "×".join(str(n) for n in image.shape[1:]) + f" with {image.shape[0]} channels"
+
+
+def _labels(labels: list[int | None], spec: str) -> torch.Tensor | None:
+    known = [label for label in labels if label is not None]
+    if not known:
+        return None
+    if len(known) < len(labels):
+        raise InfodiscardError(
+            f"{len(labels) - len(known)} images of '{spec}' have no label; label all of them or none."
+        )
+    return torch.tensor(known, dtype=torch.int64)
+
+
+def _masks(masks: list[torch.Tensor | None]) -> torch.Tensor | None:
+    known = [mask for mask in masks if mask is not None]
+    return torch.stack(known) if len(known) == len(masks) else None

@@ -1,0 +1,17 @@
+"""The one error that users meet."""
+
+
+class InfodiscardError(ValueError):
+    """Input that cannot be measured.
+
+    The message is one sentence (or two) that says what was given, what is allowed and how to mend it. The command line
+    prints it without a traceback and exits with code 2.
+    """
+
+
+def nearest(given: str, allowed: list[str] | tuple[str, ...], count: int = 3) -> str:
+    """Returns the names in `allowed` nearest to `given`, quoted and comma-separated, for an error message."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(given, list(allowed), n=count, cutoff=0.3) or list(allowed)[:count]
+    return ", ".join(f"'{name}'" for name in close)

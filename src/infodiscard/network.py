@@ -1,0 +1,54 @@
+"""A network together with what is needed to feed it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from .errors import InfodiscardError
+
+
+@dataclass(frozen=True)
+class Network:
+    """A module and the input space it was trained in.
+
+    Attributes:
+        module: the network, taking a `batch × channels × height × width` tensor in its normalised input space.
+        name: what tables and plots call it.
+        mean: per-channel mean that was subtracted from images in [0, 1]; `None` if unknown.
+        std: per-channel standard deviation that they were then divided by; `None` if unknown.
+        input_size: (height, width) it expects; `None` if any size will do.
+        default_layers: layer patterns to measure when the user names none.
+        source: where it came from, for the record (`zoo:resnet20`, `torchvision:resnet18`, …).
+    """
+
+    module: nn.Module
+    name: str
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    input_size: tuple[int, int] | None = None
+    default_layers: tuple[str, ...] = field(default=())
+    source: str = ""
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """Takes images in [0, 1] (`batch × channels × height × width`) to the network's input space.
+
+        Raises:
+            InfodiscardError: the network's normalisation is unknown, or has another number of channels.
+        """
+        if self.mean is None or self.std is None:
+            raise InfodiscardError(
+                f"The normalisation of network '{self.name}' is not known; give it as mean and std (one number per "
+                "channel, for images in [0, 1]), or as mean 0 and std 1 if it takes images as they are."
+            )
+        if len(self.mean) != images.shape[1] or len(self.std) != images.shape[1]:
+            raise InfodiscardError(
+                f"The images have {images.shape[1]} channels but the normalisation of '{self.name}' has "
+                f"{len(self.mean)} means and {len(self.std)} standard deviations; give one of each per channel."
+            )
+        shape = (1, -1, 1, 1)
+        mean = torch.tensor(self.mean, dtype=images.dtype, device=images.device).view(shape)
+        std = torch.tensor(self.std, dtype=images.dtype, device=images.device).view(shape)
+        return (images - mean) / std

@@ -1,0 +1,358 @@
+"""Pictures of a run: the curve by layer, and the sheet of maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import InfodiscardError, nearest
+from .store import told
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from .run import Run
+
+# Okabe and Ito's colours, told apart by every kind of colour vision; the yellow is left out, it is lost on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+LABELS = {"sid": "SID (nats/pixel)\n↑ more discarded", "concentration": "concentration (nats/pixel)\n↑ on the object"}
+MAP_COLOURS = "viridis"
+ROWS = 12
+BAR = (2.2, 4.0)  # least and greatest height of the colour bar, in inches
+CLIP = (1, 99)
+SETTLED = 0.95  # a mean is drawn hollow if fewer of its samples converged
+GREY = "#666666"
+
+
+def identity_level(settings: dict[str, Any]) -> float | None:
+    """Returns the SID of a layer that passes its input on unchanged, ½ log(ατ) + ½ log 2πe, in nats/pixel.
+
+    No linear layer discards less. `None` if the settings do not say α and τ.
+    """
+    alpha, tau = settings.get("alpha"), settings.get("tau")
+    return 0.5 * math.log(alpha * tau) + 0.5 * math.log(2 * math.pi * math.e) if alpha and tau else None
+
+
+# -- the layer curve -------------------------------------------------------------------------------------------------
+
+
+def layer_curve(run: Run, metric: str = "sid", path: str | Path | None = None) -> Figure:
+    """Draws `metric` by layer in execution order, one line per network, with 95 % intervals over the samples.
+
+    Faint dots are single samples, hollow ones those that did not converge; a mean is hollow if more than 5 % of its
+    samples did not. A second panel shows the concentration if the run has it; a dashed line, an identity layer's SID.
+
+    Args:
+        run: a run with something measured.
+        metric: a scalar variable of the run.
+        path: where to write the picture; the ending says the format.
+
+    Raises:
+        InfodiscardError: nothing is measured yet, there is no such variable, or the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    table = _measured(run, metric)
+    panels = [metric]
+    if metric != "concentration" and "concentration" in table and table["concentration"].notna().any():
+        panels.append("concentration")
+    layers = [layer for layer in run.plan.union() if layer in set(table["layer"])]
+    names = _names(layers)
+    longest = max(map(len, names))
+    slot = min(max(0.42, min(0.1 + 0.07 * longest, 0.8)), 14 / len(layers))  # inches for one layer
+    slanted = 0.07 * longest > slot
+    depth = 0.3 + (0.06 * longest if slanted else 0.1)
+    size = (max(5.5, 1.5 + slot * len(layers)), 2.6 * len(panels) + depth + 0.4)
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for ax, panel in zip(axes, panels, strict=True):
+        _curves(ax, run, table, panel, layers)
+    axes[-1].set_xticks(range(len(layers)), names, rotation=60 if slanted else 0, fontsize=8)
+    if slanted:
+        for label in axes[-1].get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    axes[-1].set_xlim(-0.6, len(layers) - 0.4)
+    axes[-1].set_xlabel("layer, in execution order")
+    _legend(axes[0], run, table)
+    return _saved(figure, path)
+
+
+def _curves(ax: Axes, run: Run, table: pd.DataFrame, metric: str, layers: list[str]) -> None:
+    """Draws one panel: a curve per network."""
+    place = {layer: x for x, layer in enumerate(layers)}
+    networks = [name for name in run.plan.networks if name in set(table["network"])]
+    for number, network in enumerate(networks):
+        colour = COLOURS[number % len(COLOURS)]
+        shift = 0.24 * (number / max(1, len(networks) - 1) - 0.5) if len(networks) > 1 else 0.0
+        rows = table[table["network"] == network].dropna(subset=[metric])
+        _dots(ax, rows, metric, place, shift, colour)
+        groups = rows.groupby("layer", sort=False)[metric]
+        mean, interval = groups.mean(), 1.96 * groups.sem().fillna(0)
+        x = [place[layer] + shift for layer in mean.index]
+        ax.errorbar(x, mean, interval, color=colour, lw=1.6, capsize=2.5, elinewidth=1.2, zorder=3)
+        settled = rows.groupby("layer", sort=False)["converged"].mean() if "converged" in rows else mean * 0 + 1
+        faces = [colour if share >= SETTLED else "white" for share in settled]
+        ax.scatter(x, mean, s=18, facecolors=faces, edgecolors=colour, lw=1.2, zorder=4)
+    level = identity_level(run.plan.settings) if metric == "sid" else None
+    if level is not None:
+        ax.axhline(level, color=GREY, ls="--", lw=1, zorder=1)
+        ax.annotate("identity layer", (1, level), (-3, 3), xycoords=("axes fraction", "data"), color=GREY, fontsize=7,
+                    textcoords="offset points", ha="right", va="bottom")  # fmt: skip
+    if metric == "concentration":
+        ax.axhline(0, color=GREY, lw=0.8, zorder=1)
+    ax.set_ylabel(LABELS.get(metric, metric.replace("_", " ")))
+    ax.grid(axis="y", color="#dddddd", lw=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _dots(ax: Axes, rows: pd.DataFrame, metric: str, place: dict[str, int], shift: float, colour: str) -> None:
+    """Draws the single samples, hollow where not converged; each keeps its own sideways place in every layer."""
+    samples = {name: i for i, name in enumerate(dict.fromkeys(rows["sample"]))}
+    spread = 0.05 * np.array([(samples[name] * 0.618) % 1 * 2 - 1 for name in rows["sample"]])
+    x = np.array([place[layer] for layer in rows["layer"]]) + shift + spread
+    settled = rows["converged"].to_numpy(bool) if "converged" in rows else np.ones(len(rows), bool)
+    y = rows[metric].to_numpy()
+    ax.scatter(x[settled], y[settled], s=7, color=colour, alpha=0.3, lw=0, zorder=2)
+    ax.scatter(x[~settled], y[~settled], s=12, facecolors="white", edgecolors=colour, alpha=0.7, lw=0.7, zorder=2)
+
+
+def _legend(ax: Axes, run: Run, table: pd.DataFrame) -> None:
+    """Puts names, and what the dots mean, above the first panel."""
+    from matplotlib.lines import Line2D
+
+    networks = [name for name in run.plan.networks if name in set(table["network"])]
+    handles = [
+        Line2D([], [], color=COLOURS[i % len(COLOURS)], marker="o", ms=4, lw=1.6, label=_elide(name, 30))
+        for i, name in enumerate(networks)
+    ]
+    handles.append(Line2D([], [], color=GREY, alpha=0.5, marker="o", ms=2.7, lw=0, label="one sample"))
+    if "converged" in table and not table["converged"].all():
+        handles.append(
+            Line2D([], [], mfc="white", mec=GREY, marker="o", ms=3.5, mew=0.7, lw=0, label="hollow: not converged")
+        )
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=min(3, len(handles)), fontsize=8,
+              frameon=False, borderaxespad=0.2, columnspacing=1.2, handletextpad=0.5)  # fmt: skip
+
+
+# -- the sheet of maps -----------------------------------------------------------------------------------------------
+
+
+def map_sheet(
+    run: Run,
+    network: str | None = None,
+    samples: Sequence[str | int] | None = None,
+    metric: str = "sid",
+    path: str | Path | None = None,
+) -> Figure:
+    """Draws the maps of `metric`: a row per sample, a column per layer, one colour scale in nats/pixel for all.
+
+    The input and the object's outline are drawn where the run holds them. The scale spans the 1st to the 99th
+    percentile of the sheet and says so, with pointed ends where it clips.
+
+    Args:
+        run: a run with something measured.
+        network: which of its networks; the first by default.
+        samples: names or positions; by default the first 12 that have anything measured.
+        metric: the maps are the variable `{metric}_map`.
+        path: where to write the picture; the ending says the format.
+
+    Raises:
+        InfodiscardError: an unknown network or sample, nothing measured yet, or the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    network = run.plan.networks[0] if network is None else network
+    data = _selected(run, network, samples, metric)
+    layers, rows = data["layer"].values.tolist(), data["sample"].values.tolist()
+    maps = data[f"{metric}_map"].transpose("sample", "layer", "y", "x").values
+    pictures = [_pictures(data["image"].values)] if "image" in data else []
+    names = [_elide(name, 16) for name in rows], ["input"] * len(pictures) + _names(layers)
+    figure = Figure(dpi=150)
+    sheet = _Sheet(figure, *names, *maps.shape[2:])
+    scale, extend = _scale(maps)
+    for i, j in np.ndindex(len(rows), len(names[1])):
+        if j < len(pictures):
+            sheet.draw(i, j, pictures[j][i], cmap="gray")
+        else:
+            drawn = sheet.draw(i, j, maps[i, j - len(pictures)], cmap=MAP_COLOURS, norm=scale)
+    if "mask" in data:
+        sheet.outline(data["mask"].values)
+    figure.colorbar(drawn, cax=sheet.bar, extend=extend)
+    clipped = "" if extend == "neither" else f"\nclipped at percentiles {CLIP[0]} and {CLIP[1]}"
+    sheet.bar.set_ylabel(f"{metric.upper()} (nats/pixel), ↑ more discarded{clipped}", fontsize=7)
+    sheet.bar.tick_params(labelsize=7)
+    figure.suptitle(_elide(network, 60), x=0.02, ha="left", y=0.995, va="top", fontsize=9)
+    return _saved(figure, path)
+
+
+def _selected(run: Run, network: str, samples: Sequence[str | int] | None, metric: str) -> xr.Dataset:
+    """Returns one network's part of the run, with the layers and samples to draw, in the order to draw them."""
+    if network not in run.plan.networks:
+        raise InfodiscardError(f"No network '{network}'; the nearest are {nearest(network, run.plan.networks)}.")
+    table = _measured(run, metric)
+    table = table[table["network"] == network]
+    layers = [layer for layer in run.plan.layers[network] if layer in set(table["layer"])]
+    rows = _chosen(run, samples, list(dict.fromkeys(table["sample"])))
+    if not layers or not rows or f"{metric}_map" not in run.dataset:
+        raise InfodiscardError(f"There are no {metric} maps of '{network}' for these samples yet; measure them first.")
+    return run.dataset.sel(network=network, layer=layers, sample=rows)
+
+
+def _chosen(run: Run, samples: Sequence[str | int] | None, measured: list[str]) -> list[str]:
+    """Takes names or positions to names."""
+    if samples is None:
+        return measured[:ROWS]
+    names = run.plan.samples
+    for item in samples:
+        if not (0 <= item < len(names) if isinstance(item, int) else item in names):
+            raise InfodiscardError(
+                f"No sample {item!r} among {len(names)}; the nearest are {nearest(str(item), names)}."
+            )
+    return [names[item] if isinstance(item, int) else item for item in samples]
+
+
+class _Sheet:
+    """A table of equal pictures in one set of axes (a set for each picture takes many times as long to draw).
+
+    Attributes:
+        ax: the axes of all pictures, in pixels of the input.
+        bar: the axes of the colour bar.
+    """
+
+    gap = 0.04  # inches between pictures
+
+    def __init__(self, figure: Figure, rows: list[str], columns: list[str], height: int, width: int) -> None:
+        """Sizes the figure for pictures of `height × width` pixels under these names."""
+        self.shape, self.pixels = (len(rows), len(columns)), (height, width)
+        cell = min(max(0.5, 10 / len(columns)), 1.6 if len(rows) <= 4 else 0.95)  # inches
+        self.step = (height + self.gap / cell * width, width + self.gap / cell * width)  # pixels from one to the next
+        total = tuple(step * n for step, n in zip(self.step, self.shape, strict=True))
+        self._place(figure, total[0] * cell / width, total[1] * cell / width, max(map(len, columns)), cell)
+        self.ax.set(xlim=(-0.5, total[1] - 0.5), ylim=(total[0] - 0.5, -0.5), autoscale_on=False)
+        self.ax.spines[:].set_visible(False)
+        middles = [
+            [k * step + (size - 1) / 2 for k in range(n)]
+            for step, size, n in zip(self.step, self.pixels, self.shape, strict=True)
+        ]
+        self.ax.set_yticks(middles[0], rows, fontsize=8)
+        self.ax.set_xticks(middles[1], columns, fontsize=8)
+        self.ax.tick_params(length=0, pad=3, top=True, labeltop=True, bottom=False, labelbottom=False)
+        if not _fits(max(map(len, columns)), cell):
+            for label in self.ax.get_xticklabels():
+                label.set(rotation=50, rotation_mode="anchor", ha="left", va="bottom")
+
+    def _place(self, figure: Figure, height: float, width: float, longest: int, cell: float) -> None:
+        """Sizes the figure, in inches, and puts the axes of pictures of `height × width` and the colour bar in it."""
+        upright = _fits(longest, cell)
+        left, right, bottom = 0.95, 1.05, 0.15
+        top = 0.3 + (0.2 if upright else 0.1 + 0.045 * longest)
+        overhang = 0 if upright else 0.045 * longest  # slanted titles lean over the right edge
+        tall = min(max(height, BAR[0]), BAR[1])
+        full = (left + width + max(right, overhang), max(height, tall) + top + bottom)
+        figure.set_size_inches(*full)
+
+        def place(x: float, wide: float, high: float) -> tuple[float, float, float, float]:
+            return x / full[0], (full[1] - top - high) / full[1], wide / full[0], high / full[1]
+
+        self.ax = figure.add_axes(place(left, width, height))
+        self.bar = figure.add_axes(place(left + width + 0.12, 0.12, tall))
+
+    def draw(self, row: int, column: int, picture: np.ndarray, **style: Any) -> Any:
+        """Draws one picture, pixel for pixel."""
+        y, x = row * self.step[0] - 0.5, column * self.step[1] - 0.5
+        extent = (x, x + self.pixels[1], y + self.pixels[0], y)
+        return self.ax.imshow(picture, extent=extent, interpolation="nearest", aspect="auto", **style)
+
+    def outline(self, masks: np.ndarray) -> None:
+        """Draws the borders of the masks, one per row, on every picture of the row."""
+        from matplotlib.collections import LineCollection
+
+        lines = [
+            line + np.array([column * self.step[1], row * self.step[0]])
+            for row, mask in enumerate(masks)
+            for line in _border(mask)
+            for column in range(self.shape[1])
+        ]
+        for colour, thickness in (("black", 1.6), ("white", 0.8)):  # seen on every ground
+            self.ax.add_collection(
+                LineCollection(lines, colors=colour, linewidths=thickness, capstyle="projecting"), autolim=False
+            )
+
+
+def _border(mask: np.ndarray) -> list[np.ndarray]:
+    """Returns the border of a mask along its pixels' edges, as straight lines from (x, y) to (x, y)."""
+    lines = []
+    padded = np.pad(np.asarray(mask, bool), 1)
+    for array, order in ((padded, (0, 1)), (padded.T, (1, 0))):
+        for at, edge in enumerate(array[1:] != array[:-1]):
+            turns = np.flatnonzero(np.diff(edge.astype(int), prepend=0, append=0))
+            for start, stop in turns.reshape(-1, 2):
+                lines.append(np.array([(start - 1.5, at - 0.5), (stop - 1.5, at - 0.5)])[:, order])
+    return lines
+
+
+def _scale(maps: np.ndarray) -> tuple[Any, str]:
+    """Returns the common colour scale and at which ends it clips."""
+    from matplotlib.colors import Normalize
+
+    values = maps[np.isfinite(maps)]
+    low, high = np.percentile(values, CLIP) if values.size else (0.0, 1.0)
+    if high - low < 1e-6:  # a flat sheet, such as the identity layer's: a scale of its own noise would show structure
+        low, high = low - 0.05, high + 0.05
+    below, above = bool((values < low).any()), bool((values > high).any())
+    return Normalize(low, high), {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
+
+
+def _pictures(images: np.ndarray) -> np.ndarray:
+    """Takes `n × channels × height × width` to what can be shown; values outside [0, 1] are stretched to it."""
+    low, high = float(images.min()), float(images.max())
+    if low < 0 or high > 1:
+        images = (images - low) / max(high - low, 1e-12)
+    return images.transpose(0, 2, 3, 1) if images.shape[1] == 3 else images.mean(axis=1)
+
+
+# -- shared ----------------------------------------------------------------------------------------------------------
+
+
+def _measured(run: Run, metric: str) -> pd.DataFrame:
+    """Returns the run's table; raises InfodiscardError if it has no such variable or nothing is measured."""
+    table = run.to_dataframe()
+    if metric not in table:
+        allowed = [str(name) for name in table.columns if str(name) not in ("network", "layer", "sample", "class")]
+        raise InfodiscardError(f"This run has no '{metric}'; the nearest are {nearest(metric, allowed)}.")
+    if table[metric].isna().all():
+        raise InfodiscardError(f"This run has no '{metric}' measured yet; continue it first.")
+    return table
+
+
+def _names(layers: Sequence[str]) -> list[str]:
+    """Returns the layers' names, shortened as long as they can still be told apart."""
+    short = [_elide(layer) for layer in layers]
+    return short if len(set(short)) == len(set(layers)) else list(layers)
+
+
+def _fits(longest: int, cell: float) -> bool:
+    """Whether a title of so many letters stands upright above a cell of so many inches."""
+    return longest * 0.08 < cell
+
+
+def _elide(name: str, length: int = 22) -> str:
+    """Shortens a name in its middle: both ends of a layer's name tell."""
+    half = (length - 1) // 2
+    return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"
+
+
+def _saved(figure: Figure, path: str | Path | None) -> Figure:
+    """Writes the figure if a path is given."""
+    if path is not None:
+        with told("write the picture", path):
+            figure.savefig(path)
+    return figure

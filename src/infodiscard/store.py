@@ -1,0 +1,283 @@
+"""How a run lies on disk: one labelled Zarr store, and the lock that keeps two writers apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import InfodiscardError
+from .plan import Plan, shorten
+
+STORE = "run.zarr"
+_UNFINISHED = ".creating."  # a store under construction is OUT/.creating.PID; a kill leaves it there, harmlessly
+
+CELL = ("network", "layer", "sample")
+MAP = (*CELL, "y", "x")
+UNIT_MAP = (*CELL, "channel", "y", "x")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One quantity of a run.
+
+    Attributes:
+        dims: the names of its dimensions, in order.
+        dtype: float cells start as NaN, the others as 0 or False (`done` tells which were measured).
+        units: its unit, as stored in the variable's attributes.
+        long_name: what it is, in words.
+        metric: the metric that asks for it; "" if every run has it.
+    """
+
+    dims: tuple[str, ...]
+    dtype: str
+    units: str
+    long_name: str
+    metric: str = "sid"
+
+
+# The one place that says what a run holds. A new metric adds its rows here and nothing else changes.
+VARIABLES: dict[str, Variable] = {
+    "sid": Variable(CELL, "float32", "nats/pixel", "strict information discarding, mean over pixels"),
+    "concentration": Variable(
+        CELL, "float32", "nats/pixel", "mean SID of the background minus mean SID of the object", "concentration"
+    ),
+    "feature_distance": Variable(CELL, "float32", "1", "feature distance reached, E / δ_f², on fresh noise", ""),
+    "feature_distance_se": Variable(CELL, "float32", "1", "standard error of the feature distance", ""),
+    "converged": Variable(CELL, "bool", "1", "whether the solver met its tolerance", ""),
+    "passes": Variable(CELL, "int32", "passes", "forward and backward passes of one noisy input", ""),
+    "gap": Variable(CELL, "float32", "nats/pixel", "estimated remaining gap to the optimum", ""),
+    "capped_share": Variable(CELL, "float32", "1", "share of the pixels whose σ is at the cap", ""),
+    "cap_matters": Variable(CELL, "bool", "1", "whether the mean depends on the cap", ""),
+    "sid_map": Variable(MAP, "float32", "nats/pixel", "strict information discarding of each pixel"),
+    "sigma": Variable(MAP, "float32", "input units", "standard deviation of the noise at the optimum"),
+    "done": Variable(CELL, "bool", "1", "whether the cell has been measured", ""),
+}
+IMAGE = Variable(("sample", "channel", "y", "x"), "float32", "1", "the input as an image", "")
+MASK = Variable(("sample", "y", "x"), "bool", "1", "whether the pixel belongs to the object", "")
+
+
+def variables_for(metrics: set[str], per_unit: bool) -> dict[str, Variable]:
+    """Returns the variables of a run of `metrics`; σ has a channel dimension if it is `per_unit`."""
+    chosen = {name: item for name, item in VARIABLES.items() if item.metric in metrics | {""}}
+    if per_unit and "sigma" in chosen:
+        chosen["sigma"] = replace(chosen["sigma"], dims=UNIT_MAP)
+    return chosen
+
+
+def _allocate(
+    store: Any,
+    variables: Mapping[str, Variable],
+    coords: Mapping[str, tuple[str, np.ndarray, dict[str, str]]],
+    block: int,
+    attributes: dict[str, Any],
+) -> Any:
+    """Creates every array of a run, unfilled.
+
+    Args:
+        store: a Zarr store or a path where there is nothing yet.
+        variables: what the run holds.
+        coords: name → (dimension, values, attributes).
+        block: samples per chunk; a chunk holds one network and one layer, and whole maps.
+        attributes: JSON-able attributes of the whole.
+
+    Returns:
+        The Zarr group.
+    """
+    import zarr
+
+    group: Any = zarr.create_group(store, zarr_format=3, attributes=attributes)
+    sizes = {name: len(values) for name, (_, values, _) in coords.items()}
+    chunks = {**sizes, "network": 1, "layer": 1, "sample": block}
+    for name, item in variables.items():
+        group.create_array(
+            name,
+            shape=tuple(sizes[dim] for dim in item.dims),
+            chunks=tuple(min(chunks[dim], sizes[dim]) for dim in item.dims),
+            dtype=item.dtype,
+            fill_value=np.nan if item.dtype.startswith("float") else 0,
+            dimension_names=item.dims,
+            attributes={"units": item.units, "long_name": item.long_name},
+        )
+    for name, (dim, values, attrs) in coords.items():
+        text = values.dtype.kind in "UO"
+        array = group.create_array(
+            name, shape=values.shape, dtype=str if text else values.dtype, dimension_names=(dim,), attributes=attrs
+        )
+        array[:] = values.astype(object) if text else values
+    with warnings.catch_warnings():
+        # Zarr warns that its version 3 has not standardised this yet; without it, xarray.open_zarr(path) warns instead.
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(store)
+    return group
+
+
+def create_store(store: Any, plan: Plan, images: np.ndarray | None, masks: np.ndarray | None) -> None:
+    """Creates the arrays of `plan` in `store` and fills in the images and masks."""
+    metrics = set(plan.settings.get("metrics", ["sid"])) | ({"concentration"} if masks is not None else set())
+    variables = variables_for(metrics, per_unit=plan.settings.get("sigma") == "unit")
+    inputs = {"image": (IMAGE, images), "mask": (MASK, masks)}
+    sizes = {"sample": len(plan.samples), "channel": plan.channels, "y": plan.height, "x": plan.width}
+    for name, (item, array) in inputs.items():
+        if array is not None:
+            shape = tuple(sizes[dim] for dim in item.dims)
+            if array.shape != shape:
+                raise InfodiscardError(f"The {name}s have shape {array.shape}; this run needs {shape}.")
+            variables[name] = item
+    group = _allocate(store, variables, _coords(plan), plan.block, _attributes(plan))
+    for name, (_, array) in inputs.items():
+        if array is not None:
+            group[name][:] = np.asarray(array).astype(group[name].dtype)
+
+
+def _coords(plan: Plan) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
+    """Returns the labels of every dimension: name → (dimension, values, attributes)."""
+    coords: dict[str, tuple[str, np.ndarray, dict[str, str]]] = {
+        "network": ("network", np.array(plan.networks, dtype=object), {"long_name": "network"}),
+        "layer": ("layer", np.array(plan.union(), dtype=object), {"long_name": "layer, in execution order"}),
+        "sample": ("sample", np.array(plan.samples, dtype=object), {"long_name": "input"}),
+        "channel": ("channel", np.arange(plan.channels), {"long_name": "channel of the input"}),
+        "y": ("y", np.arange(plan.height), {"long_name": "row, from the top", "units": "pixel"}),
+        "x": ("x", np.arange(plan.width), {"long_name": "column, from the left", "units": "pixel"}),
+    }
+    if plan.labels is not None:
+        coords["label"] = ("sample", np.array(plan.labels, dtype=np.int64), {"long_name": "class of the input"})
+    return coords
+
+
+def _attributes(plan: Plan) -> dict[str, Any]:
+    """Returns how the run was made; structures as JSON texts, which every xarray backend can store."""
+    import platform
+    from datetime import UTC, datetime
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in ("infodiscard", "torch", "numpy", "xarray", "zarr"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "unknown"
+    # The samples and labels are coordinates already.
+    kept = {k: v for k, v in asdict(plan).items() if k not in ("samples", "labels", "settings", "hashes")}
+    attributes = {
+        "infodiscard_format": 1,
+        **({} if plan.labels is None else {"coordinates": "label"}),  # the CF way to say that `label` is a coordinate
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "plan": json.dumps(kept),
+        "settings": json.dumps(plan.settings),
+        "hashes": json.dumps(plan.hashes),
+        "versions": json.dumps(versions),
+    }
+    return attributes | ({"seed": plan.settings["seed"]} if "seed" in plan.settings else {})
+
+
+def read_plan(path: Path) -> Plan:
+    """Returns the plan of the run in `path`; raises InfodiscardError if it cannot be read."""
+    import zarr
+
+    try:
+        group: Any = zarr.open_group(path / STORE, mode="r", use_consolidated=True)
+        parts = {key: json.loads(str(group.attrs[key])) for key in ("plan", "settings", "hashes")}
+        labels = tuple(group["label"][:].tolist()) if "label" in group else None
+        samples = tuple(group["sample"][:].tolist())
+    except (OSError, KeyError, ValueError) as error:
+        raise InfodiscardError(
+            f"'{path / STORE}' cannot be read as a run ({error}); it may be damaged: delete it, or give another one."
+        ) from error
+    plan = parts.pop("plan")
+    return Plan(**plan, **parts, samples=samples, labels=labels)
+
+
+@contextmanager
+def told(action: str, path: Path | str) -> Iterator[None]:
+    """Turns a full disk, missing permission and the like into one sentence.
+
+    Raises:
+        InfodiscardError: the block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InfodiscardError(
+            f"Could not {action} '{path}': {error.strerror or error}; mend that (free space, permissions, another "
+            "directory) and run the same again: what was finished is kept."
+        ) from error
+
+
+class Lock:
+    """An exclusive lock on a directory, held until `release`, garbage collection or the end of the process.
+
+    The operating system lets go of it however the process ends, so a killed run leaves nothing to clean up. Where the
+    platform or the file system has no such locks, nothing is locked.
+    """
+
+    name = ".lock"
+
+    def __init__(self, directory: Path) -> None:
+        """Takes the lock.
+
+        Raises:
+            InfodiscardError: another writer holds it.
+        """
+        descriptor = os.open(directory / self.name, os.O_RDWR | os.O_CREAT, 0o644)
+        self._close = weakref.finalize(self, os.close, descriptor)
+        try:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.release()
+            raise InfodiscardError(
+                f"Another process is writing the run in '{directory}'; wait until it ends, or give another out."
+            ) from error
+        except (ImportError, OSError):
+            pass
+
+    def release(self) -> None:
+        """Lets go of the lock; a second call does nothing."""
+        self._close()
+
+
+def check_free(path: Path) -> None:
+    """Raises InfodiscardError unless `path` holds a run, is empty, or is not there."""
+    if path.exists() and not path.is_dir():
+        raise InfodiscardError(f"'{path}' is a file; a run needs a directory: give another out.")
+    names = sorted(item.name for item in path.iterdir()) if path.exists() else []
+    others = [name for name in names if not name.startswith((Lock.name, _UNFINISHED))]
+    if others and STORE not in others:
+        raise InfodiscardError(f"'{path}' holds other files ({shorten(tuple(others))}) and no run; give another out.")
+
+
+def check_same(path: Path, plan: Plan) -> None:
+    """Raises InfodiscardError if the run in `path` has another plan."""
+    different = read_plan(path).differences(plan)
+    if different:
+        more = f" and {len(different) - 3} more" if len(different) > 3 else ""
+        raise InfodiscardError(
+            f"'{path}' holds a different run: {'; '.join(different[:3])}{more}; give another out, or delete it first."
+        )
+
+
+def build(path: Path, plan: Plan, images: np.ndarray | None, masks: np.ndarray | None) -> None:
+    """Creates the store beside its place and moves it there whole, so that a kill never leaves half of one."""
+    sweep(path)
+    unfinished = path / f"{_UNFINISHED}{os.getpid()}"
+    create_store(unfinished, plan, images, masks)
+    unfinished.rename(path / STORE)
+
+
+def sweep(path: Path) -> None:
+    """Removes what a killed writer left behind; call it with the lock held."""
+    for leftover in path.glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(leftover)
+    for leftover in (path / STORE).rglob("*.partial"):
+        leftover.unlink()

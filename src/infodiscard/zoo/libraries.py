@@ -1,0 +1,163 @@
+"""Networks from torchvision, timm and the user's own file. The libraries are imported only when asked for."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import warnings
+from hashlib import sha256
+from inspect import signature
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from ..errors import InfodiscardError, nearest
+from ..network import Network
+from .layers import default_layers
+
+
+def from_torchvision(what: str, download: str | None) -> Network:
+    """Returns `torchvision.models.<what>`, with random weights or those that it downloads.
+
+    Normalisation and size are those of the weights, or of its default weights, where these say them.
+
+    Args:
+        what: the model's name.
+        download: `DEFAULT`, the name of one of its weights, or `None`.
+
+    Raises:
+        InfodiscardError: it has no such model or weights, or cannot download them.
+    """
+    from torchvision import models
+
+    if what not in models.list_models():
+        raise InfodiscardError(f"torchvision has no model '{what}'; near it are {nearest(what, models.list_models())}.")
+    known = models.get_model_weights(what)
+    if download is not None and download not in known.__members__:  # the aliases, DEFAULT among them, are members too
+        raise InfodiscardError(
+            f"'{download}' is neither a weights file nor weights of torchvision's '{what}'; give a .safetensors, .pt "
+            f"or .pth file, or one of {', '.join(known.__members__)}."
+        )
+    chosen = None if download is None else known[download]
+    # Left alone, segmentation and detection models download their backbone's weights.
+    backbone = "weights_backbone" in signature(models.get_model_builder(what)).parameters and chosen is None
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The default weight initialization", category=FutureWarning)
+            module = models.get_model(what, weights=chosen, **({"weights_backbone": None} if backbone else {}))
+    except OSError as error:
+        raise _no_download(f"torchvision's '{what}'", error) from error
+    preset: Any = (chosen or known["DEFAULT"]).transforms() if len(known) else None
+    size = getattr(preset, "crop_size", None)
+    return Network(
+        module,
+        name=what,
+        mean=_numbers(getattr(preset, "mean", None)),
+        std=_numbers(getattr(preset, "std", None)),
+        input_size=(size[0], size[-1]) if size else None,
+        default_layers=default_layers(module),
+        source=f"torchvision:{what}",
+    )
+
+
+def from_timm(what: str, download: str | None) -> Network:
+    """Returns `timm.create_model(what)`, with random weights or those that it downloads.
+
+    Args:
+        what: the model's name, perhaps with a dot and a tag of its weights.
+        download: `pretrained` or `None`.
+
+    Raises:
+        InfodiscardError: timm is missing, has no such model or cannot download its weights.
+    """
+    try:
+        import timm
+    except ImportError as error:
+        raise InfodiscardError("Networks of timm need it; install it with pip install 'infodiscard[timm]'.") from error
+    if not timm.is_model(what):
+        raise InfodiscardError(f"timm has no model '{what}'; near it are {nearest(what, timm.list_models())}.")
+    if download not in (None, "pretrained"):
+        raise InfodiscardError(
+            f"'{download}' is neither a weights file nor 'pretrained'; give one of the two for timm's '{what}'."
+        )
+    try:
+        module = timm.create_model(what, pretrained=download is not None)
+    except (OSError, RuntimeError) as error:
+        raise _no_download(f"timm's '{what}'", error) from error
+    about = getattr(module, "pretrained_cfg", None) or {}
+    size = about.get("input_size")
+    return Network(
+        module,
+        name=what,
+        mean=_numbers(about.get("mean")),
+        std=_numbers(about.get("std")),
+        input_size=tuple(size[-2:]) if size else None,
+        default_layers=default_layers(module),
+        source=f"timm:{what}",
+    )
+
+
+def from_file(place: str, function: str, spec: str) -> Network:
+    """Returns what a function of the user's file returns: a `Network`, or a module to make one of.
+
+    Args:
+        place: path of the Python file.
+        function: its name in it.
+        spec: the whole spec, for the record.
+
+    Raises:
+        InfodiscardError: the file or function is missing, fails, or returns something else.
+    """
+    if not place.endswith(".py") or not function:
+        raise InfodiscardError(
+            f"'{spec}' names no function; write it after the file and a colon, as in 'net.py:build'."
+        )
+    build = getattr(_import(place), function, None)
+    if not callable(build):
+        raise InfodiscardError(
+            f"'{place}' has no function '{function}'; give the name of one that returns the network."
+        )
+    try:
+        made = build()
+    except Exception as error:
+        raise InfodiscardError(f"'{spec}' failed with {type(error).__name__}: {error}; mend the function.") from error
+    if isinstance(made, Network):
+        return made
+    if not isinstance(made, nn.Module):
+        raise InfodiscardError(
+            f"'{spec}' returned {type(made).__name__}; let it return a torch.nn.Module or a Network."
+        )
+    return Network(made, name=function, default_layers=default_layers(made), source=spec)
+
+
+def _import(place: str) -> ModuleType:
+    """Runs the file as a module whose name cannot meet another's."""
+    path = Path(place).expanduser().resolve()
+    if not path.is_file():
+        raise InfodiscardError(f"There is no file '{place}'; give the path of a Python file that exists.")
+    name = "_infodiscard_" + sha256(str(path).encode()).hexdigest()[:16]
+    module_spec = importlib.util.spec_from_file_location(name, path)
+    assert module_spec is not None and module_spec.loader is not None  # it ends in .py
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[name] = module  # dataclasses and pickling look their module up there
+    try:
+        module_spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise InfodiscardError(
+            f"'{place}' cannot be imported: {type(error).__name__}: {error}; mend the file."
+        ) from error
+    return module
+
+
+def _numbers(values: Any) -> tuple[float, ...] | None:
+    return None if values is None else tuple(float(value) for value in values)
+
+
+def _no_download(what: str, error: Exception) -> InfodiscardError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return InfodiscardError(
+        f"The weights of {what} cannot be downloaded ({reason}); connect to the network, or give a file."
+    )

@@ -1,0 +1,160 @@
+"""Paired comparison: the numbers, the pairing, and when a row says not to trust it."""
+
+import math
+
+import numpy as np
+import pytest
+
+from infodiscard.compare import as_run, compare, t_quantile
+from infodiscard.errors import InfodiscardError
+from infodiscard.run import Plan, Run
+from synthetic import RESNET, make_plan, shared_run, values_of
+
+SMALL = {"layers": RESNET[:3], "samples": 8, "size": 4}
+
+
+def run_with(values, layers=("x",), samples=None, networks=("net",), path=None, **settings):
+    """A run whose every layer has these values; an array is `sid`, a dict any variables."""
+    values = values if isinstance(values, dict) else {"sid": values}
+    n = len(next(iter(values.values())))
+    plan = Plan(
+        networks=networks,
+        layers={name: layers for name in networks},
+        samples=samples or tuple(f"s{i}" for i in range(n)),
+        height=2,
+        width=2,
+        channels=1,
+        settings={"metrics": ["sid", "concentration"], "alpha": 1.5, "tau": 0.01, "seed": 0} | settings,
+        block=64,
+    )
+    good = {"converged": np.ones(n, bool), "feature_distance": np.full(n, 1.5), "gap": np.zeros(n)}
+    run = Run.create(plan, path)
+    for unit in run.pending():
+        run.write(unit, good | values)
+    return run
+
+
+def test_difference_and_error_are_those_of_the_pairs():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=9), rng.normal(size=9) + 5
+    row = compare({"a": run_with(a), "b": run_with(b)}).iloc[0]
+    d = b.astype(np.float32) - a.astype(np.float32)
+    assert row["difference"] == pytest.approx(d.mean(), rel=1e-5)
+    assert row["se"] == pytest.approx(d.std(ddof=1) / 3, rel=1e-5)
+    assert row["high"] - row["difference"] == pytest.approx(2.306004 * row["se"], rel=1e-3)
+    assert row["low"] + row["high"] == pytest.approx(2 * row["difference"])
+    assert (row["mean_a"], row["mean_b"], row["n"]) == (pytest.approx(a.mean()), pytest.approx(b.mean()), 9)
+    assert (row["layer"], row["a"], row["b"], row["warning"]) == ("x", "a", "b", "")
+
+
+def test_samples_are_matched_by_name_not_by_place():
+    a = run_with(np.arange(7.0), samples=tuple("abcdefz"))
+    b = run_with(np.arange(7.0)[::-1] + 10, samples=tuple("gfedcba"))
+    row = compare({"a": a, "b": b}).iloc[0]
+    assert row["n"] == 6 and row["difference"] == pytest.approx(10) and row["se"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("freedom", "quantile"), [(1, 12.7062), (2, 4.30265), (3, 3.18245), (4, 2.77645), (7, 2.36462), (30, 2.04227)]
+)
+def test_student_quantiles(freedom, quantile):
+    assert t_quantile(freedom) == pytest.approx(quantile, rel=2e-3)
+
+
+def test_one_sample_has_no_error():
+    row = compare({"a": run_with(np.zeros(1)), "b": run_with(np.ones(1))}).iloc[0]
+    assert math.isnan(row["se"]) and math.isnan(row["low"]) and "only 1 samples" in row["warning"]
+
+
+def test_networks_of_one_run_and_several_runs():
+    both = shared_run(networks=("r20", "r32"), **SMALL)
+    table = compare(both)
+    assert list(table["layer"]) == list(RESNET[:3])
+    assert set(table["a"]) == {"r20"} and set(table["b"]) == {"r32"}
+    table = compare({"x": both, "y": shared_run(**SMALL)}, reference="y")
+    assert set(table["a"]) == {"y"} and set(table["b"]) == {"x/r20", "x/r32"} and len(table) == 6
+
+
+def test_paths_are_opened(tmp_path):
+    run_with(np.zeros(5), path=tmp_path / "a")
+    assert compare({"a": str(tmp_path / "a"), "b": run_with(np.ones(5))})["difference"].item() == 1
+    with pytest.raises(InfodiscardError, match="int"):
+        as_run(3)
+
+
+def test_layers_are_paired_by_name_unless_asked():
+    a = run_with(np.zeros(5), layers=("c1", "c2"))
+    b = run_with(np.ones(5), layers=("c2", "d1"))
+    assert list(compare({"a": a, "b": b})["layer"]) == ["c2"]
+    assert list(compare({"a": a, "b": b}, by="position")["layer"]) == ["c1 ~ c2", "c2 ~ d1"]
+    c = run_with(np.ones(5), layers=("e1", "e2", "e3"))
+    with pytest.raises(InfodiscardError, match="position"):
+        compare({"a": a, "c": c})
+    with pytest.raises(InfodiscardError, match="has 3"):
+        compare({"a": a, "c": c}, by="position")
+    with pytest.raises(InfodiscardError, match="place"):
+        compare({"a": a, "b": b}, by="place")
+
+
+def test_another_metric_drops_what_was_not_measured():
+    a = run_with({"sid": np.zeros(6), "concentration": np.array([0, 1, 2, 3, 4, np.nan])})
+    b = run_with({"sid": np.zeros(6), "concentration": np.array([np.nan, 2, 3, 4, 5, 6])})
+    row = compare({"a": a, "b": b}, metric="concentration").iloc[0]
+    assert row["n"] == 4 and row["difference"] == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "warning"),
+    [
+        ({"converged": np.arange(20) > 1}, {}, "'b' not converged for 10% of the samples"),
+        ({"feature_distance": np.full(20, 1.6)}, {}, "'b' distance off α = 1.5 by 7%"),
+        ({"cap_matters": np.arange(20) == 3}, {}, "'b' mean depends on the cap for 5.0%"),
+        ({"capped_share": np.full(20, 0.02)}, {}, "'b' σ at the cap for 2.0%"),
+        ({"gap": np.full(20, 1.5)}, {}, "within the solver's estimated gap (1.500)"),
+        ({}, {"alpha": 2.0}, "alpha differs (1.5 and 2.0)"),
+        ({}, {"tau": 0.02}, "tau differs"),
+        ({}, {"seed": 1}, "seed differs"),
+        ({}, {"cap": 3.0}, "cap differs (None and 3.0)"),
+        ({}, {"sigma": "unit"}, "sigma differs"),
+    ],
+)
+def test_a_row_says_when_not_to_trust_it(values, settings, warning):
+    good = run_with(np.zeros(20))
+    assert compare({"a": good, "b": run_with(np.ones(20))})["warning"].item() == ""
+    bad = run_with({"sid": np.ones(20), **values}, **settings)
+    text = compare({"a": good, "b": bad})["warning"].item()
+    assert warning in text
+
+
+def test_few_samples_are_pointed_out():
+    assert "only 4 samples" in compare({"a": run_with(np.zeros(4)), "b": run_with(np.ones(4))})["warning"].item()
+    assert compare({"a": run_with(np.zeros(5)), "b": run_with(np.ones(5))})["warning"].item() == ""
+
+
+def test_unfinished_runs_are_compared_as_far_as_they_go():
+    whole = shared_run(**SMALL)
+    plan = make_plan(block=4, **SMALL)
+    part = Run.create(plan)
+    for unit in plan.units()[:3]:
+        part.write(unit, values_of(plan, unit, shift=0.5))
+    table = compare({"whole": whole, "part": part})
+    assert list(table["n"]) == [8, 4]
+    assert all("'part' is not finished, 3 units are missing" in text for text in table["warning"])
+    np.testing.assert_allclose(table["difference"], 0.5, rtol=1e-5)
+    with pytest.raises(InfodiscardError, match="6 units are missing"):
+        compare({"whole": whole, "none": Run.create(plan)})
+
+
+def test_what_cannot_be_compared_is_one_sentence():
+    a = shared_run(**SMALL)
+    b = shared_run(**SMALL | {"size": 5})
+    with pytest.raises(InfodiscardError, match=r"3×4×4.*3×5×5"):
+        compare({"a": a, "b": b})
+    with pytest.raises(InfodiscardError, match="share no samples"):
+        compare({"a": run_with(np.zeros(3)), "b": run_with(np.zeros(3), samples=("x", "y", "z"))})
+    with pytest.raises(InfodiscardError, match="two networks"):
+        compare(a)
+    with pytest.raises(InfodiscardError, match="nearest are 'a'"):
+        compare({"a": a, "b": a}, reference="aa")
+    with pytest.raises(InfodiscardError, match="nearest are 'sid'"):
+        compare({"a": a, "b": a}, metric="sidd")

@@ -1,0 +1,154 @@
+"""The pictures: what they show is what the run holds, on one scale, with units."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from infodiscard.errors import InfodiscardError
+from infodiscard.plots import _border, _names, identity_level, layer_curve, map_sheet
+from infodiscard.run import Run
+from synthetic import RESNET, shared_run
+
+SMALL = {"layers": RESNET[:3], "samples": 5, "size": 6}
+
+
+def texts(figure):
+    from matplotlib.text import Text
+
+    return " ".join(text.get_text() for text in figure.findobj(Text))
+
+
+def test_the_curve_shows_means_and_intervals():
+    run = shared_run(**SMALL)
+    (ax,) = layer_curve(run).axes
+    table = run.summary()
+    curve = ax.containers[0]
+    np.testing.assert_allclose(curve.lines[0].get_ydata().astype(float), table["sid"], rtol=1e-5)
+    (bars,) = curve.lines[2]
+    lengths = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
+    np.testing.assert_allclose(lengths, 2 * 1.96 * table["sid_se"], rtol=1e-4)
+    assert [label.get_text() for label in ax.get_xticklabels()] == list(RESNET[:3])
+    assert "nats/pixel" in ax.get_ylabel()
+
+
+def test_every_sample_is_a_dot_and_unconverged_ones_are_hollow():
+    run = shared_run(**SMALL)
+    solid, hollow, _ = layer_curve(run).axes[0].collections[:3]
+    settled = run.to_dataframe()["converged"]
+    assert 0 < (~settled).sum() == len(hollow.get_offsets())
+    assert len(solid.get_offsets()) == settled.sum()
+
+
+def test_identity_level():
+    assert identity_level({"alpha": 1.5, "tau": 0.01}) == pytest.approx(-0.6809, abs=1e-4)
+    assert identity_level({"alpha": 1.5}) is None
+    run = shared_run(**SMALL)
+    assert "identity layer" in texts(layer_curve(run))
+    assert "identity layer" not in texts(layer_curve(run, metric="passes"))
+
+
+def test_a_line_per_network_and_a_panel_for_concentration():
+    run = shared_run(networks=("r20", "r32"), masks=True, **SMALL)
+    figure = layer_curve(run)
+    assert [len(ax.containers) for ax in figure.axes] == [2, 2]
+    assert "concentration" in figure.axes[1].get_ylabel()
+    assert {"r20", "r32"} <= {text.get_text() for text in figure.axes[0].get_legend().get_texts()}
+
+
+def test_layers_without_values_are_left_out():
+    run = shared_run(units=2, **SMALL)
+    assert [label.get_text() for label in layer_curve(run).axes[0].get_xticklabels()] == list(RESNET[:2])
+    with pytest.raises(InfodiscardError, match="measured yet"):
+        layer_curve(shared_run(units=0, **SMALL))
+    with pytest.raises(InfodiscardError, match="'sid'"):
+        layer_curve(run, metric="sidd")
+
+
+def test_the_sheet_shows_every_map_pixel_for_pixel_on_one_scale():
+    run = shared_run(pictures=True, **SMALL)
+    ax, bar = map_sheet(run).axes
+    assert len(ax.images) == 5 * (1 + 3)
+    maps = [image for image in ax.images if image.get_array().ndim == 2]
+    expected = run.dataset["sid_map"].transpose("sample", "layer", "network", "y", "x").values.reshape(-1, 6, 6)
+    np.testing.assert_array_equal([image.get_array() for image in maps], expected)
+    assert len({(image.norm.vmin, image.norm.vmax) for image in maps}) == 1
+    assert {image.get_interpolation() for image in maps} == {"nearest"}
+    assert "nats/pixel" in bar.get_ylabel()
+    np.testing.assert_allclose(maps[0].norm.vmin, np.percentile(expected, 1))
+    assert "clipped" in bar.get_ylabel()
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["input", *RESNET[:3]]
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(run.plan.samples)
+
+
+def test_pictures_do_not_overlap():
+    ax = map_sheet(shared_run(pictures=True, **SMALL)).axes[0]
+    extents = [tuple(image.get_extent()) for image in ax.images]
+    assert len(set(extents)) == len(extents)
+    for left, right, bottom, top in extents:
+        assert right - left == pytest.approx(6) and bottom - top == pytest.approx(6)
+        assert not any(left < x < right and top < y < bottom for x, _, _, y in extents)
+
+
+def test_the_samples_are_chosen_by_name_or_place():
+    run = shared_run(**SMALL | {"samples": 14})
+    count = lambda **kwargs: len(map_sheet(run, **kwargs).axes[0].images) // 3  # noqa: E731
+    assert count() == 12
+    assert count(samples=[0, "test-00013"]) == 2
+    for wrong in (["test-99"], [14]):
+        with pytest.raises(InfodiscardError, match="No sample"):
+            map_sheet(run, samples=wrong)
+    with pytest.raises(InfodiscardError, match="resnet20"):
+        map_sheet(run, network="resnet2")
+
+
+def test_the_outline_follows_the_pixels():
+    mask = np.zeros((4, 5), bool)
+    mask[1:3, 2:4] = True
+    lines = {tuple(map(tuple, np.sort(line, axis=0))) for line in _border(mask)}
+    assert lines == {
+        ((1.5, 0.5), (3.5, 0.5)),
+        ((1.5, 2.5), (3.5, 2.5)),
+        ((1.5, 0.5), (1.5, 2.5)),
+        ((3.5, 0.5), (3.5, 2.5)),
+    }
+    assert _border(np.zeros((4, 5), bool)) == []
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"layers": ("layer1",), "samples": 1, "size": 4},
+        {"layers": tuple(f"features.denseblock{i}.denselayer{i}.conv2" for i in range(30)), "samples": 2, "size": 4},
+        {"layers": ("a", "encoder.layers.encoder_layer_0.mlp.0"), "samples": 3, "size": 8, "networks": ("x", "y")},
+    ],
+)
+def test_awkward_sizes_are_drawn_inside_the_picture(tmp_path, shape):
+    run = shared_run(pictures=True, masks=True, **shape)
+    for figure in (run.plot_layers(tmp_path / "layers.png"), run.plot_maps(tmp_path / "maps.png")):
+        figure.canvas.draw()
+        box, canvas = figure.get_tightbbox(), figure.get_size_inches()
+        assert box.x0 >= -0.02 and box.y0 >= -0.02
+        assert box.x1 <= canvas[0] + 0.02 and box.y1 <= canvas[1] + 0.02
+    assert (tmp_path / "layers.png").read_bytes()[:4] == (tmp_path / "maps.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_names_stay_apart():
+    assert _names(["layer1", "layer2"]) == ["layer1", "layer2"]
+    long = [f"features.denseblock{i}.denselayer16.conv2" for i in range(3)]
+    assert len(set(_names(long))) == 3
+
+
+def test_a_flat_sheet_and_an_unwritable_file():
+    run = Run.create(shared_run(**SMALL).plan)
+    for unit in run.pending():
+        run.write(unit, {"sid": np.full(5, -0.68), "sid_map": np.full((5, 6, 6), -0.68)})
+    norm = map_sheet(run).axes[0].images[0].norm
+    assert norm.vmax - norm.vmin > 0.05
+    with pytest.raises(InfodiscardError, match="write the picture"):
+        run.plot_maps("/nowhere/at/all.png")
+
+
+def test_no_global_state_of_matplotlib_is_touched():
+    shared_run(**SMALL).plot_layers()
+    assert "matplotlib.pyplot" not in sys.modules
