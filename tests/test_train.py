@@ -107,6 +107,17 @@ def test_going_on_equals_going_through(tiny: str, tmp_path: Path) -> None:
     assert not same_weights(parts.weights, tmp_path / "parts" / "epoch-002.safetensors")
 
 
+@pytest.mark.slow
+def test_a_further_cycle_starts_from_the_weights_given(tiny: str, tmp_path: Path) -> None:
+    first = train("resnet20", tiny, tmp_path / "first", epochs=1, batch_size=12)
+    assert first is not None
+    second = train("resnet20", tiny, tmp_path / "second", epochs=1, lr=1e-9, weights=str(first.weights))
+    assert second is not None
+    one, other = load_file(first.weights), load_file(second.weights)
+    torch.testing.assert_close(one["conv1.weight"], other["conv1.weight"])
+    assert not torch.equal(one["bn1.running_mean"], other["bn1.running_mean"])
+
+
 # Faults
 
 

@@ -1,1 +1,18 @@
-"""How much information about its input a neural network discards, layer by layer and pixel by pixel."""
+"""How much information about its input a neural network discards, layer by layer and pixel by pixel.
+
+    import infodiscard
+    run = infodiscard.measure(model, images, layers=["layer*"], out="runs/mine")
+    run.summary()
+
+Everything public is here; see the README for a tour.
+"""
+
+from .compare import compare
+from .data import ImageSet
+from .errors import InfodiscardError
+from .measure import measure
+from .network import Network
+from .probes import Layer, list_layers
+from .run import Run, open_run
+
+__all__ = ["ImageSet", "InfodiscardError", "Layer", "Network", "Run", "compare", "list_layers", "measure", "open_run"]

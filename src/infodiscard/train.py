@@ -1,4 +1,4 @@
-"""Trains a network of the zoo, with Lightning: the recipe of the carried demo network."""
+"""Trains a network of the zoo, with Lightning, as the carried demo network was."""
 
 from __future__ import annotations
 
@@ -38,18 +38,20 @@ class Recipe:
         lr: peak learning rate of the one-cycle schedule.
         weight_decay: of every parameter.
         label_smoothing: share of the target spread evenly over the classes.
+        weights: file of the weights to start from, for a further cycle; `None` for random ones.
         bf16: whether the forward pass runs in bfloat16 (slower on processors without units for it).
     """
 
     network: str
     data: str
     samples: int | None = None
-    epochs: int = 12
+    epochs: int = 30
     batch_size: int = 128
     seed: int = 0
     lr: float = 0.2
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
+    weights: str | None = None
     bf16: bool = False
 
     def __post_init__(self) -> None:
@@ -111,7 +113,7 @@ def train(
     plan = Recipe(network.removeprefix("zoo:"), data, **recipe)
     folder = _folder(Path(out))
     checkpoint = _checkpoint(folder / "last.ckpt", plan)
-    untrained = load_network(f"zoo:{plan.network}", allow_random=True, seed=plan.seed)
+    untrained = load_network(f"zoo:{plan.network}", plan.weights, allow_random=True, seed=plan.seed)
     images = _as_bytes(load_data(data, plan.samples, untrained.input_size, "train"))
     held_out = _held_out(test_data, data, test_samples, untrained)
     last = min(plan.epochs, stop_after or plan.epochs)
@@ -241,8 +243,8 @@ def _as_bytes(images: ImageSet, classes: int = 10) -> tuple[torch.Tensor, torch.
     labels = _labels(images)
     if int(labels.max()) >= classes:
         raise InfodiscardError(
-            f"The labels of '{images.source}' go up to {int(labels.max())}, but the zoo's networks tell {classes} classes "
-            "apart; give a set with labels below that."
+            f"The labels of '{images.source}' go up to {int(labels.max())}, but the zoo's networks know {classes} "
+            "classes; give a set with labels below that."
         )
     return images.images.mul(255).round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous(), labels
 

@@ -1,0 +1,32 @@
+# `make demo` and `make test` set up what they need in .venv, once, and again when the requirements change.
+PYTHON ?= python3
+JOBS ?= 2
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help demo test lint
+
+help:
+	@echo "make demo   measures the network that the package carries; leaves pictures and a report in runs/demo"
+	@echo "make test   runs the tests"
+	@echo "make lint   checks style and types"
+
+demo: $(READY)
+	$(BIN)/infodiscard demo --out runs/demo
+
+# One thread per worker: two OpenMP processes that each take every core spend their time waiting for one another.
+test: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one, as in: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Setting up .venv, once; this takes a few minutes."
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev]'
+	touch $(READY)

@@ -1,0 +1,121 @@
+"""What the solver needs to know of a layer: the feature distance of noisy inputs, and its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from .errors import InfodiscardError
+
+DEFAULT_BATCH = {"cpu": 32, "cuda": 512}
+
+
+class FeatureDistance:
+    """The squared feature distance L(z) = ‖h(x + z) − h(x)‖² of each sample, summed over the feature's units.
+
+    Args:
+        feature: h, from inputs `batch × C × H × W` to features `batch × …`; differentiable, one sample independent of
+            the others.
+        inputs: x, `n × C × H × W`.
+        batch_size: noisy inputs in one forward pass; by default 32 on a CPU and 512 on a GPU. It is halved whenever the
+            device's memory does not suffice; no result depends on it.
+
+    Raises:
+        InfodiscardError: the feature is not one row per input, or is not finite.
+    """
+
+    def __init__(
+        self, feature: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor, batch_size: int | None = None
+    ) -> None:
+        self._feature, self.inputs = feature, inputs
+        self.batch_size = batch_size or DEFAULT_BATCH.get(inputs.device.type, 32)
+        with torch.no_grad():
+            clean = [self._flat(inputs[part]) for part in self._parts(len(inputs))]
+        self._clean = torch.cat(clean)
+        if not self._clean.isfinite().all():
+            raise InfodiscardError("The feature of an input is not finite; check the network's weights and the input.")
+
+    def _parts(self, count: int) -> Iterator[slice]:
+        """Splits `count` noisy inputs into forward passes."""
+        for start in range(0, count, self.batch_size):
+            yield slice(start, min(start + self.batch_size, count))
+
+    def _flat(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Returns features as `batch × units`, in at least float32."""
+        feature = self._feature(inputs)
+        if feature.ndim == 0 or feature.shape[0] != len(inputs):
+            raise InfodiscardError(
+                f"The layer's output has shape {tuple(feature.shape)} for {len(inputs)} inputs; its first dimension must "
+                "be the batch: measure a layer before or behind the one that reshapes it."
+            )
+        flat = feature.flatten(1)
+        return flat.float() if flat.dtype in (torch.float16, torch.bfloat16) else flat
+
+    def __call__(self, rows: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Returns L for each draw.
+
+        Args:
+            rows: which samples, `r`.
+            noise: z, `r × draws × C × H × W`.
+
+        Returns:
+            `r × draws`.
+        """
+        with torch.no_grad():
+            return self._batched(rows, noise, self._distance)[0]
+
+    def gradient(self, rows: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns L (`r × draws`) and ∂L/∂z (`r × draws × C × H × W`); arguments as for a call.
+
+        Raises:
+            InfodiscardError: the layer does not depend on the input in a differentiable way.
+        """
+        distance, gradient = self._batched(rows, noise, self._distance_and_gradient)
+        return distance, gradient
+
+    def _batched(
+        self,
+        rows: torch.Tensor,
+        noise: torch.Tensor,
+        compute: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]],
+    ) -> tuple[torch.Tensor, ...]:
+        """Runs `compute(samples, noise)` over all draws in passes that fit into memory."""
+        draws = noise.shape[1]
+        flat, owner = noise.flatten(0, 1), rows.repeat_interleave(draws)
+        while True:
+            try:
+                pieces = [compute(owner[part], flat[part]) for part in self._parts(len(flat))]
+                break
+            except RuntimeError as error:
+                if self.batch_size == 1 or not _out_of_memory(error):
+                    raise
+            self.batch_size //= 2
+        whole = [torch.cat(column) for column in zip(*pieces, strict=True)]
+        return tuple(item.unflatten(0, (len(rows), draws)) for item in whole)
+
+    def _distance(self, owner: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        difference = self._flat(self.inputs[owner] + noise) - self._clean[owner]
+        return (difference.square().sum(1),)
+
+    def _distance_and_gradient(self, owner: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        noisy = (self.inputs[owner] + noise).requires_grad_()
+        feature = self._flat(noisy)
+        difference = feature.detach() - self._clean[owner]
+        if not feature.requires_grad:
+            raise InfodiscardError(_NO_GRADIENT)
+        (gradient,) = torch.autograd.grad(feature, noisy, 2 * difference, allow_unused=True)
+        if gradient is None:
+            raise InfodiscardError(_NO_GRADIENT)
+        return difference.square().sum(1), gradient
+
+
+_NO_GRADIENT = (
+    "The layer passes no gradient back to the input (it is detached, rounded or does not depend on it), so its σ cannot "
+    "be optimised; measure another layer."
+)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that a device's memory did not suffice."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

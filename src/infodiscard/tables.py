@@ -1,0 +1,167 @@
+"""What the command line prints: the layers of a network, a run's results and a comparison, as Rich tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .probes import Layer
+    from .run import Run
+
+Record = Mapping[str, Any]
+
+# Column of `Run.summary` → heading and how to print it. Columns that a run lacks are left out.
+COLUMNS: dict[str, tuple[str, Callable[[Record], str]]] = {
+    "sid": ("SID ± se\nnats/pixel", lambda row: _with_error(row, "sid", 3)),
+    "concentration": ("concentr.\n± se", lambda row: _with_error(row, "concentration", 2)),
+    "n": ("n", lambda row: f"{row['n']:d}"),
+    "feature_distance": ("dis-\ntance", lambda row: _number(row["feature_distance"], ".2f")),
+    "gap": ("gap", lambda row: _number(row["gap"], ".3f")),
+    "passes": ("passes", lambda row: _number(row["passes"], ".0f")),
+    "converged": ("conv.", lambda row: _number(row["converged"], ".0%")),
+    "capped_share": ("at\ncap", lambda row: _share(row["capped_share"])),
+}
+
+
+def show_layers(console: Console, layers: Iterable[Layer], title: str, default: Iterable[str]) -> None:
+    """Prints the layers of a network in execution order, those that are measured by default marked."""
+    table, chosen = _table(title), set(default)
+    for heading in ("", "layer", "type", "shape", "calls"):
+        table.add_column(heading, justify="right" if heading in ("shape", "calls") else "left", overflow="fold")
+    for layer in layers:
+        shape = "–" if layer.shape is None else "×".join(map(str, layer.shape))
+        mark = "•" if layer.name in chosen else ""
+        table.add_row(mark, escape(layer.name), escape(layer.type), shape, str(layer.calls))
+    console.print(table)
+
+
+def show_run(console: Console, run: Run) -> None:
+    """Prints means over the samples, a table per network, and below it in words what should not be trusted."""
+    from .compare import distrust
+    from .plots import identity_level
+
+    summary, values, alpha = run.summary(), run.to_dataframe(), run.plan.settings.get("alpha")
+    warnings: list[str] = []
+    for network in dict.fromkeys(summary["network"]):
+        doubted = {}
+        own = values[values["network"] == network]
+        for layer, rows in own.groupby("layer", sort=False):
+            doubted[str(layer)] = "; ".join(distrust(rows, alpha))
+        _show_network(console, str(network), summary[summary["network"] == network], doubted)
+        warnings += [f"{network} {layer}: {text}" for layer, text in doubted.items() if text]
+    level = identity_level(run.plan.settings)
+    console.print(
+        "\nSID: higher = more of the input is discarded"
+        + (f"; a layer that discards nothing has {level:.3f}. " if level is not None else ". ")
+        + (f"Distance: to be α = {alpha:g}. " if alpha else "")
+        + "Gap: what a longer search would still find, nats/pixel, as the solver estimates it.",
+        style="dim",
+    )
+    _show_warnings(console, warnings + _doubts(run))
+
+
+def _show_network(console: Console, network: str, summary: pd.DataFrame, doubted: Mapping[str, str]) -> None:
+    table = _table(network)
+    columns = {name: item for name, item in COLUMNS.items() if name in summary}
+    table.add_column("layer", overflow="fold", min_width=8)
+    for heading, _ in columns.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in summary.to_dict("records"):
+        cells = [form(row) for _, form in columns.values()]
+        _add_row(table, row["layer"], cells, doubted=bool(doubted[row["layer"]]))
+    console.print(table)
+
+
+def _doubts(run: Run) -> list[str]:
+    """Returns what speaks against the run as a whole."""
+    left, total = len(run.pending()), len(run.plan.units())
+    doubts = [f"the run is not finished: {left} of {total} units are missing"] if left else []
+    if len(run.plan.samples) == 1:
+        doubts.append("one sample has no standard error; measure more to tell networks or layers apart")
+    return doubts
+
+
+def show_comparison(console: Console, table: pd.DataFrame, metric: str) -> None:
+    """Prints paired differences, a table per pair, and below it in words what should not be trusted."""
+    for (a, b), rows in table.groupby(["a", "b"], sort=False):
+        shown = _table(f"{metric} of {b} minus that of {a}")
+        shown.add_column("layer", overflow="fold", min_width=8)
+        for heading in ("reference", "other", "difference", "95 % interval", "n"):
+            shown.add_column(heading, justify="right", no_wrap=True)
+        for row in rows.to_dict("records"):
+            interval = "–" if row["low"] != row["low"] else f"{row['low']:+.3f} … {row['high']:+.3f}"
+            means = [f"{row[name]:.3f}" for name in ("mean_a", "mean_b")]
+            cells = [*means, f"{row['difference']:+.3f}", interval, str(row["n"])]
+            _add_row(shown, str(row["layer"]), cells, doubted=bool(row["warning"]))
+        console.print(shown)
+    _show_warnings(console, _by_reason(table))
+
+
+def _by_reason(table: pd.DataFrame) -> list[str]:
+    """Returns each warning of a comparison once, with the layers that it is about."""
+    pairs = len(table[["a", "b"]].drop_duplicates())
+    reasons: dict[str, list[str]] = {}
+    for row in table.to_dict("records"):
+        for text in filter(None, row["warning"].split("; ")):
+            layer = row["layer"] if pairs == 1 else f"{row['layer']} ({row['b']})"
+            reasons.setdefault(re.sub(r" \([\d.]+\)$", "", text), []).append(str(layer))
+    return [f"{_some(layers, len(table))}: {text}" for text, layers in reasons.items()]
+
+
+def show_paths(console: Console, paths: Mapping[str, Path | None]) -> None:
+    """Prints where things lie, one a line and never broken, so that they can be copied."""
+    width = max(map(len, paths))
+    for what, path in paths.items():
+        console.print(f"{what:<{width}}  {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_warnings(console: Console, warnings: list[str]) -> None:
+    if not warnings:
+        return
+    console.print("\nNot to be trusted as they stand (!):", style="yellow")
+    for text in warnings:
+        console.print(Padding(escape(f"{text}."), (0, 0, 0, 2), expand=False), highlight=False)
+
+
+def _table(title: str) -> Table:
+    # Two spaces between columns, none around: with concentrations the table must fit 80 columns.
+    style = {"box": SIMPLE_HEAD, "show_edge": False, "pad_edge": False, "padding": (0, 1, 0, 0)}
+    return Table(title=escape(f"\n{title}"), title_justify="left", title_style="bold", **style)  # type: ignore[arg-type]
+
+
+def _add_row(table: Table, layer: str, cells: list[str], doubted: bool) -> None:
+    """Adds a layer's row, marked if it is not to be trusted."""
+    table.add_row(escape(f"{layer} !" if doubted else layer), *cells, style="yellow" if doubted else "")
+
+
+def _some(names: list[str], total: int) -> str:
+    if len(names) == total and total > 1:
+        return "every layer"
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _number(value: float, form: str) -> str:
+    """Prints a number; a dash where there is none."""
+    return "–" if value != value else format(value, form)
+
+
+def _share(value: float) -> str:
+    """Prints a share, so that a small one does not look like none."""
+    return "<0.1%" if 0 < value < 0.001 else _number(value, ".1%" if value else ".0%")
+
+
+def _with_error(row: Record, name: str, digits: int) -> str:
+    value, error = row[name], row[f"{name}_se"]
+    return _number(value, f".{digits}f") + ("" if error != error else f" ± {error:.{digits}f}")
