@@ -105,8 +105,8 @@ def _from_any(data: Any) -> tuple[torch.Tensor, tuple[int, ...] | None]:
         return torch.from_numpy(data), None
     if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")) or isinstance(data, str | dict):
         raise InfodiscardError(
-            f"data was a {type(data).__name__}; give an ImageSet, a float tensor n × channels × height × width, or a data "
-            "set with a length whose items are such images."
+            f"data was a {type(data).__name__}; give an ImageSet, a float tensor n × channels × height × width, or a "
+            "data set with a length whose items are such images."
         )
     items = [data[i] for i in range(len(data))]
     labelled = bool(items) and all(isinstance(item, Sequence) and len(item) > 1 for item in items)

@@ -18,17 +18,17 @@ from .entropy import concentration, gaussian_entropy
 from .errors import InfodiscardError, nearest
 from .inputs import Inputs, coerce_inputs
 from .network import Network
-from .noise import SigmaSpace
+from .noise import SampleNoise, SigmaSpace
 from .objectives import FeatureDistance
 from .probes import Probe, list_layers, resolve, untouched
-from .solver import Effort, Solution, maximise_entropy
+from .solver import MIN_PASSES, Effort, Solution, check_variation, maximise_entropy
 
 if TYPE_CHECKING:
     from .plan import Plan, Unit
     from .run import Run
 
 TAU_PRESETS = {"paper": 0.01, "code": 1e-4}
-"""`paper`: x' ~ N(x, 0.01 I), a standard deviation of 0.1. `code`: the authors' public code, a standard deviation of 0.01."""
+"""`paper`: x' ~ N(x, 0.01 I), a standard deviation of 0.1. `code`: the authors' public code, which uses 0.01."""
 
 METRICS = ("sid",)
 
@@ -92,6 +92,11 @@ def measure(
     jobs = {name: _Job.prepare(name, network, inputs, layers, cap, device) for name, network in named.items()}
     settings["cap"] = {name: job.cap for name, job in jobs.items()}
     SigmaSpace.parse(sigma, inputs.shape)
+    if batch_size is not None and batch_size < 1:
+        raise InfodiscardError(f"batch_size was {batch_size}; it must be at least 1, or None for the usual one.")
+    # Before anything is written: a run that cannot be finished must not take up the directory.
+    for job in jobs.values():
+        job.check_layers(inputs, settings["tau"])
     plan = _plan(jobs, inputs, settings, block)
     effort = Effort(tolerance=tolerance, max_passes=max_passes)
     with Run.resume_or_create(plan, out, **inputs.pictures()) as run, _progress(progress, run) as advance:
@@ -117,6 +122,8 @@ def _settings(
     for name, value in numbers.items():
         if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
             raise InfodiscardError(f"{name} was {value}; it must be a positive number.")
+    if max_passes < MIN_PASSES:
+        raise InfodiscardError(f"max_passes was {max_passes}; a measurement needs at least {MIN_PASSES}.")
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise InfodiscardError(f"seed was {seed!r}; it must be a whole number.")
     return {"metrics": metrics, "sigma": sigma, "seed": seed, **numbers}
@@ -130,7 +137,7 @@ def _named(networks: Any) -> dict[str, Network]:
         networks = {networks.name: networks}
     if not isinstance(networks, Mapping) or not networks:
         raise InfodiscardError(
-            f"networks was a {type(networks).__name__}; give a torch.nn.Module, an infodiscard.Network or a dict of them."
+            f"networks was a {type(networks).__name__}; give a torch.nn.Module, an infodiscard.Network or a dict of such."
         )
     named = {}
     for name, value in networks.items():
@@ -191,6 +198,30 @@ class _Job:
         images = inputs.images[part].to(self.device, torch.float64 if self.dtype == torch.float64 else torch.float32)
         return self.network.normalise(images) if self.network.mean is not None else images
 
+    @contextmanager
+    def layer(self, address: str) -> Iterator[Probe]:
+        """The probe of one layer; the network is left as it was, and errors say which layer they are about."""
+        try:
+            with untouched(self.module) as module:
+                yield Probe(module, address)
+        except InfodiscardError as error:
+            raise InfodiscardError(f"Layer '{address}' of '{self.network.name}' cannot be measured: {error}") from error
+
+    def distance(self, probe: Probe, samples: torch.Tensor, batch_size: int | None = None) -> FeatureDistance:
+        """The feature distance at one layer; only the network itself works in its own precision."""
+        return FeatureDistance(lambda noisy: probe(noisy.to(self.dtype)), samples, batch_size)
+
+    def check_layers(self, inputs: Inputs, tau: float) -> None:
+        """Raises InfodiscardError if a layer is random, mixes samples, is constant or passes no gradient."""
+        samples = self.take(inputs, slice(0, 2))
+        for address in self.layers:
+            with self.layer(address) as probe:
+                _check_deterministic(probe, samples.to(self.dtype))
+                distance = self.distance(probe, samples[:1])
+                noise = SampleNoise(samples[:1], 0, "trial").draw([0], 2)
+                values, _ = distance.gradient(torch.zeros(1, dtype=torch.long, device=samples.device), noise * tau**0.5)
+                check_variation(values.mean(1))
+
 
 def _placed(module: nn.Module, device: str | torch.device | None) -> tuple[nn.Module, torch.device]:
     """Returns the module where it shall run; the user's own is never moved, a copy is."""
@@ -244,16 +275,11 @@ def _measured(
     part = slice(unit.start, unit.stop)
     samples = job.take(inputs, part)
     space = SigmaSpace.parse(settings["sigma"], inputs.shape)
-    try:
-        with untouched(job.module) as module:
-            probe = Probe(module, unit.layer)
-            _check_deterministic(probe, samples[:2].to(job.dtype))
-            distance = FeatureDistance(lambda noisy: probe(noisy.to(job.dtype)), samples, batch_size)
-            solution = maximise_entropy(
-                distance, space, settings["alpha"], settings["tau"], job.cap, settings["seed"], effort
-            )
-    except InfodiscardError as error:
-        raise InfodiscardError(f"Layer '{unit.layer}' of '{unit.network}' cannot be measured: {error}") from error
+    with job.layer(unit.layer) as probe:
+        distance = job.distance(probe, samples, batch_size)
+        solution = maximise_entropy(
+            distance, space, settings["alpha"], settings["tau"], job.cap, settings["seed"], effort
+        )
     masks = None if inputs.masks is None else inputs.masks[part].to(samples.device)
     return {name: value.cpu().numpy() for name, value in _values(solution, space, masks).items()}
 

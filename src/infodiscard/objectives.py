@@ -46,8 +46,8 @@ class FeatureDistance:
         feature = self._feature(inputs)
         if feature.ndim == 0 or feature.shape[0] != len(inputs):
             raise InfodiscardError(
-                f"The layer's output has shape {tuple(feature.shape)} for {len(inputs)} inputs; its first dimension must "
-                "be the batch: measure a layer before or behind the one that reshapes it."
+                f"The layer's output has shape {tuple(feature.shape)} for {len(inputs)} inputs; its first dimension "
+                "must be the batch: measure a layer before or behind the one that reshapes it."
             )
         flat = feature.flatten(1)
         return flat.float() if flat.dtype in (torch.float16, torch.bfloat16) else flat
@@ -111,8 +111,8 @@ class FeatureDistance:
 
 
 _NO_GRADIENT = (
-    "The layer passes no gradient back to the input (it is detached, rounded or does not depend on it), so its σ cannot "
-    "be optimised; measure another layer."
+    "The layer passes no gradient back to the input (it is detached, rounded or does not depend on it), so its σ "
+    "cannot be optimised; measure another layer."
 )
 
 

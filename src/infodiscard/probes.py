@@ -269,8 +269,8 @@ def list_layers(model: nn.Module, example: torch.Tensor) -> list[Layer]:
             except (RuntimeError, TypeError, ValueError, IndexError) as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise InfodiscardError(
-                    f"The network does not take an input of shape {tuple(example.shape)} ({reason}); give inputs of the "
-                    "size it was made for."
+                    f"The network does not take an input of shape {tuple(example.shape)} ({reason}); give inputs of "
+                    "the size it was made for."
                 ) from error
     return [Layer(name, kind, shape, calls) for name, (kind, shape, calls) in seen.items()]
 

@@ -1,0 +1,114 @@
+"""Estimating a map that is smooth on many scales from noisy copies of it whose noise is white (docs/solver.md)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+
+class Scales:
+    """Splits maps into details of growing scale, by repeated smoothing with the B3 spline (an à-trous wavelet).
+
+    Translation-invariant, so that what is filtered shows no blocks; reflecting at the border.
+
+    Args:
+        like: a tensor `… × planes × rows × columns` of the maps to split.
+    """
+
+    def __init__(self, like: torch.Tensor) -> None:
+        self._planes = like.shape[-3]
+        rows, columns = like.shape[-2:]
+        count = max(1, int(math.log2(max(2, min(rows, columns)))) - 1)
+        self._rows = _smoothers(rows, count, like)
+        self._columns = _smoothers(columns, count, like)
+
+    def split(self, maps: torch.Tensor) -> list[torch.Tensor]:
+        """Returns details from fine to coarse; their sum is `maps` minus its mean."""
+        details = []
+        current = maps
+        if self._planes > 1:
+            current = maps.mean(-3, keepdim=True).expand_as(maps)
+            details.append(maps - current)
+        for rows, columns in zip(self._rows, self._columns, strict=True):
+            smooth = rows @ maps @ columns.T
+            if self._planes > 1:
+                smooth = smooth.mean(-3, keepdim=True).expand_as(maps)
+            details.append(current - smooth)
+            current = smooth
+        details.append(current - maps.mean((-3, -2, -1), keepdim=True))
+        return details
+
+
+def _smoothers(size: int, count: int, like: torch.Tensor) -> list[torch.Tensor]:
+    """Returns the matrices that smooth a line of `size` values up to each scale."""
+    result, whole = [], torch.eye(size, dtype=like.dtype, device=like.device)
+    position = torch.arange(size, device=like.device)
+    for level in range(count):
+        step = torch.zeros_like(whole)
+        for offset, weight in zip((-2, -1, 0, 1, 2), (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16), strict=True):
+            source = (position + offset * 2**level) % (2 * size)
+            source = torch.where(source >= size, 2 * size - 1 - source, source)
+            step.index_put_((position, source), torch.tensor(weight).to(like), accumulate=True)
+        whole = step @ whole
+        result.append(whole)
+    return result
+
+
+def mean(values: torch.Tensor) -> torch.Tensor:
+    """Mean over a map's parameters, kept as dimensions of size one."""
+    return values.mean((-3, -2, -1), keepdim=True)
+
+
+def live_mean(values: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
+    """The same over the parameters where `live` is 1."""
+    return (values * live).sum((-3, -2, -1), keepdim=True) / live.sum((-3, -2, -1), keepdim=True).clamp(min=1)
+
+
+def filtered(targets: torch.Tensor, predictions: torch.Tensor, scales: Scales) -> tuple[torch.Tensor, torch.Tensor]:
+    """Estimates the shape of log σ from two noisy copies of it and two of a prediction.
+
+    On every scale, the difference of two copies gives the power of their noise and their product the power of what they
+    share. The prediction is kept as far as it stands above its own noise, and the targets' deviation from it likewise.
+
+    Args:
+        targets: `r × 2 × planes × rows × columns`.
+        predictions: the same; right up to a factor, which is fitted, and a deviation of its own.
+
+    Returns:
+        The estimate (mean zero, `r × planes × rows × columns`) and its expected squared error per parameter (`r`).
+    """
+    parts = list(zip(scales.split(targets), scales.split(predictions), strict=True))
+    powers = [(_powers(target), _powers(prediction)) for target, prediction in parts]
+    factor = _fit(parts, powers)
+    shape = torch.zeros_like(targets[:, 0])
+    error = torch.zeros(len(targets), dtype=targets.dtype, device=targets.device)
+    for (target, prediction), ((_, noise), (known, blur)) in zip(parts, powers, strict=True):
+        trust = factor * known / (known + blur + 1e-12)
+        base = trust * prediction.mean(1)
+        # Crosswise, so that no draw meets itself: what is left is the prediction's systematic error alone.
+        crossed = (target - trust[:, None] * prediction.flip(1)).prod(1)
+        deviation = mean(crossed).clamp(0, 0.5)
+        keep = deviation / (deviation + noise + 1e-12)
+        shape += base + keep * (target.mean(1) - base)
+        error += (keep * noise + (1 - keep).square() * trust.square() * blur)[:, 0, 0, 0]
+    return shape, error
+
+
+def _powers(halves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns the power of what two noisy copies share, and the power of the noise in their mean."""
+    shared = mean(halves.prod(1)).clamp(min=0)
+    return shared, mean((halves[:, 0] - halves[:, 1]).square()) / 4
+
+
+def _fit(
+    parts: list[tuple[torch.Tensor, torch.Tensor]],
+    powers: list[tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]],
+) -> torch.Tensor:
+    """Returns the factor of the prediction that fits the targets best, near 1 unless they say otherwise."""
+    above = below = torch.full_like(powers[0][0][0], 0.05)
+    for (target, prediction), ((signal, noise), (known, _)) in zip(parts, powers, strict=True):
+        weight = 1 / (noise + signal / 2 + 1e-4)
+        above = above + weight * mean((target * prediction.flip(1)).mean(1))
+        below = below + weight * known
+    return (above / below).clamp(0.5, 2)
