@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .errors import InfodiscardError, nearest
+from .network import Network
 from .run import Run
 
 if TYPE_CHECKING:
@@ -49,33 +50,51 @@ class Side:
         return sum(unit.network == self.network for unit in self.run.pending())
 
 
-def as_run(value: Any) -> Run:
-    """Takes a run, or the path of one, to a run.
+def as_run(value: Any, name: str = "", data: Any = None, options: Mapping[str, Any] | None = None) -> Run:
+    """Takes a run, the path of one, or a network to a run.
+
+    Args:
+        value: what to take.
+        name: what a network is called.
+        data: what a network is measured on.
+        options: the other arguments of `measure`.
 
     Raises:
-        InfodiscardError: it is neither.
+        InfodiscardError: it is none of these, or a network without data.
     """
     if isinstance(value, Run):
         return value
     if isinstance(value, str | Path):
         return Run.open(value)
-    raise InfodiscardError(f"Cannot compare a {type(value).__name__}; give a run, or the directory of one.")
+    if not (isinstance(value, Network) or hasattr(value, "named_modules")):
+        raise InfodiscardError(
+            f"Cannot compare a {type(value).__name__}; give a run, the directory of one, or a network."
+        )
+    if data is None:
+        raise InfodiscardError(f"'{name}' is a network, which is measured first; give data to measure it on.")
+    from .measure import measure
+
+    return measure({name or type(value).__name__: value}, data, **(options or {}))
 
 
 def compare(
-    runs: Mapping[str, Run | str | Path] | Run | str | Path,
+    runs: Mapping[str, Any] | Run | str | Path,
     metric: str = "sid",
     reference: str | None = None,
     by: Literal["name", "position"] = "name",
+    data: Any = None,
+    **options: Any,
 ) -> pd.DataFrame:
     """Returns paired differences by layer over the samples that both sides have.
 
     Args:
-        runs: name → run or its directory; or one run, whose networks are compared. A run of several networks counts as
-            several entries named "name/network".
+        runs: name → run, its directory, or a network to measure; or one run, whose networks are compared. A run of
+            several networks counts as several entries named "name/network".
         metric: a scalar variable, such as "sid" or "concentration".
         reference: the entry that the others are compared with; the first by default.
         by: pair layers of the same name, or of the same "position" in their networks.
+        data: what networks among `runs` are measured on, as for `infodiscard.measure`.
+        options: other arguments of `infodiscard.measure` for them, such as `layers`.
 
     Returns:
         A table with the columns `layer`; `a` (the reference) and `b`, the entries' names; `mean_a`, `mean_b`;
@@ -91,7 +110,7 @@ def compare(
 
     if by not in ("name", "position"):
         raise InfodiscardError(f"Layers are paired by 'name' or by 'position', not by '{by}'.")
-    sides = _sides(runs)
+    sides = _sides(runs, data, options)
     names = [side.name for side in sides]
     if len(sides) < 2:
         raise InfodiscardError(f"A comparison needs two networks or more; given: {', '.join(names) or 'none'}.")
@@ -102,14 +121,14 @@ def compare(
     return pd.DataFrame(rows)
 
 
-def _sides(runs: Mapping[str, Any] | Any) -> list[Side]:
+def _sides(runs: Mapping[str, Any] | Any, data: Any, options: Mapping[str, Any]) -> list[Side]:
     """Takes the argument of `compare` to one entry per network."""
     if not isinstance(runs, Mapping):
         run = as_run(runs)
         return [Side(network, run, network) for network in run.plan.networks]
     sides = []
     for name, value in runs.items():
-        run = as_run(value)
+        run = as_run(value, str(name), data, options)
         several = len(run.plan.networks) > 1
         sides += [Side(f"{name}/{item}" if several else str(name), run, item) for item in run.plan.networks]
     return sides

@@ -102,7 +102,10 @@ def _from_any(data: Any) -> tuple[torch.Tensor, tuple[int, ...] | None]:
     if isinstance(data, torch.Tensor):
         return data, None
     if isinstance(data, np.ndarray):
-        return torch.from_numpy(data), None
+        if data.dtype.kind not in "fiub" or data.dtype.itemsize > 8:
+            raise InfodiscardError(f"The images are an array of {data.dtype}; give an array of floats.")
+        # A copy in the machine's own byte order: torch takes no reversed or read-only arrays.
+        return torch.from_numpy(np.array(data, dtype=data.dtype.newbyteorder("="), order="C")), None
     if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")) or isinstance(data, str | dict):
         raise InfodiscardError(
             f"data was a {type(data).__name__}; give an ImageSet, a float tensor n × channels × height × width, or a "
@@ -147,7 +150,13 @@ def _masks(masks: Any, images: torch.Tensor) -> torch.Tensor | None:
     if masks is None:
         return None
     n, _, height, width = images.shape
-    masks = torch.as_tensor(masks).cpu()
+    try:
+        masks = torch.as_tensor(np.array(masks) if isinstance(masks, np.ndarray) else masks).cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InfodiscardError(
+            f"The masks are a {type(masks).__name__} that holds no array of numbers; give masks of shape "
+            f"{(n, height, width)} or boxes of shape {(n, 4)} as x, y, width, height."
+        ) from error
     if tuple(masks.shape) == (n, height, width):
         return masks.bool()
     if tuple(masks.shape) != (n, 4):

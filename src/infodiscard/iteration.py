@@ -108,7 +108,8 @@ class Iteration:
     def _predictions(self, rows: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
         """What the gradient's size says of log σ, −½ log E[(∂L/∂z)² / L], in halves; exact in the linear regime."""
         size, live = self.size[rows] / self.weights, live[:, None]
-        predicted = -0.5 * torch.maximum(size, 1e-4 * mean(size) + 1e-30).log()
+        # Relative to the mean, so that a feature in other units gives the same numbers to the last bit.
+        predicted = -0.5 * (size / mean(size)).clamp(min=1e-4).log()
         return torch.where(live > 0, predicted, live_mean(predicted, live))
 
     def _estimate_gap(

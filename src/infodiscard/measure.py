@@ -7,7 +7,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +137,7 @@ def _named(networks: Any) -> dict[str, Network]:
         networks = {networks.name: networks}
     if not isinstance(networks, Mapping) or not networks:
         raise InfodiscardError(
-            f"networks was a {type(networks).__name__}; give a torch.nn.Module, an infodiscard.Network or a dict of such."
+            f"networks was a {type(networks).__name__}; give a torch.nn.Module, a Network or a dict of such."
         )
     named = {}
     for name, value in networks.items():
@@ -181,7 +181,7 @@ class _Job:
             )
         module, where = _placed(network.module, device)
         floats = [p.dtype for p in module.parameters() if p.is_floating_point()]
-        job = cls(network, module, (), inputs.cap(network, cap), where, floats[0] if floats else torch.float32)
+        job = cls(network, module, (), math.nan, where, floats[0] if floats else torch.float32)
         example = job.take(inputs, slice(0, 1)).to(job.dtype)
         wanted = layers.get(name) if isinstance(layers, Mapping) else layers
         known = list_layers(module, example)
@@ -191,7 +191,7 @@ class _Job:
                 f"No layers were given for '{name}' and it has no usual ones; name some, such as "
                 f"{nearest('layer', [layer.name for layer in known if '.' not in layer.name])}."
             )
-        return cls(network, module, resolve(known, patterns, name), job.cap, where, job.dtype)
+        return replace(job, layers=resolve(known, patterns, name), cap=inputs.cap(network, cap))
 
     def take(self, inputs: Inputs, part: slice) -> torch.Tensor:
         """Some of the samples in the network's input space, on its device, in float32 or better."""

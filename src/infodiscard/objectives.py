@@ -31,8 +31,7 @@ class FeatureDistance:
         self._feature, self.inputs = feature, inputs
         self.batch_size = batch_size or DEFAULT_BATCH.get(inputs.device.type, 32)
         with torch.no_grad():
-            clean = [self._flat(inputs[part]) for part in self._parts(len(inputs))]
-        self._clean = torch.cat(clean)
+            (self._clean,) = self._in_passes(len(inputs), lambda part: (self._flat(inputs[part]),))
         if not self._clean.isfinite().all():
             raise InfodiscardError("The feature of an input is not finite; check the network's weights and the input.")
 
@@ -49,7 +48,7 @@ class FeatureDistance:
                 f"The layer's output has shape {tuple(feature.shape)} for {len(inputs)} inputs; its first dimension "
                 "must be the batch: measure a layer before or behind the one that reshapes it."
             )
-        flat = feature.flatten(1)
+        flat = feature.unsqueeze(-1).flatten(1)
         return flat.float() if flat.dtype in (torch.float16, torch.bfloat16) else flat
 
     def __call__(self, rows: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -83,16 +82,20 @@ class FeatureDistance:
         """Runs `compute(samples, noise)` over all draws in passes that fit into memory."""
         draws = noise.shape[1]
         flat, owner = noise.flatten(0, 1), rows.repeat_interleave(draws)
+        whole = self._in_passes(len(flat), lambda part: compute(owner[part], flat[part]))
+        return tuple(item.unflatten(0, (len(rows), draws)) for item in whole)
+
+    def _in_passes(self, count: int, compute: Callable[[slice], tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ...]:
+        """Runs `compute` over `count` inputs and joins what it returns; in smaller passes if memory is short."""
         while True:
             try:
-                pieces = [compute(owner[part], flat[part]) for part in self._parts(len(flat))]
-                break
+                pieces = [compute(part) for part in self._parts(count)]
+                return tuple(torch.cat(column) for column in zip(*pieces, strict=True))
             except RuntimeError as error:
                 if self.batch_size == 1 or not _out_of_memory(error):
                     raise
+            # Out of the except block, so that the error's frames do not hold on to the memory that ran out.
             self.batch_size //= 2
-        whole = [torch.cat(column) for column in zip(*pieces, strict=True)]
-        return tuple(item.unflatten(0, (len(rows), draws)) for item in whole)
 
     def _distance(self, owner: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
         difference = self._flat(self.inputs[owner] + noise) - self._clean[owner]

@@ -93,10 +93,16 @@ def untouched(model: nn.Module) -> Iterator[nn.Module]:
     training flags and hooks are never changed.
 
     Raises:
-        InfodiscardError: a layer in training mode would make the output random or depend on the batch.
+        InfodiscardError: a layer in training mode would make the output random or depend on the batch, or the network
+            was made under `inference_mode`.
     """
     model = unwrap(model)
     _refuse_training(model)
+    if any(parameter.is_inference() for parameter in model.parameters()):
+        raise InfodiscardError(
+            "The network was made under torch.inference_mode, so nothing can be differentiated through it; make or "
+            "load it outside."
+        )
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     with ExitStack() as stack:
         if any(isinstance(module, nn.RNNBase) for module in model.modules()):
@@ -118,14 +124,21 @@ def _refuse_training(model: nn.Module) -> None:
     offenders = [
         name or type(model).__name__
         for name, module in model.named_modules()
-        if module.training and (isinstance(module, _RANDOM_IN_TRAINING) or type(module).__name__ in _RANDOM_NAMES)
+        if module.training and _random_in_training(module)
     ]
     if offenders:
         more = f" and {len(offenders) - 3} more" if len(offenders) > 3 else ""
         raise InfodiscardError(
             f"The network is in training mode ({', '.join(offenders[:3])}{more}), so its output is random or depends "
-            "the batch; call model.eval() first."
+            "on the batch; call model.eval() first."
         )
+
+
+def _random_in_training(module: nn.Module) -> bool:
+    """Whether a layer's output, in training mode, is random or depends on the batch."""
+    if isinstance(module, nn.RNNBase | nn.MultiheadAttention):
+        return module.dropout > 0
+    return isinstance(module, _RANDOM_IN_TRAINING) or type(module).__name__ in _RANDOM_NAMES
 
 
 class Probe:
@@ -246,14 +259,17 @@ def list_layers(model: nn.Module, example: torch.Tensor) -> list[Layer]:
         example: one or more inputs, `batch × …`.
 
     Returns:
-        One `Layer` per module that is called, the network itself last, as `output`.
+        One `Layer` per module that is called, the network itself last, as `output` (unless a module bears that name).
 
     Raises:
         InfodiscardError: the network is in training mode or does not take the example.
     """
     seen: dict[str, list[Any]] = {}
     with untouched(model) as plain, ExitStack() as stack:
-        for name, module in plain.named_modules():
+        modules = dict(plain.named_modules())
+        if OUTPUT in modules:
+            del modules[""]
+        for name, module in modules.items():
             key = name or OUTPUT
 
             def note(module: nn.Module, _args: Any, output: Any, key: str = key) -> None:
@@ -298,13 +314,13 @@ def resolve(layers: Sequence[Layer], patterns: Sequence[str], network: str) -> t
     found: set[str] = set()
     for pattern in patterns:
         if "*" in pattern or "?" in pattern:
-            matches = [layer for layer in layers if _regex(pattern).fullmatch(layer.name)]
+            matches = [layer for layer in layers if layer.shape is not None and _regex(pattern).fullmatch(layer.name)]
             if not matches:
                 raise InfodiscardError(
                     f"No layer of '{network}' matches '{pattern}'; its layers include {nearest(pattern, list(known))}. "
                     "'*' stays within one level of a name, '**' crosses levels."
                 )
-            found |= {address for layer in matches if layer.shape is not None for address in _calls(layer)}
+            found |= {address for layer in matches for address in _calls(layer)}
         else:
             found.add(_checked(pattern, known, network))
     order = {layer.name: i for i, layer in enumerate(layers)}
@@ -336,7 +352,8 @@ def _checked(text: str, known: Mapping[str, Layer], network: str) -> str:
             f"Layer '{layer.name}' of '{network}' is called {layer.calls} times, so '#{address.call}' does not exist; "
             f"the last is '#{layer.calls - 1}'."
         )
-    return text.replace("#0", "", 1) if layer.calls == 1 else text
+    call = f"#{address.call}" if layer.calls > 1 else ""
+    return address.module + call + "".join(f"[{key}]" for key in address.entry)
 
 
 def _regex(pattern: str) -> re.Pattern[str]:

@@ -151,7 +151,7 @@ def maximise_entropy(
             break
         gradients = _gradients(distance, space, state.log_sigma, noise, active, effort.draws)
         state.step(active, *gradients)
-    log_sigma, forwards = _calibrate(distance, space, state.log_sigma, target, math.log(cap), seed, effort)
+    log_sigma, forwards = calibrate(distance, space, state.log_sigma, target, math.log(cap), seed, effort)
     check = expected_distance(distance, space, log_sigma, SampleNoise(inputs, seed, "check"), *effort.fine)
     forwards = forwards + variation.draws + check.draws
     return _solution(log_sigma, state, check, variation, forwards, alpha, space, math.log(cap), effort)
@@ -226,7 +226,8 @@ def expected_distance(
         mean = total / draws
         se = ((squares / draws - mean.square()).clamp(min=0) / (draws - 1)).sqrt()
         active = active[((se > precision * mean) & (draws < max_draws))[active]]
-        count = int(min(draws[active].max().item(), 256)) if len(active) else 0
+        done = int(draws[active].max()) if len(active) else 0  # the same for all that are still active
+        count = min(done, 256, max_draws - done)
     return Estimate(mean.to(log_sigma.dtype), se.to(log_sigma.dtype), draws.long())
 
 
@@ -260,7 +261,7 @@ def _halves(draws: torch.Tensor) -> torch.Tensor:
     return torch.stack([draws[:, ::2].mean(1), draws[:, 1::2].mean(1)], 1)
 
 
-def _calibrate(
+def calibrate(
     distance: Distance,
     space: SigmaSpace,
     log_sigma: torch.Tensor,

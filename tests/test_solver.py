@@ -1,0 +1,207 @@
+"""The maximiser against closed forms, invariances and the condition of the optimum."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from infodiscard import InfodiscardError
+from infodiscard.entropy import gaussian_entropy, identity_entropy, linear_sigma
+from infodiscard.noise import SampleNoise, SigmaSpace
+from infodiscard.objectives import FeatureDistance
+from infodiscard.solver import MIN_PASSES, Effort, Solution, maximise_entropy
+
+ALPHA, TAU, CAP = 1.5, 0.01, 50.0
+CAREFUL = Effort(tolerance=0.008, max_passes=10_000, precision=0.004)
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def linear_problem(spread: float = 1.0, channels: int = 1, size: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
+    """A linear layer with many features whose input columns have very different norms, and two inputs."""
+    n = channels * size * size
+    weight = random(2 * n, n) * (spread * random(n, seed=1)).exp()
+    return weight, random(2, channels, size, size, seed=2)
+
+
+def solve(feature, inputs: torch.Tensor, sigma: str = "pixel", effort: Effort = CAREFUL, **options) -> Solution:
+    distance = FeatureDistance(feature, inputs, options.pop("batch_size", None))
+    space = SigmaSpace.parse(sigma, tuple(inputs.shape[1:]))
+    settings = {"alpha": ALPHA, "tau": TAU, "cap": CAP, **options}
+    return maximise_entropy(distance, space, effort=effort, **settings)
+
+
+def assert_within_error(solution: Solution, exact: torch.Tensor) -> None:
+    """The mean of log σ is right within the distance's sampling error, and its shape within the reported gap.
+
+    E is quadratic here: an error of E by a factor 1 + ε moves the mean by ε / 2, and errors e_i of log σ_i cost
+    mean(e_i²) of entropy at equal distance.
+    """
+    difference = solution.log_sigma - exact
+    mean = difference.mean((1, 2, 3), keepdim=True)
+    relative = solution.distance_se / solution.distance + (solution.distance / ALPHA - 1).abs()
+    assert (mean[:, 0, 0, 0].abs() <= solution.gap + 0.5 * 3 * relative).all()
+    assert ((difference - mean).square().mean((1, 2, 3)) <= 2 * solution.gap + 1e-4).all()
+
+
+def test_linear_layer_has_the_closed_form():
+    weight, inputs = linear_problem()
+    solution = solve(lambda x: x.flatten(1) @ weight.T, inputs)
+    exact = linear_sigma(weight, ALPHA, TAU).log().view(1, 1, 8, 8)
+    assert solution.converged.all()
+    assert exact.std() > 0.8  # the map is far from flat, so that a solver that does nothing would fail
+    assert_within_error(solution, exact)
+
+
+def test_pixel_sums_the_norms_of_its_channels():
+    weight, inputs = linear_problem(channels=3, size=6)
+    solution = solve(lambda x: x.flatten(1) @ weight.T, inputs)
+    norms = weight.square().sum(0).view(3, 6, 6).sum(0, keepdim=True)
+    # Σ_i ‖w_i‖² σ_i² = α δ_f² with every pixel contributing alike.
+    exact = 0.5 * (ALPHA * TAU * norms.sum() / (norms.numel() * norms)).log()
+    assert_within_error(solution, exact[None])
+
+
+def test_unit_has_one_sigma_per_channel():
+    weight, inputs = linear_problem(channels=3, size=6)
+    solution = solve(lambda x: x.flatten(1) @ weight.T, inputs, sigma="unit")
+    assert solution.log_sigma.shape == (2, 3, 6, 6)
+    assert_within_error(solution, linear_sigma(weight, ALPHA, TAU).log().view(1, 3, 6, 6))
+
+
+def test_grid_whose_cells_differ_in_size():
+    weight, inputs = linear_problem(size=8)
+    space = SigmaSpace.parse("grid:3", (1, 8, 8))
+    solution = solve(lambda x: x.flatten(1) @ weight.T, inputs, sigma="grid:3")
+    norms, sizes = space.gather(weight.square().sum(0).view(1, 8, 8)), space.weights()
+    exact = 0.5 * (ALPHA * TAU * norms.sum() * sizes / (64 * norms)).log()
+    assert (solution.log_sigma - exact).abs().max() < 0.1
+    assert solution.converged.all()
+
+
+def test_identity_layer_is_flat():
+    inputs = random(2, 3, 16, 16).float()
+    solution = solve(lambda x: x, inputs, effort=Effort())
+    entropy = gaussian_entropy(solution.log_sigma.exp())
+    assert entropy.std() < 0.05
+    assert entropy.mean().item() == pytest.approx(identity_entropy(ALPHA, TAU), abs=0.02)
+    assert solution.converged.all() and (solution.passes <= 128).all()
+
+
+def test_no_floor_under_small_noise():
+    """A floor such as log(σ² + 1e-6) would bend this one."""
+    inputs = random(1, 1, 8, 8)
+    solution = solve(lambda x: x, inputs, tau=1e-14)
+    assert gaussian_entropy(solution.log_sigma.exp()).mean().item() == pytest.approx(
+        identity_entropy(ALPHA, 1e-14), abs=0.02
+    )
+
+
+def small_network(seed: int = 0) -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = nn.Sequential(
+            nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten()
+        )
+    return network.double().requires_grad_(False)
+
+
+def test_optimum_of_a_nonlinear_layer_meets_the_kkt_condition():
+    """∂E/∂log σ_i is the same for every pixel: checked on fresh noise, halves crosswise so that noise drops out."""
+    network, inputs = small_network(), random(1, 1, 16, 16)
+    solution = solve(network, inputs)
+    distance, sigma = FeatureDistance(network, inputs), solution.log_sigma.exp()
+    rows, noise = torch.tensor([0]), SampleNoise(inputs, 9, "test")
+
+    def residual() -> torch.Tensor:
+        total = 0
+        for _ in range(20):
+            z = sigma[:, None] * noise.draw([0], 200)
+            total = total + (z * distance.gradient(rows, z)[1]).mean(1)
+        return total / total.mean() - 1
+
+    power = (residual() * residual()).mean()
+    assert power < 4 * 2 * solution.gap.item()  # the gap in nats is a quarter of the residual's power
+    assert solution.converged.all()
+
+
+def test_scaling_a_feature_changes_nothing():
+    """Coherency: a power of two is exact in floating point, and the noise is common."""
+    network, inputs = small_network().float(), random(2, 1, 16, 16).float()
+    scaled = solve(lambda x: network[:2](x) / 4, inputs, effort=Effort())
+    plain = solve(network[:2], inputs, effort=Effort())
+    assert torch.allclose(plain.log_sigma, scaled.log_sigma, atol=1e-4)
+    assert torch.allclose(plain.distance, scaled.distance, rtol=1e-4)
+
+
+def test_pixels_outside_the_receptive_field_are_capped():
+    weight, inputs = linear_problem()
+    mask = torch.ones(64, dtype=torch.float64)
+    mask[:16] = 0  # two rows that the layer does not look at
+    solution = solve(lambda x: (x.flatten(1) * mask) @ weight.T, inputs)
+    assert solution.capped_share.tolist() == [0.25, 0.25]
+    assert solution.cap_matters.all()
+    assert torch.equal(solution.log_sigma[:, :, :2], torch.full((2, 1, 2, 8), math.log(CAP), dtype=torch.float64))
+    norms = (weight * mask).square().sum(0)[16:]
+    exact = 0.5 * (ALPHA * TAU * norms.sum() / (48 * norms)).log().view(1, 1, 6, 8)
+    assert_within_error(Solution(**{**vars(solution), "log_sigma": solution.log_sigma[:, :, 2:]}), exact)
+
+
+def test_a_sample_does_not_depend_on_its_batch():
+    network, inputs = small_network(), random(3, 1, 16, 16)
+    effort = Effort(max_passes=1000)
+    together = solve(network, inputs, effort=effort)
+    for i in range(3):
+        alone = solve(network, inputs[i : i + 1], effort=effort)
+        for name, value in vars(alone).items():
+            assert torch.allclose(getattr(together, name)[i : i + 1].double(), value.double(), rtol=1e-9), name
+
+
+def test_nothing_depends_on_the_batch_size():
+    network, inputs = small_network(), random(2, 1, 16, 16)
+    results = [solve(network, inputs, effort=Effort(max_passes=600), batch_size=size) for size in (1, 7, 64)]
+    for other in results[1:]:
+        assert torch.allclose(results[0].log_sigma, other.log_sigma, rtol=1e-9)
+
+
+def test_seeds_differ_within_the_reported_error_and_repeat_exactly():
+    network, inputs = small_network(), random(2, 1, 16, 16)
+    first, again, other = (solve(network, inputs, effort=Effort(), seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(first.log_sigma, again.log_sigma)
+    difference = (first.log_sigma.mean((1, 2, 3)) - other.log_sigma.mean((1, 2, 3))).abs()
+    assert (difference > 0).all()
+    assert (difference < first.gap + other.gap + 3 * (first.distance_se + other.distance_se) / ALPHA).all()
+
+
+def test_budget_is_kept_and_its_end_is_told():
+    network, inputs = small_network(), random(2, 1, 16, 16)
+    for budget in (MIN_PASSES, 700):
+        solution = solve(network, inputs, effort=Effort(tolerance=1e-6, max_passes=budget))
+        assert (solution.passes <= budget).all()
+        assert not solution.converged.any()
+        assert (solution.gap > 1e-6).all()
+
+
+def test_stops_early_where_little_is_left():
+    inputs = random(1, 1, 16, 16)
+    loose = solve(small_network(), inputs, effort=Effort(tolerance=0.1))
+    tight = solve(small_network(), inputs, effort=Effort(tolerance=0.005))
+    assert (loose.passes < tight.passes).all()
+    assert loose.converged.all() and tight.converged.all()
+
+
+@pytest.mark.parametrize(
+    ("feature", "words"),
+    [
+        (lambda x: x.flatten(1) * 0, "δ_f² = 0"),
+        (lambda x: torch.ones(len(x), 4) + 0 * x.detach().sum(), "δ_f² = 0"),
+        (lambda x: x.detach(), "no gradient"),
+        (lambda x: x.flatten(1) * float("inf"), "not finite"),
+    ],
+)
+def test_a_layer_that_cannot_be_measured(feature, words):
+    with pytest.raises(InfodiscardError, match=words):
+        solve(feature, random(1, 1, 8, 8).float(), effort=Effort())
