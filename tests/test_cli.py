@@ -57,7 +57,7 @@ def detached(): return network("detached")
 def unknown(): return Tiny()
 def broken(): raise RuntimeError("no such thing")
 """
-QUICK = ("--max-passes", "32", "--samples", "2", "--no-progress")
+QUICK = ("--max-passes", "256", "--samples", "2", "--no-progress")
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from infodiscard.filtering import Scales, filtered, live_mean, mean
+from infodiscard.filtering import Scales, _powers, filtered, live_mean, mean
 
 
 def normal(*shape, seed=0):
@@ -102,20 +102,42 @@ def test_filtering_beats_the_mean_and_knows_its_error(noise, planes):
     assert mean(estimate).abs().max() < 1e-12
 
 
-def test_a_good_prediction_helps_even_with_a_wrong_factor():
-    count, size, noise = 40, 32, 1.0
-    # As rough as the noise, so that smoothness alone cannot help.
+def rough(count=40, size=32, noise=1.0):
+    """Maps as rough as the noise, so that smoothness cannot help, and two noisy copies of each."""
     truth = 0.6 * normal(count, 1, size, size)
     truth -= mean(truth)
-    targets = truth[:, None] + noise * normal(count, 2, 1, size, size, seed=1)
+    return truth, truth[:, None] + noise * normal(count, 2, 1, size, size, seed=1)
+
+
+@pytest.mark.parametrize("factor", [0.6, 0.8, 1.6])
+def test_a_good_prediction_helps_even_with_a_wrong_factor(factor):
+    truth, targets = rough()
     scales = Scales(truth)
-    exact = truth[:, None].expand_as(targets)
-    nothing = torch.zeros_like(targets)
-    alone, _ = filtered(targets, nothing, scales)
-    helped, error = filtered(targets, exact * 0.8 + 0.05 * normal(*targets.shape, seed=2), scales)
-    gain = (helped - truth).square().mean() / (alone - truth).square().mean()
-    assert gain < 0.1
-    assert 0.3 < error.mean() / (helped - truth).square().mean() < 3
+    alone, _ = filtered(targets, torch.zeros_like(targets), scales)
+    prediction = factor * truth[:, None] + 0.05 * normal(*targets.shape, seed=2)
+    helped, _ = filtered(targets, prediction, scales)
+    assert (helped - truth).square().mean() < 0.1 * (alone - truth).square().mean()
+
+
+@pytest.mark.parametrize("blur", [0.3, 0.8])
+def test_a_noisy_prediction_is_kept_as_far_as_it_is_known(blur):
+    truth, targets = rough()
+    predictions = truth[:, None] + blur * normal(*targets.shape, seed=2)
+    helped, error = filtered(targets, predictions, Scales(truth))
+    actual = (helped - truth).square().mean()
+    # What is lost when targets and predictions are weighted as is best for independent noise and a known signal.
+    best = 1 / (1 / 0.6**2 + 2 / 1.0**2 + 2 / blur**2)
+    assert best * 0.95 < actual < 1.5 * best
+    assert 0.7 < error.mean() / actual < 1.4
+
+
+def test_powers_of_signal_and_noise():
+    truth, targets = rough(noise=0.5)
+    signal, noise = _powers(targets)
+    assert signal.shape == noise.shape == (40, 1, 1, 1)
+    assert signal.mean() == pytest.approx(0.6**2, rel=0.02)
+    assert noise.mean() == pytest.approx(0.5**2 / 2, rel=0.02)
+    assert torch.equal(_powers(truth[:, None].expand_as(targets))[1], torch.zeros_like(noise))
 
 
 def test_a_wrong_prediction_does_little_harm():
