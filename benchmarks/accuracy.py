@@ -15,6 +15,7 @@ import time
 import torch
 
 from infodiscard import data, zoo
+from infodiscard.entropy import gaussian_entropy
 from infodiscard.noise import SampleNoise, SigmaSpace
 from infodiscard.objectives import FeatureDistance
 from infodiscard.probes import Probe, untouched
@@ -65,8 +66,8 @@ def main() -> None:
             gap = (entropies[1] - entropies[0]).mean((1, 2, 3))
             error = (found.distance / ALPHA - 1).abs()[found.converged]
             print(
-                f"{address:8} {tau**0.5:5.2f} {found.log_sigma.mean() + 1.41894:9.3f} {gap.median():9.3f} {gap.max():9.3f}"
-                f" {found.gap.median():8.3f} {(found.gap >= gap).float().mean():8.0%} {found.passes.median():10d}"
+                f"{address:8} {tau**0.5:5.2f} {gaussian_entropy(found.log_sigma.exp()).mean():9.3f}"
+                f" {gap.median():9.3f} {gap.max():9.3f} {found.gap.median():8.3f} {(found.gap >= gap).float().mean():8.0%} {found.passes.median():10d}"
                 f" {found.passes.max():9d} {found.converged.float().mean():6.0%}"
                 f" {error.max() if len(error) else float('nan'):12.1%} {seconds:8.1f}",
                 flush=True,

@@ -171,7 +171,7 @@ def test_compare_measures_networks_it_is_given():
         infodiscard.compare({"a": done, "b": tiny(1)})
 
 
-# -- bad input: one sentence, nothing written ----------------------------------------------------------------------------
+# -- bad input: one sentence, nothing written ---------------------------------------------------------------
 
 
 class Noisy(nn.Module):
@@ -232,12 +232,13 @@ def test_out_that_holds_a_different_run_is_not_touched(tmp_path):
     assert before == {p: p.read_bytes() for p in sorted((tmp_path / "run").rglob("*")) if p.is_file()}
 
 
-# -- interruption ----------------------------------------------------------------------------------------------------------
+# -- interruption ---------------------------------------------------------------
 
 JOB = """
 import sys; sys.path.insert(0, {tests!r})
 from test_measure import measure, tiny, images
-measure(tiny(), images(6), layers=["0", "2", "4"], out={out!r}, block=1, max_passes=1500, tolerance=1e-4, progress=False)
+options = dict(block=1, max_passes=1500, tolerance=1e-4, progress=False)
+measure(tiny(), images(6), layers=["0", "2", "4"], out={out!r}, **options)
 """
 
 
@@ -268,7 +269,7 @@ def test_a_killed_run_is_continued_to_the_same_result(tmp_path):
     assert kept >= 18 - left  # finished units were not computed again
 
 
-# -- trained networks ------------------------------------------------------------------------------------------------------
+# -- trained networks ---------------------------------------------------------------
 
 
 def test_carried_network_discards_more_in_deeper_stages():

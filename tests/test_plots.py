@@ -78,7 +78,8 @@ def test_the_sheet_shows_every_map_pixel_for_pixel_on_one_scale():
     np.testing.assert_allclose(maps[0].norm.vmin, np.percentile(expected, 1))
     assert "clipped" in bar.get_ylabel()
     assert [label.get_text() for label in ax.get_xticklabels()] == ["input", *RESNET[:3]]
-    assert [label.get_text() for label in ax.get_yticklabels()] == list(run.plan.samples)
+    classes = [run.plan.classes[label] for label in run.plan.labels]
+    assert [label.get_text() for label in ax.get_yticklabels()] == classes
 
 
 def test_pictures_do_not_overlap():

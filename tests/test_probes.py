@@ -508,3 +508,21 @@ def test_the_global_random_state_is_untouched():
     read(model, "0", x)
     assert torch.equal(torch.get_rng_state(), states[0])
     assert np.array_equal(np.random.get_state()[1], states[1]) and random.getstate() == states[2]
+
+
+def test_calls_of_a_repeated_module_stand_where_they_are_made():
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two, self.relu = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1), nn.ReLU()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.relu(self.two(self.relu(self.one(x))))
+
+    layers = list_layers(Twice().eval(), torch.zeros(1, 3, 4, 4))
+    assert resolve(layers, ["*"], "twice") == ("one", "relu#0", "two", "relu#1", "output")
+
+
+def test_a_tensor_has_no_entries():
+    with pytest.raises(InfodiscardError, match=r"has no entry \[T\]"):
+        Probe(nn.Sequential(nn.Conv2d(3, 4, 1)), "0[T]")(torch.zeros(1, 3, 4, 4))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .network import Network
 
 BAD_INPUT, INTERRUPTED = 2, 130
-DEMO = {"max_passes": 640, "tolerance": 0.03}  # what a dozen images and five layers take in under two minutes
+DEMO = {"max_passes": 1000, "tolerance": 0.03}  # what a dozen images and five layers take in under two minutes
 NETWORK = "'demo', 'zoo:resnet20', 'torchvision:NAME', 'timm:NAME' or 'FILE.py:FUNCTION'."
 DATA = "'demo', 'cifar10', 'cub:DIR', 'folder:DIR', 'parquet:PATTERN' (quoted) or 'npz:FILE'."
 

@@ -174,7 +174,7 @@ def map_sheet(
     layers, rows = data["layer"].values.tolist(), data["sample"].values.tolist()
     maps = data[f"{metric}_map"].transpose("sample", "layer", "y", "x").values
     pictures = [_pictures(data["image"].values)] if "image" in data else []
-    names = [_elide(name, 16) for name in rows], ["input"] * len(pictures) + _names(layers)
+    names = _row_names(run, rows), ["input"] * len(pictures) + _names(layers)
     figure = Figure(dpi=150)
     sheet = _Sheet(figure, *names, *maps.shape[2:])
     scale, extend = _scale(maps)
@@ -219,6 +219,15 @@ def _chosen(run: Run, samples: Sequence[str | int] | None, measured: list[str]) 
     return [names[item] if isinstance(item, int) else item for item in samples]
 
 
+def _row_names(run: Run, samples: Sequence[str]) -> list[str]:
+    """Returns what rows are called: the sample's class where it is known, else its name, shortened."""
+    plan = run.plan
+    if plan.labels is None or not plan.classes:
+        return [_elide(name, 16) for name in samples]
+    classes = {name: plan.classes[label] for name, label in zip(plan.samples, plan.labels, strict=True)}
+    return [_elide(classes[name], 16) for name in samples]
+
+
 class _Sheet:
     """A table of equal pictures in one set of axes (a set for each picture takes many times as long to draw).
 
@@ -235,7 +244,8 @@ class _Sheet:
         cell = min(max(0.5, 10 / len(columns)), 1.6 if len(rows) <= 4 else 0.95)  # inches
         self.step = (height + self.gap / cell * width, width + self.gap / cell * width)  # pixels from one to the next
         total = tuple(step * n for step, n in zip(self.step, self.shape, strict=True))
-        self._place(figure, total[0] * cell / width, total[1] * cell / width, max(map(len, columns)), cell)
+        longest = max(map(len, rows)), max(map(len, columns))
+        self._place(figure, total[0] * cell / width, total[1] * cell / width, *longest, cell)
         self.ax.set(xlim=(-0.5, total[1] - 0.5), ylim=(total[0] - 0.5, -0.5), autoscale_on=False)
         self.ax.spines[:].set_visible(False)
         middles = [
@@ -249,10 +259,13 @@ class _Sheet:
             for label in self.ax.get_xticklabels():
                 label.set(rotation=50, rotation_mode="anchor", ha="left", va="bottom")
 
-    def _place(self, figure: Figure, height: float, width: float, longest: int, cell: float) -> None:
-        """Sizes the figure, in inches, and puts the axes of pictures of `height × width` and the colour bar in it."""
+    def _place(self, figure: Figure, height: float, width: float, widest: int, longest: int, cell: float) -> None:
+        """Sizes the figure and puts in it the axes of pictures of `height × width` inches, and the colour bar.
+
+        `widest` and `longest` are the letters of the longest row and column names, `cell` a picture's width.
+        """
         upright = _fits(longest, cell)
-        left, right, bottom = 0.95, 1.05, 0.15
+        left, right, bottom = 0.2 + 0.075 * widest, 1.05, 0.15
         top = 0.3 + (0.2 if upright else 0.1 + 0.045 * longest)
         overhang = 0 if upright else 0.045 * longest  # slanted titles lean over the right edge
         tall = min(max(height, BAR[0]), BAR[1])

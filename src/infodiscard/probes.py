@@ -17,7 +17,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import torch
@@ -40,12 +41,14 @@ class Layer:
         type: the class of the module.
         shape: of the feature without the batch dimension; `None` if the output holds no floating tensor.
         calls: how often it is called in one forward pass.
+        places: where each of these calls stands in the execution order of all of them.
     """
 
     name: str
     type: str
     shape: tuple[int, ...] | None
     calls: int
+    places: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -225,9 +228,11 @@ def _entry(output: Any, key: str, address: str) -> Any:
             return output[key]
         if isinstance(output, Sequence):
             return output[int(key)]
-        return getattr(output, key)
+        if not isinstance(output, torch.Tensor):
+            return getattr(output, key)
     except (KeyError, IndexError, ValueError, AttributeError):
-        raise InfodiscardError(f"The output of '{address}' has no entry [{key}]; it is {structure(output)}.") from None
+        pass
+    raise InfodiscardError(f"The output of '{address}' has no entry [{key}]; it is {structure(output)}.")
 
 
 def _default_entry(output: Any) -> Any:
@@ -264,7 +269,8 @@ def list_layers(model: nn.Module, example: torch.Tensor) -> list[Layer]:
     Raises:
         InfodiscardError: the network is in training mode or does not take the example.
     """
-    seen: dict[str, list[Any]] = {}
+    seen: dict[str, tuple[str, tuple[int, ...] | None, list[int]]] = {}
+    place = count()
     with untouched(model) as plain, ExitStack() as stack:
         modules = dict(plain.named_modules())
         if OUTPUT in modules:
@@ -274,9 +280,9 @@ def list_layers(model: nn.Module, example: torch.Tensor) -> list[Layer]:
 
             def note(module: nn.Module, _args: Any, output: Any, key: str = key) -> None:
                 if key in seen:
-                    seen[key][2] += 1
+                    seen[key][2].append(next(place))
                 else:
-                    seen[key] = [type(module).__name__, _shape(output), 1]
+                    seen[key] = (type(module).__name__, _shape(output), [next(place)])
 
             stack.callback(module.register_forward_hook(note).remove)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -288,7 +294,7 @@ def list_layers(model: nn.Module, example: torch.Tensor) -> list[Layer]:
                     f"The network does not take an input of shape {tuple(example.shape)} ({reason}); give inputs of "
                     "the size it was made for."
                 ) from error
-    return [Layer(name, kind, shape, calls) for name, (kind, shape, calls) in seen.items()]
+    return [Layer(name, kind, shape, len(places), tuple(places)) for name, (kind, shape, places) in seen.items()]
 
 
 def _shape(output: Any) -> tuple[int, ...] | None:
@@ -323,10 +329,13 @@ def resolve(layers: Sequence[Layer], patterns: Sequence[str], network: str) -> t
             found |= {address for layer in matches for address in _calls(layer)}
         else:
             found.add(_checked(pattern, known, network))
-    order = {layer.name: i for i, layer in enumerate(layers)}
-    return tuple(
-        sorted(found, key=lambda text: (order[Address.parse(text).module], Address.parse(text).call or 0, text))
-    )
+
+    def place(text: str) -> tuple[int, str]:
+        address = Address.parse(text)
+        places = known[address.module].places
+        return (places[address.call or 0] if places else layers.index(known[address.module])), text
+
+    return tuple(sorted(found, key=place))
 
 
 def _calls(layer: Layer) -> list[str]:
