@@ -65,10 +65,11 @@ def main() -> None:
                 ]
             gap = (entropies[1] - entropies[0]).mean((1, 2, 3))
             error = (found.distance / ALPHA - 1).abs()[found.converged]
+            covered, converged = (found.gap >= gap).float().mean(), found.converged.float().mean()
             print(
                 f"{address:8} {tau**0.5:5.2f} {gaussian_entropy(found.log_sigma.exp()).mean():9.3f}"
-                f" {gap.median():9.3f} {gap.max():9.3f} {found.gap.median():8.3f} {(found.gap >= gap).float().mean():8.0%} {found.passes.median():10d}"
-                f" {found.passes.max():9d} {found.converged.float().mean():6.0%}"
+                f" {gap.median():9.3f} {gap.max():9.3f} {found.gap.median():8.3f} {covered:8.0%}"
+                f" {found.passes.median():10d} {found.passes.max():9d} {converged:6.0%}"
                 f" {error.max() if len(error) else float('nan'):12.1%} {seconds:8.1f}",
                 flush=True,
             )

@@ -321,6 +321,9 @@ def train(
     label_smoothing: Annotated[float, typer.Option(help="Share of the target spread over the classes.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16, where that is fast.")] = False,
+    weights: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Start from these weights instead of random ones.")
+    ] = None,
     keep_every: Annotated[int, typer.Option(help="Keep the weights of every so many epochs; 0: none.")] = 0,
     stop_after: Annotated[int | None, typer.Option(help="End after so many epochs, to go on later.")] = None,
 ) -> None:
@@ -344,6 +347,7 @@ def train(
             weight_decay=weight_decay,
             label_smoothing=label_smoothing,
             seed=seed,
+            weights=weights,
             bf16=bf16,
         )
     if trained is None:
