@@ -205,3 +205,18 @@ def test_stops_early_where_little_is_left():
 def test_a_layer_that_cannot_be_measured(feature, words):
     with pytest.raises(InfodiscardError, match=words):
         solve(feature, random(1, 1, 8, 8).float(), effort=Effort())
+
+
+def test_scaling_stops_for_each_sample_by_itself():
+    """Samples whose search for the scale takes longer must not move those that have found theirs."""
+    weight, _ = linear_problem()
+    inputs = random(3, 1, 8, 8, seed=2) * torch.tensor([0.1, 1.0, 30.0], dtype=torch.float64).view(3, 1, 1, 1)
+
+    def saturating(x: torch.Tensor) -> torch.Tensor:
+        return (x.flatten(1) @ weight.T / 30).tanh()
+
+    together = solve(saturating, inputs, effort=Effort(max_passes=600))
+    for i in range(3):
+        alone = solve(saturating, inputs[i : i + 1], effort=Effort(max_passes=600))
+        assert torch.allclose(alone.log_sigma, together.log_sigma[i : i + 1], rtol=1e-9)
+        assert alone.passes == together.passes[i]

@@ -32,6 +32,8 @@ class Distance(Protocol):
 
 
 SECANT_STEPS = 5
+"""Most steps of the search for the scale of σ."""
+
 MIN_PASSES = 256
 """Fewer do not suffice for two steps and for the feature distance before and after them."""
 
@@ -119,9 +121,8 @@ def maximise_entropy(
     cap: float,
     seed: int = 0,
     effort: Effort = Effort(),
-    start: torch.Tensor | None = None,
 ) -> Solution:
-    """Solves METHOD section 2 for every sample of `distance.inputs`, each independently of the others.
+    """Finds the σ of largest entropy (paper, section 3.1) for every sample of `distance.inputs`, each by itself.
 
     Args:
         distance: the squared feature distance of noisy inputs and its gradient.
@@ -131,7 +132,6 @@ def maximise_entropy(
         cap: largest σ allowed.
         seed: of all noise.
         effort: when to stop.
-        start: log σ to start from (shape as in `Solution`); uniform by default.
 
     Raises:
         InfodiscardError: δ_f² is zero (the feature does not react to the input) or not finite.
@@ -142,7 +142,7 @@ def maximise_entropy(
     variation = expected_distance(distance, space, uniform, SampleNoise(inputs, seed, "variation"), *effort.fine)
     check_variation(variation.mean)
     target = alpha * variation.mean
-    state = Iteration.begin((uniform + 0.5 * math.log(alpha)) if start is None else start, space, target, math.log(cap))
+    state = Iteration.begin(uniform + 0.5 * math.log(alpha), space, target, math.log(cap))
     noise, limit = SampleNoise(inputs, seed, "solve"), effort.max_passes - effort.reserve
     while True:
         # Two steps at least: the first has no trend, and so no gap.
@@ -204,6 +204,7 @@ def expected_distance(
     noise: SampleNoise,
     precision: float,
     max_draws: int,
+    rows: torch.Tensor | None = None,
 ) -> Estimate:
     """Estimates E(σ) for every sample.
 
@@ -212,10 +213,12 @@ def expected_distance(
         noise: where draws come from; the estimate uses its next ones.
         precision: relative standard error at which to stop.
         max_draws: most draws per sample.
+        rows: the samples to do it for; the others' means are NaN and their draws 0. All by default.
     """
     n = len(log_sigma)
     total, squares, draws = (torch.zeros(n, dtype=torch.float64, device=log_sigma.device) for _ in range(3))
-    active, count = torch.arange(n, device=log_sigma.device), 32
+    active = torch.arange(n, device=log_sigma.device) if rows is None else rows
+    count = 32
     while len(active):
         for group in _groups(active, count, distance.batch_size):
             z = space.expand(log_sigma[group].exp())[:, None] * noise.draw(group.tolist(), count)
@@ -276,27 +279,29 @@ def calibrate(
         The scaled log σ, and the forward passes used per sample.
     """
 
-    def miss(shift: torch.Tensor, precision: float, max_draws: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def miss(shift: torch.Tensor, rows: torch.Tensor, wanted: tuple[float, int]) -> tuple[torch.Tensor, torch.Tensor]:
         scaled = (log_sigma + shift[:, None, None, None]).clamp(max=log_cap)
         noise = SampleNoise(distance.inputs, seed, "scale")
-        estimate = expected_distance(distance, space, scaled, noise, precision, max_draws)
+        estimate = expected_distance(distance, space, scaled, noise, *wanted, rows)
         return (estimate.mean / target).log(), estimate.draws
 
-    old = torch.zeros_like(target)
-    old_miss, forwards = miss(old, *effort.coarse)
-    new, power = old - (old_miss / 2).clamp(-0.5, 0.5), torch.full_like(old, 2.0)
+    rows = every = torch.arange(len(target), device=target.device)
+    old, power = torch.zeros_like(target), torch.full_like(target, 2.0)
+    old_miss, forwards = miss(old, every, effort.coarse)
+    new = -(old_miss / 2).clamp(-0.5, 0.5)
     for _ in range(SECANT_STEPS):
-        new_miss, draws = miss(new, *effort.coarse)
+        new_miss, draws = miss(new, rows, effort.coarse)
         forwards = forwards + draws
-        moved = new - old
-        known = moved.abs() > 1e-4
-        power = torch.where(known, (new_miss - old_miss) / torch.where(known, moved, 1.0), power)
+        moved = (new - old)[rows]
+        slope = (new_miss - old_miss)[rows] / torch.where(moved.abs() > 1e-4, moved, 1.0)
         # Between a plateau (power near 0) and a cliff: never trust a slope that would throw σ far away.
-        power = torch.where(power > 0.3, power, 1.0).clamp(max=6)
-        old, old_miss = new, new_miss
-        new = new - (new_miss / power).clamp(-0.5, 0.5)
-        if (new_miss.abs() < 0.02).all():
+        slope = torch.where(slope > 0.3, slope, 1.0).clamp(max=6)
+        power[rows] = torch.where(moved.abs() > 1e-4, slope, power[rows])
+        old[rows], old_miss[rows] = new[rows], new_miss[rows]
+        new[rows] -= (new_miss / power)[rows].clamp(-0.5, 0.5)
+        rows = rows[new_miss[rows].abs() >= 0.02]
+        if not len(rows):
             break
-    fine_miss, draws = miss(new, *effort.fine)
+    fine_miss, draws = miss(new, every, effort.fine)
     new = new - (fine_miss / power).clamp(-0.1, 0.1)
     return (log_sigma + new[:, None, None, None]).clamp(max=log_cap), forwards + draws
