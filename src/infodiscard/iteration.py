@@ -13,8 +13,11 @@ from .noise import SigmaSpace
 MEMORY = 2.0
 """Iterates are averaged with weights that grow as the step number to this power, so that early ones are forgotten."""
 
-TREND = (0.5, 2.0)
+TREND = (1.0, 5.0)
 """The same for the two averages of the entropy whose difference is its trend."""
+
+DECAY = 2 / 3
+"""The gap is taken to shrink as passes ** -DECAY: between 1, that of pure noise, and ½, where σ has far to travel."""
 
 
 def _rate(step: int, memory: float) -> float:
@@ -117,15 +120,15 @@ class Iteration:
     ) -> None:
         """Estimates how far the entropy is from its optimum: the noise left in s, and what the trend still promises.
 
-        With errors that shrink as 1 / passes, the trend dH / d log(passes) is the gap itself. It is the difference of
-        two averages with weights step ** a and step ** b, whose mean log ages are 1 / (a + 1) and 1 / (b + 1). The
-        standard error of the trend is added, lest the solver stop at the first moment when luck makes it small.
+        If the gap is G now and shrinks as step ** -d, an average of the entropy with weights step ** a lies
+        G (a + 1) / (a + 1 - d) below the optimum, so that the difference of two such averages gives G. The standard
+        error of this difference is added, lest the solver stop at the first moment when luck makes it small.
         """
         for average, memory in zip(self.trend, TREND, strict=True):
             average[rows] += _rate(self.steps, memory) * (entropy - average[rows])
         self.jitter[rows] += (jitter - self.jitter[rows]) / self.steps
         (a, b), (old, new) = TREND, (average[rows] for average in self.trend)
-        ages = 1 / (a + 1) - 1 / (b + 1)
+        lag = (a + 1) / (a + 1 - DECAY) - (b + 1) / (b + 1 - DECAY)
         spread = (a + 1) ** 2 / (2 * a + 1) + (b + 1) ** 2 / (2 * b + 1) - 2 * (a + 1) * (b + 1) / (a + b + 1)
         error = (self.jitter[rows] * spread / self.steps).sqrt()
-        self.gap[rows] = variance + ((new - old).clamp(min=0) + error) / ages if self.steps > 1 else math.inf
+        self.gap[rows] = variance + ((new - old).clamp(min=0) + error) / lag if self.steps > 1 else math.inf

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .probes import Layer
     from .run import Run
 
-Record = Mapping[str, Any]
+Record = Mapping[Any, Any]
 
 # Column of `Run.summary` → heading and how to print it. Columns that a run lacks are left out.
 COLUMNS: dict[str, tuple[str, Callable[[Record], str]]] = {
