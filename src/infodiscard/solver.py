@@ -279,10 +279,14 @@ def calibrate(
         The scaled log σ, and the forward passes used per sample.
     """
 
+    def scaled(shift: torch.Tensor) -> torch.Tensor:
+        # What is at the cap has no value of its own that could be scaled.
+        moved = (log_sigma + shift[:, None, None, None]).clamp(max=log_cap)
+        return torch.where(log_sigma >= log_cap, log_sigma, moved)
+
     def miss(shift: torch.Tensor, rows: torch.Tensor, wanted: tuple[float, int]) -> tuple[torch.Tensor, torch.Tensor]:
-        scaled = (log_sigma + shift[:, None, None, None]).clamp(max=log_cap)
         noise = SampleNoise(distance.inputs, seed, "scale")
-        estimate = expected_distance(distance, space, scaled, noise, *wanted, rows)
+        estimate = expected_distance(distance, space, scaled(shift), noise, *wanted, rows)
         return (estimate.mean / target).log(), estimate.draws
 
     rows = every = torch.arange(len(target), device=target.device)
@@ -304,4 +308,4 @@ def calibrate(
             break
     fine_miss, draws = miss(new, every, effort.fine)
     new = new - (fine_miss / power).clamp(-0.1, 0.1)
-    return (log_sigma + new[:, None, None, None]).clamp(max=log_cap), forwards + draws
+    return scaled(new), forwards + draws
