@@ -65,7 +65,7 @@ def live_mean(values: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
     return (values * live).sum((-3, -2, -1), keepdim=True) / live.sum((-3, -2, -1), keepdim=True).clamp(min=1)
 
 
-def filtered(targets: torch.Tensor, predictions: torch.Tensor, scales: Scales) -> tuple[torch.Tensor, torch.Tensor]:
+def filtered(targets: torch.Tensor, predictions: torch.Tensor, scales: Scales) -> torch.Tensor:
     """Estimates the shape of log σ from two noisy copies of it and two of a prediction.
 
     On every scale, the difference of two copies gives the power of their noise and their product the power of what they
@@ -76,23 +76,21 @@ def filtered(targets: torch.Tensor, predictions: torch.Tensor, scales: Scales) -
         predictions: the same; right up to a factor, which is fitted, and a deviation of its own.
 
     Returns:
-        The estimate (mean zero, `r × planes × rows × columns`) and its expected squared error per parameter (`r`).
+        The estimate, of mean zero: `r × planes × rows × columns`.
     """
     parts = list(zip(scales.split(targets), scales.split(predictions), strict=True))
     powers = [(_powers(target), _powers(prediction)) for target, prediction in parts]
     factor = _fit(parts, powers)
     shape = torch.zeros_like(targets[:, 0])
-    error = torch.zeros(len(targets), dtype=targets.dtype, device=targets.device)
     for (target, prediction), ((_, noise), (known, blur)) in zip(parts, powers, strict=True):
         trust = factor * known / (known + blur + 1e-12)
         base = trust * prediction.mean(1)
-        # Crosswise, so that no draw meets itself: what is left is the prediction's systematic error alone.
-        crossed = (target - trust[:, None] * prediction.flip(1)).prod(1)
+        # Either half by itself, so that no draw meets itself: what is left is the prediction's systematic error alone.
+        crossed = (target - trust[:, None] * prediction).prod(1)
         deviation = mean(crossed).clamp(0, 0.5)
         keep = deviation / (deviation + noise + 1e-12)
         shape += base + keep * (target.mean(1) - base)
-        error += (keep * noise + (1 - keep).square() * trust.square() * blur)[:, 0, 0, 0]
-    return shape, error
+    return shape
 
 
 def _powers(halves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

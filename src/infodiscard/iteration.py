@@ -13,16 +13,22 @@ from .noise import SigmaSpace
 MEMORY = 2.0
 """Iterates are averaged with weights that grow as the step number to this power, so that early ones are forgotten."""
 
-TREND = (1.0, 5.0)
-"""The same for the two averages of the entropy whose difference is its trend."""
-
-DECAY = 2 / 3
-"""The gap is taken to shrink as passes ** -DECAY: between 1, that of pure noise, and ½, where σ has far to travel."""
+CAUTION = 2.0
+"""Standard errors that are added to the gap's estimate."""
 
 
 def _rate(step: int, memory: float) -> float:
     """The weight of the newest of `step` values in an average with weights step ** memory (1 for the first)."""
     return (memory + 1) / (step + memory)
+
+
+def _curvature(power: torch.Tensor) -> torch.Tensor:
+    """c = ∂²(λE)/∂s_i² at the optimum, along a single s_i.
+
+    It is 2 where E is quadratic. Where E as a whole grows with a smaller power p of σ, it lies between 2 and p, as more
+    or less of that is each pixel's own doing; the middle is taken.
+    """
+    return 1 + power.clamp(max=2) / 2
 
 
 @dataclass
@@ -34,8 +40,8 @@ class Iteration:
     size: torch.Tensor  # running average of (∂L/∂z)² / L, in two halves
     place: torch.Tensor  # running average of the iterates
     level: torch.Tensor  # running average of L
-    trend: list[torch.Tensor]  # running averages of the entropy at the target distance
-    jitter: torch.Tensor  # running average of the squared sampling error of one such entropy
+    residual: torch.Tensor  # running average of the gap that the condition of the optimum leaves
+    doubt: torch.Tensor  # running average of the squared sampling error of one such gap
     gap: torch.Tensor
     passes: torch.Tensor
     target: torch.Tensor
@@ -54,8 +60,8 @@ class Iteration:
             size=torch.zeros_like(torch.stack([start, start], 1)),
             place=torch.zeros_like(start),
             level=none.clone(),
-            trend=[none.clone(), none.clone()],
-            jitter=none.clone(),
+            residual=none.clone(),
+            doubt=none.clone(),
             gap=torch.full_like(target, math.inf),
             passes=torch.zeros(len(start), dtype=torch.long, device=start.device),
             target=target,
@@ -82,29 +88,54 @@ class Iteration:
         self.passes[rows] += draws.shape[1]
 
         live = (self.size[rows].sum(1) > 0).to(now)
-        power = self._power(rows)
+        power = self.power()[rows]
+        self._test_optimum(rows, slope / self._expected(rows, live, power), power)
         targets = self._newton_targets(rows, live, power)
-        shape, variance = filtered(targets, self._predictions(rows, live), self.scales)
+        shape = filtered(targets, self._predictions(rows, live), self.scales)
         miss = (level / self.target[rows]).log()
         correction = max(1 / self.steps, 0.05) * (miss / 2).clamp(-0.5, 0.5)
         wanted = shape - live_mean(shape, live) + live_mean(now, live) - correction[:, None, None, None]
         moved = now + (wanted - now).clamp(-1.5, 1.5)
         # What no draw has ever reacted to is ignored altogether: its σ is unbounded.
         self.log_sigma[rows] = torch.where(live > 0, moved, self.log_cap).clamp(max=self.log_cap)
-        jitter = draws.var(1) / draws.shape[1] / (level * power).square()
-        self._estimate_gap(rows, now.mean((1, 2, 3)) - miss / power, jitter, variance)
 
-    def _power(self, rows: torch.Tensor) -> torch.Tensor:
-        """d log E / d log(scale of σ): 2 in the linear regime, less where E saturates; kept away from 0."""
-        total = self.slope[rows].mean(1).sum((1, 2, 3))
-        return (total / self.level[rows]).clamp(0.25, 4)
+    def power(self) -> torch.Tensor:
+        """p = d log E / d log(scale of σ), `n`: 2 in the linear regime, less where E saturates; kept away from 0."""
+        return (self.slope.mean(1).sum((1, 2, 3)) / self.level).clamp(0.25, 4)
+
+    def _free(self, rows: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
+        """1 where σ is free to move: not dead, nor at the cap."""
+        return live * (self.log_sigma[rows] < self.log_cap)
+
+    def _expected(self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
+        """ḡ: what every g would be at the optimum, for either half."""
+        count = (self._free(rows, live) * self.weights).sum((1, 2, 3)).clamp(min=1)
+        return ((power * self.level[rows] / count)[:, None, None, None] * self.weights)[:, None]
+
+    def _test_optimum(self, rows: torch.Tensor, ratio: torch.Tensor, power: torch.Tensor) -> None:
+        """Takes g / ḡ of fresh draws to the gap that it means, mean((g / ḡ − 1)²) / 2c, and to its standard error.
+
+        The square is a product of two halves of the draws, so that their noise, which is independent, drops out.
+        """
+        free = self._free(rows, (self.size[rows].sum(1) > 0).to(ratio))
+        count, curvature = free.sum((1, 2, 3)).clamp(min=1), 2 * _curvature(power)
+        first, second = ((half - live_mean(half, free)) * free for half in ratio.unbind(1))
+        gap = (first * second).sum((1, 2, 3)) / count
+        noise = (first - second).square().sum((1, 2, 3)) / count / 2
+        doubt = (noise.square() + noise * gap.clamp(min=0)) / count
+        rate = _rate(self.steps, MEMORY)
+        self.residual[rows] += rate * (gap / curvature - self.residual[rows])
+        self.doubt[rows] += rate * (doubt / curvature.square() - self.doubt[rows])
+        if self.steps > 1:
+            # The variance of an average with these weights, as a multiple of that of one value.
+            share = (MEMORY + 1) ** 2 / (2 * MEMORY + 1) / self.steps
+            self.gap[rows] = self.residual[rows].clamp(min=0) + CAUTION * (self.doubt[rows] * share).sqrt()
 
     def _newton_targets(self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
-        """s − ½ (g / ḡ − 1), averaged over the past, from either half of the draws (dimension 1)."""
-        free = (live * (self.log_sigma[rows] < self.log_cap) * self.weights).sum((1, 2, 3)).clamp(min=1)
-        expected = (power * self.level[rows] / free)[:, None, None, None]
-        ratio = self.slope[rows] / (expected * self.weights)[:, None]
-        targets = (self.place[rows][:, None] - 0.5 * (ratio - 1)).clamp(max=self.log_cap + 0.5)
+        """s − (g / ḡ − 1) / c, averaged over the past, from either half of the draws (dimension 1)."""
+        ratio = self.slope[rows] / self._expected(rows, live, power)
+        step = (ratio - 1) / _curvature(power)[:, None, None, None, None]
+        targets = (self.place[rows][:, None] - step).clamp(max=self.log_cap + 0.5)
         # Dead pixels must not spread into their neighbourhood: for the filter they are average ones.
         return torch.where(live[:, None] > 0, targets, live_mean(targets, live[:, None]))
 
@@ -114,21 +145,3 @@ class Iteration:
         # Relative to the mean, so that a feature in other units gives the same numbers to the last bit.
         predicted = -0.5 * (size / mean(size)).clamp(min=1e-4).log()
         return torch.where(live > 0, predicted, live_mean(predicted, live))
-
-    def _estimate_gap(
-        self, rows: torch.Tensor, entropy: torch.Tensor, jitter: torch.Tensor, variance: torch.Tensor
-    ) -> None:
-        """Estimates how far the entropy is from its optimum: the noise left in s, and what the trend still promises.
-
-        If the gap is G now and shrinks as step ** -d, an average of the entropy with weights step ** a lies
-        G (a + 1) / (a + 1 - d) below the optimum, so that the difference of two such averages gives G. The standard
-        error of this difference is added, lest the solver stop at the first moment when luck makes it small.
-        """
-        for average, memory in zip(self.trend, TREND, strict=True):
-            average[rows] += _rate(self.steps, memory) * (entropy - average[rows])
-        self.jitter[rows] += (jitter - self.jitter[rows]) / self.steps
-        (a, b), (old, new) = TREND, (average[rows] for average in self.trend)
-        lag = (a + 1) / (a + 1 - DECAY) - (b + 1) / (b + 1 - DECAY)
-        spread = (a + 1) ** 2 / (2 * a + 1) + (b + 1) ** 2 / (2 * b + 1) - 2 * (a + 1) * (b + 1) / (a + b + 1)
-        error = (self.jitter[rows] * spread / self.steps).sqrt()
-        self.gap[rows] = variance + ((new - old).clamp(min=0) + error) / lag if self.steps > 1 else math.inf

@@ -10,6 +10,7 @@ filter, both powers measured from two independent halves of the draws), around a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +35,9 @@ class Distance(Protocol):
 SECANT_STEPS = 5
 """Most steps of the search for the scale of σ."""
 
+SMALL_MISS = 0.1
+"""A relative distance from the target that one more step mends, even if the power of E is known to 20 % only."""
+
 MIN_PASSES = 256
 """Fewer do not suffice for two steps and for the feature distance before and after them."""
 
@@ -54,7 +58,7 @@ class Effort:
     tolerance: float = 0.02
     max_passes: int = 5000
     draws: int = 16
-    precision: float = 0.0075
+    precision: float = 0.01
     distance_tolerance: float = 0.05
 
     @property
@@ -121,6 +125,7 @@ def maximise_entropy(
     cap: float,
     seed: int = 0,
     effort: Effort = Effort(),
+    start: torch.Tensor | None = None,
 ) -> Solution:
     """Finds the σ of largest entropy (paper, section 3.1) for every sample of `distance.inputs`, each by itself.
 
@@ -132,29 +137,61 @@ def maximise_entropy(
         cap: largest σ allowed.
         seed: of all noise.
         effort: when to stop.
+        start: log σ of a similar problem, such as the layer before, `n × planes × rows × columns`; uniform by default.
 
     Raises:
         InfodiscardError: δ_f² is zero (the feature does not react to the input) or not finite.
     """
     inputs = distance.inputs
-    rows = torch.arange(len(inputs), device=inputs.device)
     uniform = torch.full((len(inputs), *space.shape), math.log(tau) / 2, dtype=inputs.dtype, device=inputs.device)
     variation = expected_distance(distance, space, uniform, SampleNoise(inputs, seed, "variation"), *effort.fine)
     check_variation(variation.mean)
-    target = alpha * variation.mean
-    state = Iteration.begin(uniform + 0.5 * math.log(alpha), space, target, math.log(cap))
-    noise, limit = SampleNoise(inputs, seed, "solve"), effort.max_passes - effort.reserve
-    while True:
+    target, limit = alpha * variation.mean, effort.max_passes - effort.reserve
+    if start is None:
+        start = uniform + 0.5 * math.log(alpha)
+
+    def unfinished(state: Iteration) -> torch.Tensor:
         # Two steps at least: the first has no trend, and so no gap.
-        active = rows[(state.gap > effort.tolerance) & ((state.passes + effort.draws <= limit) | (state.steps < 2))]
-        if not len(active):
-            break
-        gradients = _gradients(distance, space, state.log_sigma, noise, active, effort.draws)
-        state.step(active, *gradients)
-    log_sigma, forwards = calibrate(distance, space, state.log_sigma, target, math.log(cap), seed, effort)
+        return (state.gap > effort.tolerance) & ((state.passes + effort.draws <= limit) | (state.steps < 2))
+
+    for state in ascend(distance, space, target, cap, start, seed, effort.draws, unfinished):  # noqa: B007
+        pass
+    log_sigma, forwards = calibrate(
+        distance, space, state.log_sigma, target, math.log(cap), seed, effort, state.power()
+    )
     check = expected_distance(distance, space, log_sigma, SampleNoise(inputs, seed, "check"), *effort.fine)
     forwards = forwards + variation.draws + check.draws
     return _solution(log_sigma, state, check, variation, forwards, alpha, space, math.log(cap), effort)
+
+
+def ascend(
+    distance: Distance,
+    space: SigmaSpace,
+    target: torch.Tensor,
+    cap: float,
+    start: torch.Tensor,
+    seed: int = 0,
+    draws: int = 16,
+    unfinished: Callable[[Iteration], torch.Tensor] | None = None,
+) -> Iterator[Iteration]:
+    """Walks towards the optimum, step by step.
+
+    Args:
+        distance, space, cap, seed: as for `maximise_entropy`.
+        target: α δ_f², `n`.
+        start: log σ, `n × planes × rows × columns`.
+        draws: noisy inputs per sample and step.
+        unfinished: says which samples need another step; all, for ever, by default.
+
+    Yields:
+        The state after every step; the same object, changed.
+    """
+    state = Iteration.begin(start, space, target, math.log(cap))
+    noise = SampleNoise(distance.inputs, seed, "solve")
+    rows = torch.arange(len(start), device=start.device)
+    while len(active := rows if unfinished is None else rows[unfinished(state)]):
+        state.step(active, *_gradients(distance, space, state.log_sigma, noise, active, draws))
+        yield state
 
 
 def check_variation(variation: torch.Tensor) -> None:
@@ -218,7 +255,7 @@ def expected_distance(
     n = len(log_sigma)
     total, squares, draws = (torch.zeros(n, dtype=torch.float64, device=log_sigma.device) for _ in range(3))
     active = torch.arange(n, device=log_sigma.device) if rows is None else rows
-    count = 32
+    count = 16
     while len(active):
         for group in _groups(active, count, distance.batch_size):
             z = space.expand(log_sigma[group].exp())[:, None] * noise.draw(group.tolist(), count)
@@ -272,8 +309,12 @@ def calibrate(
     log_cap: float,
     seed: int,
     effort: Effort,
+    power: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Scales σ by one number per sample so that E(σ) = target: a secant search on few draws, then one step on many.
+
+    Args:
+        power: what is known of d log E / d log(scale), `n`; 2 by default.
 
     Returns:
         The scaled log σ, and the forward passes used per sample.
@@ -284,28 +325,39 @@ def calibrate(
         moved = (log_sigma + shift[:, None, None, None]).clamp(max=log_cap)
         return torch.where(log_sigma >= log_cap, log_sigma, moved)
 
-    def miss(shift: torch.Tensor, rows: torch.Tensor, wanted: tuple[float, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    def miss(rows: torch.Tensor, wanted: tuple[float, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         noise = SampleNoise(distance.inputs, seed, "scale")
         estimate = expected_distance(distance, space, scaled(shift), noise, *wanted, rows)
-        return (estimate.mean / target).log(), estimate.draws
+        return (estimate.mean / target).log(), estimate.se <= effort.precision * estimate.mean, estimate.draws
 
-    rows = every = torch.arange(len(target), device=target.device)
-    old, power = torch.zeros_like(target), torch.full_like(target, 2.0)
-    old_miss, forwards = miss(old, every, effort.coarse)
-    new = -(old_miss / 2).clamp(-0.5, 0.5)
+    rows = torch.arange(len(target), device=target.device)
+    shift, forwards, precise = (
+        torch.zeros_like(target),
+        torch.zeros_like(rows),
+        torch.zeros_like(rows, dtype=torch.bool),
+    )
+    known = torch.full_like(precise, power is not None)
+    power = torch.full_like(target, 2.0) if power is None else power.clone()
+    old, old_miss = shift.clone(), torch.full_like(target, math.nan)
     for _ in range(SECANT_STEPS):
-        new_miss, draws = miss(new, rows, effort.coarse)
+        new_miss, exact, draws = miss(rows, effort.coarse)
         forwards = forwards + draws
-        moved = (new - old)[rows]
-        slope = (new_miss - old_miss)[rows] / torch.where(moved.abs() > 1e-4, moved, 1.0)
+        moved = shift - old
+        slope = (new_miss - old_miss) / moved
         # Between a plateau (power near 0) and a cliff: never trust a slope that would throw σ far away.
         slope = torch.where(slope > 0.3, slope, 1.0).clamp(max=6)
-        power[rows] = torch.where(moved.abs() > 1e-4, slope, power[rows])
-        old[rows], old_miss[rows] = new[rows], new_miss[rows]
-        new[rows] -= (new_miss / power)[rows].clamp(-0.5, 0.5)
-        rows = rows[new_miss[rows].abs() >= 0.02]
+        learned = rows[(moved.abs() > 1e-2)[rows]]
+        power[learned], known[learned] = slope[learned], True
+        old[rows], old_miss[rows] = shift[rows], new_miss[rows]
+        shift[rows] -= (new_miss / power)[rows].clamp(-0.5, 0.5)
+        near = new_miss[rows].abs() < torch.where(known, SMALL_MISS, SMALL_MISS / 5)[rows]
+        precise[rows[near]] = exact[rows[near]]
+        rows = rows[~near]
         if not len(rows):
             break
-    fine_miss, draws = miss(new, every, effort.fine)
-    new = new - (fine_miss / power).clamp(-0.1, 0.1)
-    return scaled(new), forwards + draws
+    rows = torch.nonzero(~precise)[:, 0]
+    if len(rows):
+        fine_miss, _, draws = miss(rows, effort.fine)
+        shift[rows] -= (fine_miss / power)[rows].clamp(-0.1, 0.1)
+        forwards = forwards + draws
+    return scaled(shift), forwards
