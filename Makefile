@@ -4,12 +4,13 @@ JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test lint
+.PHONY: help demo test lint bench
 
 help:
 	@echo "make demo   measures the network that the package carries; leaves pictures and a report in runs/demo"
 	@echo "make test   runs the tests"
 	@echo "make lint   checks style and types"
+	@echo "make bench  compares the solver with other procedures, on the carried network; options go into BENCH="
 
 demo: $(READY)
 	$(BIN)/infodiscard demo --out runs/demo
@@ -22,6 +23,10 @@ lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# In turns on one machine: ours, the published procedures, Captum and plain passes; see python -m benchmarks.bench --help.
+bench: $(READY)
+	$(BIN)/python -m benchmarks.bench $(BENCH)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

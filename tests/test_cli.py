@@ -335,7 +335,7 @@ def test_help_does_not_wait_for_heavy_imports():
     code = f"import sys, infodiscard.cli; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
-    for command in ("demo", "layers", "measure", "compare", "report", "train"):
+    for command in ("demo", "layers", "measure", "compare", "report", "train", "train-decoder"):
         assert call(command, "--help").exit_code == 0
 
 
@@ -372,3 +372,62 @@ def test_networks_of_any_size_take_that_of_the_others():
 
     free, fixed = Network(nn.Identity(), "free"), Network(nn.Identity(), "fixed", input_size=(4, 6))
     assert common_size({"free": free}) is None and common_size({"free": free, "fixed": fixed}) == (4, 6)
+
+
+def test_train_decoder_trains_once_and_prints_a_table(place):
+    words = ["train-decoder", "net.py:plain", "--data", "npz:good.npz", "--layers", "conv1,conv2", "--decoders", "kept"]
+    quick = [*words, "--epochs", "2", "--width", "2"]
+    part = call(*quick, "--stop-after", "1")
+    assert part.exit_code == 0 and "goes on in 'kept'" in part.stdout, part.output
+    result = call(*quick)
+    assert result.exit_code == 0, result.output
+    rows = [line.split() for line in result.stdout.splitlines() if re.match(r"conv\d +\d", line)]
+    assert [row[0] for row in rows] == ["conv1", "conv2"] and all(len(row) == 4 for row in rows)
+    assert "epoch 1/2" not in result.stdout and "epoch 2/2" in result.stdout
+    assert "Measured on 1 image held out of 'npz:good.npz'." in result.stdout and "Decoders in kept" in result.stdout
+    before = contents(place)
+    again = call(*quick)
+    assert again.stdout.count("it was there already") == 2 and "epoch" not in again.stdout
+    assert contents(place) == before
+
+
+def test_train_decoder_refuses_bad_input(place):
+    cases = {
+        "conv9": ["net.py:plain", "--layers", "conv9"],
+        "epochs is 0": ["net.py:plain", "--epochs", "0"],
+        "mean and std": ["net.py:unknown", "--layers", "conv1", "--size", "8"],
+        "--random-weights|--weights": ["zoo:resnet20"],
+        "nowhere.npz": ["net.py:plain", "--data", "npz:nowhere.npz"],
+        "--std": ["net.py:plain", "--std", "a"],
+    }
+    Path("kept").mkdir()
+    for said, words in cases.items():
+        data = [] if "--data" in words else ["--data", "npz:good.npz"]
+        error = refused(place, "train-decoder", *words, *data, "--decoders", "kept")
+        assert re.search(said, error), error
+
+
+def test_train_decoder_hands_its_options_over(place, monkeypatch):
+    seen = {}
+
+    def train(*args, **options):
+        seen.update(options, args=args[1:])
+        return {}
+
+    monkeypatch.setattr(import_module("infodiscard.train_decoder"), "train_decoders", train)
+    monkeypatch.setenv("INFODISCARD_CACHE", "cache")
+    words = ["--samples", "5", "--seed", "7", "--lr", "0.1", "--bf16", "--half", "--test-data", "demo"]
+    assert call("train-decoder", "net.py:plain", "--data", "cifar10", *words).exit_code == 0
+    assert seen["args"] == ("cifar10", (), Path("cache/decoders"))
+    assert {name: seen[name] for name in ("samples", "seed", "lr", "bf16", "half", "test_data", "stop_after")} == {
+        "samples": 5,
+        "seed": 7,
+        "lr": 0.1,
+        "bf16": True,
+        "half": True,
+        "test_data": "demo",
+        "stop_after": None,
+    }
+    monkeypatch.setattr(import_module("infodiscard.train_decoder"), "train_decoders", interrupt)
+    stopped = call("train-decoder", "net.py:plain", "--data", "cifar10")
+    assert stopped.exit_code == 130 and "kept in 'cache/decoders'; the same command continues" in stopped.stderr

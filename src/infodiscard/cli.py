@@ -6,7 +6,7 @@ import ctypes
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from .arguments import common_size, load_networks, named_runs, number_or_word, n
 from .errors import InfodiscardError
 
 if TYPE_CHECKING:
+    from .decoders import TrainedDecoder
     from .network import Network
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -354,6 +355,80 @@ def train(
         typer.echo(f"Stopped before the last epoch; the same command without --stop-after goes on in '{folder}'.")
 
 
+@app.command("train-decoder")
+def train_decoder(
+    network: Spec,
+    data: DataSpec,
+    weights: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The network's state dict.", rich_help_panel=NETWORKS)
+    ] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Layers to decode, such as 'layer*'; repeat, or use commas. The network's usual ones.",
+            rich_help_panel=NETWORKS,
+        ),
+    ] = None,
+    mean: Mean = None,
+    std: Std = None,
+    size: Size = None,
+    samples: Annotated[int | None, typer.Option(help="How many images, from the first; all.")] = None,
+    test_data: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="Images to measure the reconstruction on.")
+    ] = None,
+    test_samples: Annotated[int | None, typer.Option(help="How many of them; all.")] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the images.")] = 5,
+    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 32,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 8e-3,
+    weight_decay: Annotated[float, typer.Option(help="Of every parameter.")] = 1e-4,
+    validation_share: Annotated[float, typer.Option(help="Share of the images held out to choose the epoch.")] = 0.05,
+    patience: Annotated[int, typer.Option(help="Epochs without a better one after which to end.")] = 3,
+    width: Annotated[int, typer.Option(help="Channels of a decoder at the input's size.")] = 16,
+    seed: Annotated[int, typer.Option(help="Of the weights, the held-out images and the order.")] = 0,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Train in bfloat16, where that is fast.")] = False,
+    half: Annotated[bool, typer.Option("--half", help="Write the weights in 16 bits.")] = False,
+    stop_after: Annotated[int | None, typer.Option(help="End after so many epochs, to go on later.")] = None,
+    decoders: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where decoders are kept; the user's cache.")
+    ] = None,
+) -> None:
+    """Trains decoders of a network's layers, all in one pass; one that is there already is not trained again."""
+    from . import zoo
+    from .decoders import default_folder
+    from .train_decoder import train_decoders
+
+    space = {"mean": numbers(mean, "mean"), "std": numbers(std, "std"), "input_size": pixels(size)}
+    loaded = zoo.load(network, weights, **space)  # type: ignore[arg-type]
+    folder = decoders or default_folder()
+    with _interruptible(folder):
+        trained = train_decoders(
+            loaded,
+            data,
+            patterns(layers) or (),
+            folder,
+            test_data=test_data,
+            test_samples=test_samples,
+            stop_after=stop_after,
+            samples=samples,
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            weight_decay=weight_decay,
+            validation_share=validation_share,
+            patience=patience,
+            width=width,
+            seed=seed,
+            bf16=bf16,
+            half=half,
+        )
+    if trained:
+        _show_decoders(loaded.name, trained.values())
+        typer.echo(f"Decoders in {folder}")
+    else:
+        typer.echo(f"Stopped before the last epoch; the same command without --stop-after goes on in '{folder}'.")
+
+
 # -- the run's place -------------------------------------------------------------------------------------------------
 
 
@@ -405,6 +480,27 @@ def _show_files(console: Console, page: Path) -> None:
     sheets = sorted(page.parent.glob("maps*.png"), key=lambda path: (len(path.name), path.name))  # maps, maps-2, …
     names = {path.stem.replace("-", " "): path for path in sheets}
     show_paths(console, {"layer curve": page.parent / "layers.png", **names, "report": page})
+
+
+def _show_decoders(network: str, trained: Iterable[TrainedDecoder]) -> None:
+    """Prints how well a network's decoders reconstruct held-out images."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column(f"{escape(network)}\nlayer", overflow="fold", min_width=8)
+    for heading in ("MSE\ninput units²", "PSNR\ndB", "SSIM\n"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    measured = set()
+    for each in trained:
+        ssim = each.quality.get("ssim")
+        cells = f"{each.quality['mse']:.4f}", f"{each.quality['psnr']:.2f}", "–" if ssim is None else f"{ssim:.3f}"
+        table.add_row(escape(each.layer), *cells)
+        measured.add(each.held_out)
+    console = _console()
+    console.print(table)
+    console.print(f"Measured on {escape('; '.join(sorted(measured)))}.", style="dim")
 
 
 def _console() -> Console:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from torch import nn
 from .entropy import concentration, gaussian_entropy
 from .errors import InfodiscardError, nearest
 from .inputs import Inputs, coerce_inputs
-from .network import Network
+from .network import Network, weights_hash
 from .noise import SampleNoise, SigmaSpace
 from .objectives import FeatureDistance
 from .probes import Probe, list_layers, resolve, untouched
@@ -258,17 +257,6 @@ def _plan(jobs: Mapping[str, _Job], inputs: Inputs, settings: dict[str, Any], bl
         classes=inputs.classes,
         block=block,
     )
-
-
-def weights_hash(module: nn.Module) -> str:
-    """SHA-256 of a network's parameters and buffers: names, types, shapes and bytes."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        if not isinstance(tensor, torch.Tensor):
-            continue
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _measured(

@@ -1,0 +1,1 @@
+"""`make bench`: our solver and what it is measured against, side by side (see `python -m benchmarks.bench --help`)."""

@@ -1,0 +1,102 @@
+"""What is read off the raw results: passes to a gap, ratios, medians. Pure functions of numbers."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from .results import Case
+
+INFINITY = math.inf
+
+
+def median(values: Sequence[float]) -> float:
+    """The median; infinite if half of the values are, NaN if there are none."""
+    return statistics.median(values) if values else math.nan
+
+
+def gaps(case: Case, entropies: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Distance of each entropy (`snapshots × n`) to the best known one of its image, `snapshots × n`."""
+    best = case.parts["optimum"]["entropy"]
+    return [[top - value for top, value in zip(best, row, strict=True)] for row in entropies]
+
+
+def passes_to(passes: Sequence[float], gap: Sequence[float], bar: float) -> float:
+    """Passes from which one image's gap stays at or below the bar, between snapshots by interpolation in log passes.
+
+    Args:
+        passes, gap: of the snapshots, in order.
+    """
+    above = [i for i, value in enumerate(gap) if value > bar]
+    if not above:
+        return float(passes[0])
+    i = above[-1] + 1
+    if i == len(gap):
+        return INFINITY
+    if gap[i - 1] == INFINITY:
+        return float(passes[i])
+    share = (gap[i - 1] - bar) / (gap[i - 1] - gap[i])
+    return passes[i - 1] * (passes[i] / passes[i - 1]) ** share
+
+
+def all_passes_to(case: Case, trail: dict[str, Any], bar: float) -> list[float]:
+    """The same for each image of a trail with `passes` and `entropy` (`snapshots × n`)."""
+    columns = zip(*gaps(case, trail["entropy"]), strict=True)
+    return [passes_to(trail["passes"], column, bar) for column in columns]
+
+
+def passes_to_entropy(trail: dict[str, Any], wanted: Sequence[float]) -> list[float]:
+    """Passes from which each image's entropy stays at or above `wanted`."""
+    columns = zip(*trail["entropy"], strict=True)
+    return [
+        passes_to(trail["passes"], [goal - value for value in column], 0.0)
+        for column, goal in zip(columns, wanted, strict=True)
+    ]
+
+
+def floors(case: Case, gap: float = 0.02) -> list[float]:
+    """The sampling-noise floor of each image, r² / 4 gap passes."""
+    return [r * r / (4 * gap) for r in case.parts["noise"]["r"]]
+
+
+def overhead(case: Case) -> list[float]:
+    """Passes that a whole solve spends on δ_f², calibration and check, a forward pass counting one third."""
+    return [forwards / 3 for forwards in case.parts["solve"]["forwards"]]
+
+
+def best_of(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The best run at each snapshot, by the mean over the images: as if someone had tuned it for each length."""
+    trail: dict[str, list[Any]] = {name: [] for name in ("passes", "seconds", "entropy", "run")}
+    for i, passes in enumerate(runs[0]["passes"]):
+        best = max(runs, key=lambda run: statistics.fmean(run["entropy"][i]))
+        trail["passes"].append(passes)
+        trail["seconds"].append(best["seconds"][i])
+        trail["entropy"].append(best["entropy"][i])
+        trail["run"].append({"lambda": best["lambda"], "rate": best["rate"]})
+    return trail
+
+
+def best_published(part: dict[str, Any]) -> dict[str, Any]:
+    """The run of the published procedure's grid with the highest mean entropy, and whether its own choice was it."""
+    candidates = [
+        run | {"rule": rule, "entropy": run[rule], "raw": run[f"raw_{rule}"]}
+        for run in part["runs"]
+        for rule in ("chosen", "last")
+    ]
+    return max(candidates, key=lambda run: statistics.fmean(run["entropy"]))
+
+
+def stage(layer: str) -> int | None:
+    """0 before the first stage, 1, 2, … within `layerK`, `None` behind the last stage (the logits) or elsewhere."""
+    found = re.match(r"layer(\d+)(?:\.|$|#|\[)", layer)
+    if found:
+        return int(found[1])
+    return 0 if re.match(r"(conv1|bn1|relu|stem)(?:\.|$|#|\[)", layer) else None
+
+
+def last_stage(cases: Sequence[Case], network: str) -> int:
+    """The number of the network's last stage among the cases."""
+    return max((stage(case.layer) or 0 for case in cases if case.network == network), default=0)

@@ -1,0 +1,191 @@
+"""Ours: snapshots of the ascent, cold and warm, whole solves, and the sampling noise that sets the floor."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from infodiscard.noise import SampleNoise, SigmaSpace
+from infodiscard.solver import Effort, Solution, ascend, maximise_entropy
+
+from .problem import Problem
+from .references import Trail
+
+DRAWS = 16
+"""Noisy inputs per sample and step, as the solver's default."""
+
+
+def ladder(most: int) -> list[int]:
+    """Numbers of passes at which snapshots are taken: 16, 32, 48, 64, 96, 128, 192, … up to `most`."""
+    steps = (base << power for power in range(1, 40) for base in (DRAWS, DRAWS * 3 // 2))
+    return [DRAWS, *itertools.takewhile(lambda passes: passes <= most, (p for p in steps if p % DRAWS == 0))]
+
+
+def climb(
+    problem: Problem,
+    space: SigmaSpace,
+    passes: Sequence[int],
+    start: torch.Tensor | None = None,
+    seed: int = 0,
+    enough: Callable[[Trail, torch.Tensor], bool] = lambda trail, gap: False,
+) -> tuple[Trail, list[torch.Tensor]]:
+    """Lets the solver ascend and looks at it on the way.
+
+    Args:
+        passes: where to look.
+        start: log σ to start from; uniform by default.
+        enough: told of every snapshot, says whether to end; what it does is not in the seconds.
+
+    Returns:
+        The snapshots, and the gap that the solver estimated at each (`n`).
+    """
+    begin = problem.uniform(space, problem.alpha) if start is None else start.clone()
+    states = ascend(
+        problem.distance,  # type: ignore[arg-type]
+        space,
+        problem.target,
+        problem.cap,
+        start=begin,
+        seed=seed,
+        draws=DRAWS,
+    )
+    trail, since = Trail(), time.perf_counter()
+    gaps: list[torch.Tensor] = []
+    for state in states:
+        done = int(state.passes.min())
+        if done >= passes[len(gaps)]:
+            trail.add(done, state.log_sigma, since)
+            gaps.append(state.gap.clone())
+            paused = time.perf_counter()
+            if len(gaps) == len(passes) or enough(trail, state.gap):
+                break
+            since += time.perf_counter() - paused
+    return trail, gaps
+
+
+@dataclass(frozen=True)
+class Solve:
+    """A whole solve: its solution, the seconds for all samples, gradient passes and forward passes per sample (`n`)."""
+
+    solution: Solution
+    seconds: float
+    passes: torch.Tensor
+    forwards: torch.Tensor
+
+    @property
+    def total(self) -> torch.Tensor:
+        """Passes with a forward counting one third."""
+        return self.passes + self.forwards / 3
+
+
+def solve(
+    problem: Problem, tolerance: float, max_passes: int, start: torch.Tensor | None = None, seed: int = 0
+) -> Solve:
+    """Runs `maximise_entropy` per pixel, with all that belongs to it: δ_f², calibration and check."""
+    problem.distance.reset()
+    since = time.perf_counter()
+    solution = maximise_entropy(
+        problem.distance,  # type: ignore[arg-type]
+        problem.space(),
+        problem.alpha,
+        problem.tau,
+        problem.cap,
+        seed,
+        Effort(tolerance=tolerance, max_passes=max_passes),
+        start=start,
+    )
+    synchronise(problem.inputs.device)
+    seconds = time.perf_counter() - since
+    return Solve(solution, seconds, problem.distance.passes.clone(), problem.distance.forwards.clone())
+
+
+def synchronise(device: torch.device) -> None:
+    """Waits for a GPU, so that a clock tells the truth."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def sampling_noise(problem: Problem, reference: torch.Tensor, counts: Sequence[int], seed: int = 7) -> dict[str, Any]:
+    """r, and what is left of it by averaging and by the solver's filter, at the reference solution.
+
+    r is the relative standard deviation of one draw's g_i = ∂L/∂s_i = z_i ∂L/∂z_i, its root mean square over the pixels
+    below the cap. After N draws, plain averaging of the Newton target s_i − ½ (g_i / ḡ − 1) leaves an error of
+    mean square r²/4N. The solver's own estimate is found by letting it ascend but putting it back to the reference
+    after every step, so that all its draws are taken there; its error is the mean squared difference from the
+    reference's shape. What it knows, it knows from these draws alone.
+
+    Args:
+        reference: log σ at the target distance, `n × 1 × H × W`.
+        counts: N, ascending.
+
+    Returns:
+        `r` (list of `n`), `counts`, and by count lists of `n`: `plain` and `filtered`, mean squared errors.
+    """
+    space = problem.space()
+    log_cap = torch.tensor(problem.cap).log().item()
+    free = (reference < log_cap - 1e-6).to(reference)
+    r: list[float] = []
+    plain: dict[int, list[float]] = {count: [] for count in counts}
+    rows = torch.arange(len(reference), device=reference.device)
+    noise = SampleNoise(problem.inputs, seed, "sampling")
+    for row in rows.split(1):  # one sample at a time: what is held grows with the draws
+        slopes = _slopes(problem, space, reference[row], row, noise, max(counts))
+        relative = slopes / _mean(slopes.mean(0), free[row[0]])
+        r.append(_mean(relative.var(0), free[row[0]]).sqrt().item())
+        for count in counts:
+            blocks = relative.unflatten(0, (-1, count)).mean(1) if len(relative) % count == 0 else relative[:count]
+            plain[count].append(_mean((0.5 * (blocks - 1)).square().mean(0), free[row[0]]).item())
+    filtered = _filtered_errors(problem, space, reference, free, counts, seed)
+    return {"r": r, "counts": list(counts), "plain": list(plain.values()), "filtered": filtered}
+
+
+def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    return (values * weights).sum() / weights.sum().clamp(min=1)
+
+
+def _slopes(
+    problem: Problem, space: SigmaSpace, log_sigma: torch.Tensor, row: torch.Tensor, noise: SampleNoise, draws: int
+) -> torch.Tensor:
+    """g of each of `draws` draws of one sample, `draws × planes × rows × columns`."""
+
+    def parts() -> Iterator[torch.Tensor]:
+        for count in _chunks(draws, 64):
+            z = space.expand(log_sigma.exp())[:, None] * noise.draw(row.tolist(), count)
+            yield space.gather(z * problem.distance.gradient(row, z)[1])[0]
+
+    return torch.cat(list(parts()))
+
+
+def _chunks(total: int, size: int) -> list[int]:
+    return [min(size, total - start) for start in range(0, total, size)]
+
+
+def _filtered_errors(
+    problem: Problem, space: SigmaSpace, reference: torch.Tensor, free: torch.Tensor, counts: Sequence[int], seed: int
+) -> list[list[float]]:
+    """Mean squared error of the solver's estimate of the shape of log σ, by count and sample."""
+    errors: list[list[float]] = []
+    wanted, live = list(counts), free.sum((1, 2, 3)).clamp(min=1)
+    for state in ascend(
+        problem.distance,  # type: ignore[arg-type]
+        space,
+        problem.target,
+        problem.cap,
+        start=reference.clone(),
+        seed=seed,
+        draws=DRAWS,
+    ):
+        if int(state.passes.min()) >= wanted[0]:
+            difference = (state.log_sigma - reference) * free
+            difference = (difference - (difference.sum((1, 2, 3)) / live)[:, None, None, None]) * free
+            errors.append((difference.square().sum((1, 2, 3)) / live).tolist())
+            wanted.pop(0)
+            if not wanted:
+                break
+        state.log_sigma.copy_(reference)
+    return errors

@@ -1,0 +1,120 @@
+"""Price yardsticks: Captum's IntegratedGradients, plain forward and backward passes, and peak memory."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from infodiscard.errors import InfodiscardError
+
+from .ours import solve, synchronise
+from .problem import Problem
+
+IG_STEPS = 50
+
+PLAIN_PASSES = 32
+"""Per image, in one turn of plain passes."""
+
+
+def integrated_gradients(problem: Problem) -> None:
+    """Attributes each input by Captum's IntegratedGradients: 50 steps, the layer's squared norm as the output.
+
+    The truncated network is the same, and so is the batch size.
+    """
+    from captum.attr import IntegratedGradients
+
+    def squared_norm(inputs: torch.Tensor) -> torch.Tensor:
+        return problem.feature(inputs).flatten(1).square().sum(1)
+
+    explainer = IntegratedGradients(squared_norm)
+    explainer.attribute(problem.inputs, n_steps=IG_STEPS, internal_batch_size=problem.distance.batch_size)
+
+
+def plain_passes(problem: Problem, count: int) -> None:
+    """`count` batches forward and backward to the input, nothing else; the weights take no gradient."""
+    batch = problem.inputs[torch.arange(problem.distance.batch_size) % len(problem.inputs)]
+    for _ in range(count):
+        inputs = batch.clone().requires_grad_()
+        feature = problem.feature(inputs)
+        torch.autograd.grad(feature, inputs, torch.ones_like(feature))
+
+
+def prices(problem: Problem, tolerance: float, max_passes: int, repeats: int, captum: bool = True) -> dict[str, Any]:
+    """Times ours, Captum's and plain passes in turns, so that a busy machine slows all of them.
+
+    Args:
+        tolerance: the gap at which ours stops, nats per input unit.
+        repeats: how many turns, after one that is not counted but for ours.
+
+    Returns:
+        `ours`, `captum` and `plain`: median seconds per image, per image, and per pass; `passes` and `total_passes`:
+        mean over the images of ours; `overhead`: time of ours ÷ (total passes × plain), median of the turns; and of the
+        last solve `entropy_gap` (the estimate), `converged` and `log_sigma`.
+    """
+    n = len(problem.inputs)
+    seconds: dict[str, list[float]] = {"ours": [], "captum": [], "plain": []}
+    overhead, batches = [], max(2, PLAIN_PASSES * n // problem.distance.batch_size)
+    plain_passes(problem, 2)
+    if captum:
+        integrated_gradients(problem)
+    for _ in range(repeats):
+        before = _timed(problem, lambda: plain_passes(problem, batches))
+        found = solve(problem, tolerance, max_passes)
+        after = _timed(problem, lambda: plain_passes(problem, batches))
+        plain = (before + after) / 2 / (batches * problem.distance.batch_size)
+        seconds["plain"].append(plain)
+        seconds["ours"].append(found.seconds / n)
+        overhead.append(found.seconds / (float(found.total.sum()) * plain))
+        if captum:
+            seconds["captum"].append(_timed(problem, lambda: integrated_gradients(problem)) / n)
+    medians = {name: statistics.median(values) if values else None for name, values in seconds.items()}
+    return medians | {
+        "passes": float(found.passes.float().mean()),
+        "total_passes": float(found.total.mean()),
+        "overhead": statistics.median(overhead),
+        "converged": found.solution.converged.tolist(),
+        "estimate": found.solution.gap.tolist(),
+        "log_sigma": found.solution.log_sigma,
+    }
+
+
+def _timed(problem: Problem, work: Callable[[], None]) -> float:
+    """Seconds that something takes."""
+    since = time.perf_counter()
+    work()
+    synchronise(problem.inputs.device)
+    return time.perf_counter() - since
+
+
+MEASURE = """
+import resource, sys, tempfile, torch
+from infodiscard import measure, zoo
+count = int(sys.argv[1])
+images = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+with tempfile.TemporaryDirectory() as folder:
+    measure(zoo.load("demo"), ImageSet(images), layers=[sys.argv[2]], out=folder + "/run", progress=False,
+            tolerance=100.0, max_passes=256)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(peak / (2**30 if sys.platform == "darwin" else 2**20))
+""".replace("import measure, zoo", "import measure, zoo\nfrom infodiscard.data import ImageSet")
+
+
+def peak_memory(counts: tuple[int, ...] = (64, 512), layer: str = "bn1") -> dict[str, float]:
+    """Peak resident memory, in GiB, of a whole measurement of so many images, each in a process of its own.
+
+    The layer is a cheap one of the carried network, with the fewest passes and the run on disk.
+    """
+    peaks = {}
+    for count in counts:
+        command = [sys.executable, "-c", MEASURE, str(count), layer]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise InfodiscardError(f"The measurement of {count} images failed: {done.stderr.strip().splitlines()[-1]}")
+        peaks[str(count)] = float(done.stdout.split()[-1])
+    return peaks

@@ -1,0 +1,675 @@
+"""Trains decoders for the layers of a network, with Lightning, several of them in one pass over the images."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from . import decoders
+from .data import ImageSet
+from .data import load as load_data
+from .decoder import Decoder
+from .decoders import TrainedDecoder
+from .errors import InfodiscardError, nearest
+from .network import Network, weights_hash
+from .probes import OUTPUT, Address, choose, list_layers, resolve, untouched, unwrap
+from .train import _epoch_seed, _folder, _lightning, _quiet
+
+CALIBRATION = 512  # training images that the features' statistics are taken from
+WARM_UP = 0.1  # share of the steps in which the learning rate rises
+EXPLODED = 20.0  # times the loss of a decoder that answers nothing but zeros
+
+
+@dataclass(frozen=True)
+class DecoderRecipe:
+    """What fixes the training of a decoder: the same recipe for the same images and layer gives the same weights.
+
+    Attributes:
+        samples: how many of the images to use, from the first; `None` for all.
+        epochs: passes over them.
+        batch_size: images per step.
+        seed: of the initial weights, the validation split and the order of images.
+        lr: peak learning rate; it rises linearly and falls along a cosine.
+        weight_decay: of every parameter, decoupled from the gradient.
+        width: channels of the decoder at the input's full size.
+        bf16: whether the decoder is trained in bfloat16 (slower on processors without units for it).
+        validation_share: share of the images that are held out to choose the epoch whose weights are kept.
+        patience: epochs without a better validation loss after which the training ends.
+        half: whether the weights are written in 16 bits, for a file of half the size.
+    """
+
+    samples: int | None = None
+    epochs: int = 5
+    batch_size: int = 32
+    seed: int = 0
+    lr: float = 8e-3
+    weight_decay: float = 1e-4
+    width: int = 16
+    bf16: bool = False
+    validation_share: float = 0.05
+    patience: int = 3
+    half: bool = False
+
+    def __post_init__(self) -> None:
+        for what in ("epochs", "batch_size", "lr", "width", "patience"):
+            if not getattr(self, what) > 0:
+                raise InfodiscardError(f"{what} is {getattr(self, what)}; give a number above 0.")
+        if not 0 < self.validation_share < 1 or self.weight_decay < 0:
+            raise InfodiscardError(
+                "Give a validation share between 0 and 1, such as 0.05, and a weight decay of 0 or more."
+            )
+
+
+def train_decoders(
+    network: Network,
+    data: str | ImageSet,
+    layers: Sequence[str] = (),
+    folder: str | Path | None = None,
+    *,
+    test_data: str | ImageSet | None = None,
+    test_samples: int | None = None,
+    stop_after: int | None = None,
+    **recipe: Any,
+) -> dict[str, TrainedDecoder]:
+    """Trains a decoder for each layer and writes it into the cache; one that is there already is not trained again.
+
+    Each decoder minimises the mean squared error of the network's normalised input, with AdamW. The layers share the
+    passes over the images and nothing else: each has its own optimiser, checkpoint and end, and the weights that it
+    would have alone. After each epoch the checkpoints are replaced, and a training that was interrupted goes on from
+    there to the same weights.
+
+    Args:
+        network: with a known normalisation; left as it was.
+        data: the training images, or their spec; `cifar10` means its training split.
+        layers: names or patterns; the network's usual layers if none are given.
+        folder: the cache; the user's own if not given (`decoders.default_folder`).
+        test_data: images to measure the quality on; if not given, the test split of `cifar10` or `cub`, and otherwise
+            the validation split.
+        test_samples: how many of the test images to use; `None` for all.
+        stop_after: end after this many epochs of the plan, to go on another time.
+        recipe: the fields of `DecoderRecipe`: samples, epochs, batch_size, seed, lr, width, and so on.
+
+    Returns:
+        The decoders by layer; without those that `stop_after` ended early.
+
+    Raises:
+        InfodiscardError: Lightning is missing, a layer or number is not allowed, the images do not fit the network, a
+            file cannot be written, or a training diverged (the other layers are finished first).
+    """
+    lightning = _lightning()
+    plan = DecoderRecipe(**recipe)
+    place = _folder(Path(folder).expanduser() if folder else decoders.default_folder())
+    split = _Split.of(_images(data, plan.samples, network, "train"), plan)
+    shapes = _shapes(network, split, layers)
+    about = _about(network, split, plan)
+    courses = [Course.of(layer, shape, split, plan, place, about) for layer, shape in shapes.items()]
+    found = {course.layer: decoders.load(course.file) for course in courses if course.file.exists()}
+    for decoder in found.values():
+        print(f"{_told(decoder)}; it was there already", flush=True)
+    left = [course for course in courses if course.layer not in found]
+    if left:
+        held_out, words = _held_out(test_data, data, test_samples, network, split)
+        _fit(lightning, left, network, split, plan, min(plan.epochs, stop_after or plan.epochs))
+        done = [course for course in left if course.ended(plan)]
+        found |= _finish(done, network, held_out, plan, about | {"held_out": words})
+    _report_diverged(left, plan)
+    return {layer: found[layer] for layer in shapes if layer in found}
+
+
+# -- the images ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Split:
+    """The images of a training, as bytes, and which of them are held out.
+
+    Attributes:
+        pixels: uint8, `N × C × H × W` in channels-last memory: a quarter of the memory that floats take.
+        training: indices, in random order.
+        validation: indices of the others.
+        source: the spec that they were loaded from.
+    """
+
+    pixels: torch.Tensor
+    training: torch.Tensor
+    validation: torch.Tensor
+    source: str
+
+    @classmethod
+    def of(cls, images: ImageSet, plan: DecoderRecipe) -> _Split:
+        if len(images) < 2:
+            raise InfodiscardError(
+                f"'{images.source}' holds {len(images)} image; a decoder needs 2 or more, one of them to hold out."
+            )
+        pixels = images.images.mul(255).round_().to(torch.uint8).contiguous(memory_format=torch.channels_last)
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(plan.seed))
+        held_out = min(len(images) - 1, max(1, round(plan.validation_share * len(images))))
+        return cls(pixels, order[held_out:], order[:held_out], images.source or "images")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width."""
+        return tuple(self.pixels.shape[1:])
+
+    def take(self, rows: torch.Tensor) -> torch.Tensor:
+        """Returns some images as float32 in [0, 1]."""
+        return self.pixels[rows].float().div_(255)
+
+    def digest(self) -> str:
+        """SHA-256 of the images."""
+        made = hashlib.sha256(str(tuple(self.pixels.shape)).encode())
+        made.update(self.pixels.permute(0, 2, 3, 1).contiguous().numpy().data)
+        return made.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """One pass over some images, in the order of a seed, or as they come if that is `None`."""
+
+    split: _Split
+    rows: torch.Tensor
+    size: int
+    seed: int | None = None
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.size)
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        order = torch.arange(len(self.rows))
+        if self.seed is not None:
+            order = torch.randperm(len(self.rows), generator=torch.Generator().manual_seed(self.seed))
+        for part in order.split(self.size):
+            yield self.split.take(self.rows[part])
+
+
+def _images(data: str | ImageSet, samples: int | None, network: Network, split: str) -> ImageSet:
+    """Returns images of the size that the network takes."""
+    if isinstance(data, str):
+        return load_data(data, samples, network.input_size, split)
+    size = tuple(data.images.shape[2:])
+    if network.input_size is not None and size != tuple(network.input_size):
+        raise InfodiscardError(
+            f"'{network.name}' takes inputs of {network.input_size[0]}×{network.input_size[1]} pixels, but the images "
+            f"have {size[0]}×{size[1]}; load them with that size."
+        )
+    return data if samples is None else data.take(samples)
+
+
+def _held_out(
+    given: str | ImageSet | None, data: str | ImageSet, samples: int | None, network: Network, split: _Split
+) -> tuple[torch.Tensor, str]:
+    """Returns the images to measure the quality on, as floats in [0, 1], and what to call them."""
+    if given is None and isinstance(data, str) and data.partition(":")[0] in ("cifar10", "cub"):
+        given = data
+    if given is None:
+        return split.take(split.validation), f"{_many(len(split.validation))} held out of '{split.source}'"
+    images = _images(given, samples, network, "test")
+    if images.images.shape[1:] != split.shape:
+        raise InfodiscardError(
+            f"The test images have shape {tuple(images.images.shape[1:])} but the training images {split.shape}; give "
+            "images of one size."
+        )
+    return images.images, f"{_many(len(images))} of '{images.source or 'images'}'"
+
+
+def _many(images: int) -> str:
+    return "1 image" if images == 1 else f"{images} images"
+
+
+# -- the features ----------------------------------------------------------------------------------------------------
+
+
+class Taps:
+    """The network up to the deepest of several layers: a callable from inputs to the features of all of them.
+
+    Use it inside `untouched(model)`. No hook stays behind.
+
+    Args:
+        model: the network.
+        addresses: the layers.
+    """
+
+    def __init__(self, model: nn.Module, addresses: Sequence[str]) -> None:
+        self._model = unwrap(model)
+        modules = dict(self._model.named_modules())
+        self._wanted: dict[nn.Module, dict[str, Address]] = {}
+        for text in addresses:
+            address = Address.parse(text)
+            name = "" if address.module == OUTPUT and OUTPUT not in modules else address.module
+            self._wanted.setdefault(modules[name], {})[text] = address
+        self._count = len(set(addresses))
+
+    def __call__(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Returns the feature of each layer for `inputs` (`batch × …`), without gradients.
+
+        Raises:
+            InfodiscardError: a layer was not called, or its output is no tensor of floats.
+        """
+        caught: dict[str, torch.Tensor] = {}
+        with ExitStack() as stack:
+            for module, addresses in self._wanted.items():
+                stack.callback(module.register_forward_hook(self._catcher(addresses, caught)).remove)
+            try:
+                with torch.no_grad():
+                    self._model(inputs.clone())
+            except _Complete:
+                pass
+        missing = [text for addresses in self._wanted.values() for text in addresses if text not in caught]
+        if missing:
+            raise InfodiscardError(f"Layer '{missing[0]}' was not called in a forward pass, so it cannot be decoded.")
+        return caught
+
+    def _catcher(self, addresses: Mapping[str, Address], caught: dict[str, torch.Tensor]) -> Any:
+        """Returns a hook that notes a module's output for the addresses that mean this call of it."""
+        calls = 0
+
+        def catch(_module: nn.Module, _args: Any, output: Any) -> None:
+            nonlocal calls
+            for text, address in addresses.items():
+                if calls == (address.call or 0):
+                    # An in-place operation behind the layer must not reach what was caught.
+                    caught[text] = choose(output, address.entry, text).detach().clone().float()
+            calls += 1
+            if len(caught) == self._count:
+                raise _Complete
+
+        return catch
+
+
+class _Complete(Exception):
+    """Ends a forward pass when all layers have been seen."""
+
+
+def _shapes(network: Network, split: _Split, layers: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of the feature of each layer, in execution order."""
+    example = _cast(network.normalise(split.take(split.training[:1])), network.module)
+    known = list_layers(network.module, example)
+    patterns = [layers] if isinstance(layers, str) else list(layers or network.default_layers)
+    if not patterns:
+        raise InfodiscardError(
+            f"No layers were given for '{network.name}' and it has no usual ones; name some, such as "
+            f"{nearest('layer', [layer.name for layer in known if '.' not in layer.name])}."
+        )
+    addresses = resolve(known, patterns, network.name)
+    with untouched(network.module) as module:
+        features = Taps(module, addresses)(example)
+    return {address: tuple(features[address].shape[1:]) for address in addresses}
+
+
+def _cast(inputs: torch.Tensor, module: nn.Module) -> torch.Tensor:
+    """Takes inputs to the device and the precision of the network."""
+    tensor = next((p for p in module.parameters() if p.is_floating_point()), inputs)
+    return inputs.to(tensor.device, tensor.dtype)
+
+
+# -- the training ----------------------------------------------------------------------------------------------------
+
+
+_PROGRESS = ("epoch", "loss", "validation", "best", "best_state", "stale")
+
+
+@dataclass
+class Course:
+    """The training of one layer's decoder.
+
+    Attributes:
+        layer: address.
+        decoder: what is trained.
+        file: where it goes in the end.
+        checkpoint: where its state lies until then.
+        optimizer: made when the decoder is on its device.
+        resumed: the optimiser's state in the checkpoint; `None` if there was no checkpoint.
+        epoch: how many have been finished.
+        loss: training loss of the last one.
+        validation: validation loss likewise.
+        best: least validation loss so far.
+        best_state: parameters that had it.
+        stale: epochs since then.
+        trouble: why it was stopped; empty if it was not.
+        sums: loss × images and images, within an epoch.
+    """
+
+    layer: str
+    decoder: Decoder
+    file: Path
+    checkpoint: Path
+    optimizer: torch.optim.Optimizer | None = None
+    resumed: dict[str, Any] | None = None
+    epoch: int = 0
+    loss: float = math.nan
+    validation: float = math.nan
+    best: float = math.inf
+    best_state: dict[str, torch.Tensor] = field(default_factory=dict)
+    stale: int = 0
+    trouble: str = ""
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
+
+    @classmethod
+    def of(
+        cls,
+        layer: str,
+        shape: tuple[int, ...],
+        split: _Split,
+        plan: DecoderRecipe,
+        folder: Path,
+        about: Mapping[str, Any],
+    ) -> Course:
+        """Returns a training, from its checkpoint on if there is one; all that it depends on names its files.
+
+        Raises:
+            InfodiscardError: the checkpoint is broken.
+        """
+        file = decoders.file_of(folder, layer, decoders.training_key({**about, "layer": layer}))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(plan.seed)
+            decoder = Decoder(shape, split.shape, plan.width)
+        course = cls(layer, decoder.to(memory_format=torch.channels_last), file, file.with_suffix(".ckpt"))
+        if course.checkpoint.exists():
+            course._read()
+        return course
+
+    def _read(self) -> None:
+        try:
+            # Nothing but tensors and numbers is unpickled.
+            state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            self.decoder.load_state_dict(state["decoder"])
+            self.resumed = state["optimizer"]
+            for name in _PROGRESS:
+                setattr(self, name, state[name])
+        except Exception as error:
+            raise InfodiscardError(
+                f"'{self.checkpoint}' is not a whole checkpoint of a decoder; delete it to start anew."
+            ) from error
+
+    def ended(self, plan: DecoderRecipe) -> bool:
+        """Whether nothing is left to train."""
+        return not self.trouble and (self.epoch >= plan.epochs or self.stale >= plan.patience)
+
+    def start(self, plan: DecoderRecipe, features: torch.Tensor) -> None:
+        """Makes the optimiser, on the device where the decoder is by now.
+
+        Args:
+            plan: the recipe.
+            features: of some training images, for the decoder's statistics.
+        """
+        self.optimizer = torch.optim.AdamW(self.decoder.parameters(), plan.lr, weight_decay=plan.weight_decay)
+        if self.resumed is None:
+            self.decoder.calibrate(features)
+        else:
+            self.optimizer.load_state_dict(self.resumed)
+
+    def step(self, feature: torch.Tensor, target: torch.Tensor, rate: float) -> None:
+        """Takes one step, or notes that the loss has exploded."""
+        assert self.optimizer is not None
+        loss = F.mse_loss(self.decoder(feature), target)
+        value = loss.item()
+        if not value <= EXPLODED * target.square().mean().item():
+            self.trouble = f"its loss was {value:.3g} in epoch {self.epoch + 1}"
+            return
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.sums[0] += value * len(target)
+        self.sums[1] += len(target)
+
+    def finish_epoch(self, validation: float) -> None:
+        """Takes the epoch's losses down and writes the checkpoint."""
+        if not math.isfinite(validation):
+            self.trouble = f"its validation loss was {validation} after epoch {self.epoch + 1}"
+            return
+        self.loss, self.validation, self.epoch = self.sums[0] / self.sums[1], validation, self.epoch + 1
+        self.stale += 1
+        if validation < self.best:
+            self.best, self.stale = validation, 0
+            self.best_state = {name: value.detach().clone() for name, value in self.decoder.state_dict().items()}
+        self._write()
+
+    def _write(self) -> None:
+        assert self.optimizer is not None
+        state = {name: getattr(self, name) for name in _PROGRESS}
+        state |= {"decoder": self.decoder.state_dict(), "optimizer": self.optimizer.state_dict()}
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        decoders.write(self.checkpoint, buffer.getvalue())
+
+
+def rate(step: int, steps: int, peak: float) -> float:
+    """Returns the learning rate of a step: a linear rise to the peak, then a cosine down to zero."""
+    rise = max(1, round(WARM_UP * steps))
+    if step < rise:
+        return peak * (step + 1) / rise
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - rise + 1) / max(1, steps - rise)))
+
+
+def _about(network: Network, split: _Split, plan: DecoderRecipe) -> dict[str, Any]:
+    """Returns all that the decoders depend on, but for their layers."""
+    return {
+        "weights_hash": weights_hash(network.module),
+        "mean": list(network.mean or ()),
+        "std": list(network.std or ()),
+        "data_hash": split.digest(),
+        "recipe": asdict(plan),
+    }
+
+
+def _fit(
+    lightning: Any, courses: Sequence[Course], network: Network, split: _Split, plan: DecoderRecipe, last: int
+) -> None:
+    """Trains up to the end of epoch `last`; a course whose checkpoint is further on joins when the others get there."""
+    courses = [course for course in courses if not course.ended(plan)]
+    first = min((course.epoch for course in courses), default=plan.epochs)
+    if first >= last:
+        return
+    task = _task(lightning, courses, network, split, plan, first)
+    with _quiet(), untouched(network.module):
+        trainer = lightning.pytorch.Trainer(
+            accelerator="auto",
+            devices=1,
+            precision="bf16-mixed" if plan.bf16 else "32-true",
+            max_epochs=last - first,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+        )
+        trainer.fit(task)
+
+
+def _task(
+    lightning: Any, courses: Sequence[Course], network: Network, split: _Split, plan: DecoderRecipe, first: int
+) -> Any:
+    """Returns the Lightning module; its class is made here because Lightning is imported only to train."""
+
+    class Task(lightning.pytorch.LightningModule):  # type: ignore[name-defined,misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.automatic_optimization = False
+            self.decoders = nn.ModuleList(course.decoder for course in courses)
+            self.epoch = first
+            self.started = time.monotonic()
+            self.running: list[Course] = []
+            self.sums: dict[str, float] = {}
+
+        def configure_optimizers(self) -> list[Any]:
+            # The decoders are on their device by now, and nothing else of Lightning's needs to be restored.
+            self.features = _Features(network, _placed(network.module, self.device))
+            pixels = split.take(split.training[:CALIBRATION]).to(self.device)
+            features, _ = self.features(pixels, courses)
+            for course in courses:
+                course.start(plan, features[course.layer])
+            return [course.optimizer for course in courses]
+
+        def _active(self) -> list[Course]:
+            return [each for each in courses if each.epoch == self.epoch and not each.trouble and not each.ended(plan)]
+
+        def train_dataloader(self) -> _Batches:
+            return _Batches(split, split.training, plan.batch_size, _epoch_seed(plan.seed, first + self.current_epoch))
+
+        def val_dataloader(self) -> _Batches:
+            return _Batches(split, split.validation, plan.batch_size)
+
+        def on_train_epoch_start(self) -> None:
+            self.started, self.running = time.monotonic(), self._active()
+            for course in self.running:
+                course.sums = [0.0, 0.0]
+
+        def training_step(self, pixels: torch.Tensor, index: int) -> None:
+            active = self._active()
+            if not active:
+                return
+            features, inputs = self.features(pixels, active)
+            steps = len(self.train_dataloader())
+            now = rate(self.epoch * steps + index, plan.epochs * steps, plan.lr)
+            for course in active:
+                course.step(features[course.layer], inputs, now)
+
+        def on_validation_epoch_start(self) -> None:
+            self.sums = {course.layer: 0.0 for course in self._active()}
+
+        def validation_step(self, pixels: torch.Tensor, index: int) -> None:
+            active = self._active()
+            if not active:
+                return
+            features, inputs = self.features(pixels, active)
+            for course in active:
+                made = course.decoder(features[course.layer])
+                self.sums[course.layer] += F.mse_loss(made, inputs).item() * len(inputs) / len(split.validation)
+
+        def on_train_epoch_end(self) -> None:
+            for course in self._active():
+                course.finish_epoch(self.sums[course.layer])
+            self.epoch += 1
+            told = ", ".join(
+                f"{each.layer} {'diverged' if each.trouble else f'{each.loss:.4f} ({each.validation:.4f})'}"
+                for each in self.running
+            )
+            taken = time.monotonic() - self.started
+            print(f"epoch {self.epoch}/{plan.epochs}: MSE (validation) {told}; {taken:.0f} s", flush=True)
+            self.trainer.should_stop = all(course.trouble or course.ended(plan) for course in courses)
+
+    return Task()
+
+
+@dataclass(frozen=True)
+class _Features:
+    """Computes the features of layers; no `nn.Module` itself, so that Lightning leaves the network alone."""
+
+    network: Network
+    module: nn.Module
+
+    def __call__(self, pixels: torch.Tensor, courses: Sequence[Course]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """Returns the features of images in [0, 1] by layer, and the inputs that they were computed from."""
+        inputs = self.network.normalise(pixels)
+        taps = Taps(self.module, [course.layer for course in courses])
+        with torch.autocast(inputs.device.type, enabled=False):
+            return taps(_cast(inputs, self.module)), inputs
+
+
+def _placed(module: nn.Module, device: torch.device) -> nn.Module:
+    """Returns the network on a device; the user's own is never moved, a copy is."""
+    tensor = next(module.parameters(), None)
+    return module if tensor is None or tensor.device == device else copy.deepcopy(module).to(device)
+
+
+# -- the end ---------------------------------------------------------------------------------------------------------
+
+
+def _finish(
+    courses: Sequence[Course],
+    network: Network,
+    held_out: torch.Tensor,
+    plan: DecoderRecipe,
+    about: Mapping[str, Any],
+) -> dict[str, TrainedDecoder]:
+    """Measures the quality of the decoders, writes them and takes their checkpoints away."""
+    for course in courses:
+        course.decoder.to("cpu").to(memory_format=torch.contiguous_format).eval()
+        course.decoder.load_state_dict(course.best_state)
+        if plan.half:
+            decoders.halve(course.decoder)
+    found = {}
+    measured = quality(network, {course.layer: course.decoder for course in courses}, held_out)
+    for course in courses:
+        details = {**about, "layer": course.layer, "quality": measured[course.layer]}
+        found[course.layer] = decoders.save(course.decoder, course.file, details)
+        course.checkpoint.unlink(missing_ok=True)
+        print(_told(found[course.layer]), flush=True)
+    return found
+
+
+def quality(
+    network: Network, modules: Mapping[str, nn.Module], images: torch.Tensor, batch_size: int = 128
+) -> dict[str, dict[str, float]]:
+    """Returns how well decoders reconstruct images, by layer.
+
+    Args:
+        network: whose layers they decode.
+        modules: the decoders by layer, on any device.
+        images: float32, `N × C × H × W`, in [0, 1].
+        batch_size: images at once.
+
+    Returns:
+        For each layer `mse`, in the normalised input space; and, of the reconstruction taken back to [0, 1] and
+        clipped there, `psnr` (dB) and `ssim` (Wang et al. 2004, Gaussian window of 11 pixels), means over images.
+        `ssim` is left out where images are no larger than its window.
+    """
+    sums: dict[str, dict[str, float]] = {layer: {} for layer in modules}
+    if not modules:
+        return sums
+    with untouched(network.module) as module, torch.no_grad():
+        taps = Taps(module, list(modules))
+        for batch in images.split(batch_size):
+            inputs = network.normalise(batch)
+            for layer, feature in taps(_cast(inputs, module)).items():
+                made = modules[layer](feature.to(next(modules[layer].parameters()).device)).cpu()
+                for name, values in _likeness(network, made, inputs, batch).items():
+                    sums[layer][name] = sums[layer].get(name, 0.0) + values.double().sum().item() / len(images)
+    return sums
+
+
+def _likeness(
+    network: Network, made: torch.Tensor, inputs: torch.Tensor, images: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Returns the measures of each reconstruction."""
+    mean, std = torch.tensor(network.mean).view(-1, 1, 1), torch.tensor(network.std).view(-1, 1, 1)
+    shown = (made * std + mean).clamp(0, 1)
+    error = (shown - images).square().mean((1, 2, 3)).clamp(min=1e-10)
+    values = {"mse": (made - inputs).square().mean((1, 2, 3)), "psnr": -10 * error.log10()}
+    if min(images.shape[2:]) > 11:
+        from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+
+        values["ssim"] = ssim(shown, images, data_range=1.0, reduction="none")  # type: ignore[assignment]
+    return values
+
+
+def _told(decoder: TrainedDecoder) -> str:
+    values = decoder.quality
+    likeness = f", SSIM {values['ssim']:.3f}" if "ssim" in values else ""
+    return f"{decoder.layer}: MSE {values['mse']:.4f}, PSNR {values['psnr']:.2f} dB{likeness}, {decoder.path}"
+
+
+def _report_diverged(courses: Sequence[Course], plan: DecoderRecipe) -> None:
+    for course in courses:
+        if course.trouble:
+            kept = f"'{course.checkpoint}' keeps it as it was after epoch {course.epoch}"
+            raise InfodiscardError(
+                f"The training of the decoder for '{course.layer}' diverged ({course.trouble}) and was stopped; "
+                f"{kept if course.epoch else 'no epoch of it was finished'}. Give a smaller learning rate, such as "
+                f"{plan.lr / 4:g}."
+            )
