@@ -16,6 +16,7 @@ from torch import nn
 import infodiscard
 from infodiscard import InfodiscardError, Network, data, measure, open_run, zoo
 from infodiscard.entropy import identity_entropy
+from infodiscard.run import Run
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs the trained CIFAR-10 ResNets, which are not here")
@@ -155,6 +156,35 @@ def test_tau_presets_and_sigma_spaces():
     assert (grid[::2, ::2] == grid[1::2, 1::2]).all() and len(np.unique(grid)) == 16
 
 
+@pytest.mark.parametrize("sigma", ["pixel", "unit", "grid:4"])
+def test_a_search_may_start_at_the_layer_before(sigma, tmp_path):
+    """The first layer is as ever; the next begins elsewhere and ends at the same optimum, also after a kill."""
+    options = {"layers": ["0", "4"], "sigma": sigma, "progress": False, "tolerance": 0.01}
+    cold, warm = (measure(tiny(), images(2), start=start, **options) for start in ("uniform", "before"))
+    assert np.array_equal(cold.dataset["sid"][:, 0], warm.dataset["sid"][:, 0])
+    assert not np.array_equal(cold.dataset["sid"][:, 1], warm.dataset["sid"][:, 1])
+    assert np.allclose(cold.dataset["sid"], warm.dataset["sid"], atol=0.03)
+
+    stopped = Run.create(warm.plan, tmp_path / "run")
+    with stopped:
+        unit = stopped.pending()[0]
+        names = [
+            name for name, item in warm.dataset.data_vars.items() if item.dims[:3] == ("network", "layer", "sample")
+        ]
+        stopped.write(unit, {n: warm.dataset[n].values[0, 0, unit.start : unit.stop] for n in names if n != "done"})
+    resumed = measure(tiny(), images(2), start="before", out=tmp_path / "run", **options)
+    assert np.array_equal(resumed.dataset["sid"], warm.dataset["sid"])
+
+
+def test_autocast_changes_values_by_less_than_their_error():
+    exact, rough = (
+        measure(tiny(), images(2), layers=["2", "4"], precision=p, progress=False) for p in ("full", "bf16")
+    )
+    assert rough.dataset["sid"].dtype == np.float32
+    assert not np.array_equal(exact.dataset["sid"], rough.dataset["sid"])
+    assert np.allclose(exact.dataset["sid"], rough.dataset["sid"], atol=0.03)
+
+
 def test_map_style_data_sets_and_arrays():
     dataset = torch.utils.data.TensorDataset(images(2), torch.tensor([1, 0]))
     run = measure(tiny(), dataset, layers=["0"], **FAST)
@@ -207,6 +237,8 @@ BAD = [
     ({"cap": "big"}, "cap was 'big'"),
     ({"max_passes": 10}, "needs at least"),
     ({"batch_size": 0}, "batch_size was 0"),
+    ({"start": "warm"}, "start was 'warm'; it can be 'uniform' or 'before'"),
+    ({"precision": "fp8"}, "precision was 'fp8'"),
     ({"device": "quantum"}, "Device 'quantum'"),
     ({"masks": torch.zeros(3, 5)}, "masks have shape"),
 ]

@@ -213,6 +213,10 @@ def measure(
         str,
         typer.Option(help="Largest σ: 'range' (10 × that of the input), 'data', or a number.", rich_help_panel=METHOD),
     ] = "range",
+    start: Annotated[
+        str,
+        typer.Option(help="'uniform', or from the σ of the layer measured 'before'.", rich_help_panel=METHOD),
+    ] = "uniform",
     split: Annotated[
         str, typer.Option(help="'train' or 'test', for 'cifar10' and 'cub'.", rich_help_panel=IMAGES)
     ] = "test",
@@ -223,6 +227,7 @@ def measure(
     std: Std = None,
     size: Size = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Noisy images at once; by default as fits.")] = None,
+    precision: Annotated[str, typer.Option(help="Of the passes: 'full', or 'bf16' by autocast.")] = "full",
     device: Device = "cpu",
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the run goes; one that is there is continued.")
@@ -253,6 +258,8 @@ def measure(
             tolerance=tolerance,
             max_passes=max_passes,
             cap=number_or_word(cap),
+            start=start,
+            precision=precision,
             batch_size=batch_size,
             device=device,
         )

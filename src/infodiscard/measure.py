@@ -31,6 +31,10 @@ TAU_PRESETS = {"paper": 0.01, "code": 1e-4}
 
 METRICS = ("sid",)
 
+STARTS = ("uniform", "before")
+
+PRECISIONS = ("full", "bf16")
+
 DEFAULT_BLOCK = {"cpu": 4, "cuda": 32}
 """Few enough for a progress bar that moves and little to redo after a kill; enough to fill the device."""
 
@@ -51,6 +55,8 @@ def measure(
     tolerance: float = 0.02,
     max_passes: int = 5000,
     cap: float | str = "range",
+    start: str = "uniform",
+    precision: str = "full",
     block: int | None = None,
     batch_size: int | None = None,
     device: str | torch.device | None = None,
@@ -76,6 +82,10 @@ def measure(
         max_passes: most forward-and-backward passes per sample and layer.
         cap: largest σ: `range` (ten times the dynamic range of the input space), `data` (the standard deviation of the
             given inputs) or a number.
+        start: where the search begins: `uniform`, or at the σ of the layer measured `before`, which saves passes in the
+            last layers; values then depend, within their gap, on which layers are measured.
+        precision: of the network's forward and backward passes: `full`, its own; or `bf16`, by autocast. Distances and
+            entropies are always computed in float32 or better.
         block: samples solved and stored together, by default 4 on a CPU and 32 on a GPU; no result depends on it.
         batch_size: noisy inputs in one forward pass; no result depends on it.
         device: where to compute, on a copy of the network if it lies elsewhere; by default where the network is.
@@ -88,10 +98,12 @@ def measure(
     """
     from .run import Run
 
-    settings = _settings(metrics, alpha, tau, sigma, seed, tolerance, max_passes)
+    settings = _settings(metrics, alpha, tau, sigma, seed, tolerance, max_passes, start, precision)
     named = _named(networks)
     inputs = coerce_inputs(data, masks)
-    jobs = {name: _Job.prepare(name, network, inputs, layers, cap, device) for name, network in named.items()}
+    jobs = {
+        name: _Job.prepare(name, network, inputs, layers, cap, device, precision) for name, network in named.items()
+    }
     settings["cap"] = {name: job.cap for name, job in jobs.items()}
     SigmaSpace.parse(sigma, inputs.shape)
     if batch_size is not None and batch_size < 1:
@@ -103,13 +115,22 @@ def measure(
     effort = Effort(tolerance=tolerance, max_passes=max_passes)
     with Run.resume_or_create(plan, out, **inputs.pictures()) as run, _progress(progress, run) as advance:
         for unit in run.pending():
-            run.write(unit, _measured(jobs[unit.network], unit, inputs, settings, effort, batch_size))
+            begin = _before(run, unit) if start == "before" else None
+            run.write(unit, _measured(jobs[unit.network], unit, inputs, settings, effort, batch_size, begin))
             advance(unit)
     return run
 
 
 def _settings(
-    metrics: Sequence[str], alpha: float, tau: float | str, sigma: str, seed: int, tolerance: float, max_passes: int
+    metrics: Sequence[str],
+    alpha: float,
+    tau: float | str,
+    sigma: str,
+    seed: int,
+    tolerance: float,
+    max_passes: int,
+    start: str,
+    precision: str,
 ) -> dict[str, Any]:
     """Returns the settings that define a run, checked."""
     metrics = [metrics] if isinstance(metrics, str) else list(metrics)
@@ -128,7 +149,10 @@ def _settings(
         raise InfodiscardError(f"max_passes was {max_passes}; a measurement needs at least {MIN_PASSES}.")
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise InfodiscardError(f"seed was {seed!r}; it must be a whole number.")
-    return {"metrics": metrics, "sigma": sigma, "seed": seed, **numbers}
+    for name, word, allowed in (("start", start, STARTS), ("precision", precision, PRECISIONS)):
+        if word not in allowed:
+            raise InfodiscardError(f"{name} was {word!r}; it can be {' or '.join(map(repr, allowed))}.")
+    return {"metrics": metrics, "sigma": sigma, "seed": seed, "start": start, "precision": precision, **numbers}
 
 
 def _named(networks: Any) -> dict[str, Network]:
@@ -163,6 +187,7 @@ class _Job:
     cap: float
     device: torch.device
     dtype: torch.dtype
+    precision: str
 
     @classmethod
     def prepare(
@@ -173,6 +198,7 @@ class _Job:
         layers: Sequence[str] | Mapping[str, Sequence[str]] | None,
         cap: float | str,
         device: str | torch.device | None,
+        precision: str,
     ) -> _Job:
         """Checks a network against the inputs and finds its layers."""
         size = network.input_size
@@ -183,7 +209,7 @@ class _Job:
             )
         module, where = _placed(network.module, device)
         floats = [p.dtype for p in module.parameters() if p.is_floating_point()]
-        job = cls(network, module, (), math.nan, where, floats[0] if floats else torch.float32)
+        job = cls(network, module, (), math.nan, where, floats[0] if floats else torch.float32, precision)
         example = job.take(inputs, slice(0, 1)).to(job.dtype)
         wanted = layers.get(name) if isinstance(layers, Mapping) else layers
         known = list_layers(module, example)
@@ -211,7 +237,12 @@ class _Job:
 
     def distance(self, probe: Probe, samples: torch.Tensor, batch_size: int | None = None) -> FeatureDistance:
         """The feature distance at one layer; only the network itself works in its own precision."""
-        return FeatureDistance(lambda noisy: probe(noisy.to(self.dtype)), samples, batch_size)
+
+        def feature(noisy: torch.Tensor) -> torch.Tensor:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                return probe(noisy.to(self.dtype))
+
+        return FeatureDistance(feature, samples, batch_size)
 
     def check_layers(self, inputs: Inputs, tau: float) -> None:
         """Raises InfodiscardError if a layer is random, mixes samples, is constant or passes no gradient."""
@@ -260,19 +291,36 @@ def _plan(jobs: Mapping[str, _Job], inputs: Inputs, settings: dict[str, Any], bl
 
 
 def _measured(
-    job: _Job, unit: Unit, inputs: Inputs, settings: Mapping[str, Any], effort: Effort, batch_size: int | None
+    job: _Job,
+    unit: Unit,
+    inputs: Inputs,
+    settings: Mapping[str, Any],
+    effort: Effort,
+    batch_size: int | None,
+    sigma: torch.Tensor | None = None,
 ) -> dict[str, Any]:
-    """Computes one unit of work: the values of some samples at one layer."""
+    """Computes one unit of work: the values of some samples at one layer, from `sigma` of the layer before on."""
     part = slice(unit.start, unit.stop)
     samples = job.take(inputs, part)
     space = SigmaSpace.parse(settings["sigma"], inputs.shape)
     with job.layer(unit.layer) as probe:
         distance = job.distance(probe, samples, batch_size)
+        start = None if sigma is None else space.mean(sigma.to(samples).log().expand_as(samples))
         solution = maximise_entropy(
-            distance, space, settings["alpha"], settings["tau"], job.cap, settings["seed"], effort
+            distance, space, settings["alpha"], settings["tau"], job.cap, settings["seed"], effort, start
         )
     masks = None if inputs.masks is None else inputs.masks[part].to(samples.device)
     return {name: value.cpu().numpy() for name, value in _values(solution, space, masks).items()}
+
+
+def _before(run: Run, unit: Unit) -> torch.Tensor | None:
+    """The σ of the same samples at the layer measured before, `n × C or 1 × H × W`; `None` at the first."""
+    layers = run.plan.layers[unit.network]
+    place = layers.index(unit.layer)
+    if place == 0:
+        return None
+    sigma = torch.from_numpy(run.read(unit.network, layers[place - 1], unit.start, unit.stop, "sigma"))
+    return sigma if sigma.ndim == 4 else sigma[:, None]
 
 
 def _check_deterministic(probe: Probe, samples: torch.Tensor) -> None:

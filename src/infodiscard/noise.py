@@ -64,6 +64,10 @@ class SigmaSpace:
         rows, columns = self._membership(values)
         return rows @ values @ columns.T
 
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Averages values of the input units (`… × C × H × W`) over those that share a parameter; inverts `expand`."""
+        return self.gather(values) / self.weights().to(values)
+
     def weights(self) -> torch.Tensor:
         """The number of input units that each parameter covers, in the parameters' shape."""
         return self.gather(torch.ones(self.input_shape))

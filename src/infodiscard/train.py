@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from .data import ImageSet
 from .data import load as load_data
 from .errors import InfodiscardError
 from .network import Network
+from .training import epoch_seed, load_lightning, make_folder, quiet
 from .zoo import load as load_network
 
 
@@ -109,9 +107,9 @@ def train(
         InfodiscardError: Lightning is missing, a name or number is not allowed, the data have no labels, or `out` holds
             the checkpoint of another recipe.
     """
-    lightning = _lightning()
+    lightning = load_lightning()
     plan = Recipe(network.removeprefix("zoo:"), data, **recipe)
-    folder = _folder(Path(out))
+    folder = make_folder(Path(out))
     checkpoint = _checkpoint(folder / "last.ckpt", plan)
     untrained = load_network(f"zoo:{plan.network}", plan.weights, allow_random=True, seed=plan.seed)
     images = _as_bytes(load_data(data, plan.samples, untrained.input_size, "train"))
@@ -185,23 +183,6 @@ def augment(images: torch.Tensor, generator: torch.Generator, shift: int = 4) ->
     return padded[samples, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).float().div_(255)
 
 
-def _lightning() -> Any:
-    try:
-        import lightning
-        import lightning.pytorch
-    except ImportError as error:
-        raise InfodiscardError("Training needs Lightning; install it with pip install 'infodiscard[train]'.") from error
-    return lightning
-
-
-def _folder(path: Path) -> Path:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InfodiscardError(f"The folder '{path}' cannot be made ({error.strerror}); choose another.") from error
-    return path
-
-
 def _checkpoint(path: Path, plan: Recipe) -> Path | None:
     """Returns the checkpoint to go on from, if there is one."""
     if not path.exists():
@@ -249,11 +230,6 @@ def _as_bytes(images: ImageSet, classes: int = 10) -> tuple[torch.Tensor, torch.
     return images.images.mul(255).round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous(), labels
 
 
-def _epoch_seed(seed: int, epoch: int) -> int:
-    """Returns a seed for the epoch, so that a training that goes on draws what it would have drawn anyway."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-
-
 def _task(
     lightning: Any,
     network: Network,
@@ -265,7 +241,7 @@ def _task(
     """Returns the Lightning module; its class is made here because Lightning is imported only to train."""
 
     def batches(epoch: int) -> Batches:
-        return Batches(*data, plan.batch_size, _epoch_seed(plan.seed, epoch))
+        return Batches(*data, plan.batch_size, epoch_seed(plan.seed, epoch))
 
     class Task(lightning.pytorch.LightningModule):  # type: ignore[name-defined,misc]
         def __init__(self) -> None:
@@ -315,7 +291,7 @@ def _fit(lightning: Any, task: Any, plan: Recipe, folder: Path, checkpoint: Path
     keep = lightning.pytorch.callbacks.ModelCheckpoint(
         dirpath=folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
-    with _quiet():
+    with quiet():
         trainer = lightning.pytorch.Trainer(
             accelerator="auto",
             devices=1,
@@ -330,21 +306,6 @@ def _fit(lightning: Any, task: Any, plan: Recipe, folder: Path, checkpoint: Path
         )
         task.train()
         trainer.fit(task, ckpt_path=checkpoint)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps Lightning's banner and its own misuses of others to itself; other warnings still come."""
-    log = logging.getLogger("lightning.pytorch")
-    level = log.level
-    log.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-            warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
-            yield
-    finally:
-        log.setLevel(level)
 
 
 def _finish(network: Network, plan: Recipe, folder: Path, held_out: ImageSet | None) -> Trained:

@@ -25,7 +25,7 @@ from .decoders import TrainedDecoder
 from .errors import InfodiscardError, nearest
 from .network import Network, weights_hash
 from .probes import OUTPUT, Address, choose, list_layers, resolve, untouched, unwrap
-from .train import _epoch_seed, _folder, _lightning, _quiet
+from .training import epoch_seed, load_lightning, make_folder, quiet
 
 CALIBRATION = 512  # training images that the features' statistics are taken from
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
@@ -108,9 +108,9 @@ def train_decoders(
         InfodiscardError: Lightning is missing, a layer or number is not allowed, the images do not fit the network, a
             file cannot be written, or a training diverged (the other layers are finished first).
     """
-    lightning = _lightning()
+    lightning = load_lightning()
     plan = DecoderRecipe(**recipe)
-    place = _folder(Path(folder).expanduser() if folder else decoders.default_folder())
+    place = make_folder(Path(folder).expanduser() if folder else decoders.default_folder())
     split = _Split.of(_images(data, plan.samples, network, "train"), plan)
     shapes = _shapes(network, split, layers)
     about = _about(network, split, plan)
@@ -475,7 +475,7 @@ def _fit(
     if first >= last:
         return
     task = _task(lightning, courses, network, split, plan, first)
-    with _quiet(), untouched(network.module):
+    with quiet(), untouched(network.module):
         trainer = lightning.pytorch.Trainer(
             accelerator="auto",
             devices=1,
@@ -519,7 +519,7 @@ def _task(
             return [each for each in courses if each.epoch == self.epoch and not each.trouble and not each.ended(plan)]
 
         def train_dataloader(self) -> _Batches:
-            return _Batches(split, split.training, plan.batch_size, _epoch_seed(plan.seed, first + self.current_epoch))
+            return _Batches(split, split.training, plan.batch_size, epoch_seed(plan.seed, first + self.current_epoch))
 
         def val_dataloader(self) -> _Batches:
             return _Batches(split, split.validation, plan.batch_size)
