@@ -3,7 +3,7 @@
     python benchmarks/ablation.py --samples 2 --layers layer3 linear
 
 Variants: `solver` as it is; `no prediction`, without the prediction from the gradient's size; `plain average`, the
-Newton targets averaged without any filter.
+Newton targets averaged without any filter; `from the layer before`, the solver with that layer's σ as its start.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ def plain_average(targets: torch.Tensor, predictions: torch.Tensor, scales: Scal
     return average - mean(average)
 
 
+WARM = "from the layer before"
+
 VARIANTS: dict[str, Callable[..., Any]] = {
     "solver": filtered,
     "no prediction": without_prediction,
@@ -53,32 +55,38 @@ def main() -> None:
     options = parser.parse_args()
     network = zoo.load(options.network, options.weights)
     inputs = network.normalise(data.load(options.data, options.samples).images)
+    before = None
     for address in options.layers or network.default_layers:
         with untouched(network.module) as module:
-            compare(FeatureDistance(Probe(module, address), inputs), address, options, 10 / min(network.std))
+            distance = FeatureDistance(Probe(module, address), inputs)
+            before = compare(distance, address, options, 10 / min(network.std), before)
 
 
-def compare(distance: FeatureDistance, address: str, options: argparse.Namespace, cap: float) -> None:
-    """Prints one layer's table."""
+def compare(
+    distance: FeatureDistance, address: str, options: argparse.Namespace, cap: float, before: torch.Tensor | None
+) -> torch.Tensor:
+    """Prints one layer's table; returns its log σ."""
     space, log_cap = SigmaSpace.parse("pixel", tuple(distance.inputs.shape[1:])), torch.tensor(cap).log().item()
     small = torch.full((len(distance.inputs), *space.shape), options.tau**0.5).log()
     noise = SampleNoise(distance.inputs, 2, "variation")
     target = ALPHA * expected_distance(distance, space, small, noise, 0.004, 2048).mean
     print(f"\n{address}, √τ = {options.tau**0.5:g}: mean SID of {len(small)} samples after so many gradient passes")
-    print(f"{'':16}" + "".join(f"{passes:>9d}" for passes in options.passes))
-    for name, variant in VARIANTS.items():
-        iteration.filtered = variant  # type: ignore[assignment]
-        row = []
+    print(f"{'':22}" + "".join(f"{passes:>9d}" for passes in options.passes))
+    variants = VARIANTS if before is None else VARIANTS | {WARM: filtered}
+    for name, variant in variants.items():
+        iteration.filtered = variant
+        start, row = before if name == WARM else None, []
         for passes in options.passes:
             effort = Effort(tolerance=-1, max_passes=int(passes / 0.7) + 2 + 160 * (passes < 400))
-            found = maximise_entropy(distance, space, ALPHA, options.tau, cap, 0, effort)
+            found = maximise_entropy(distance, space, ALPHA, options.tau, cap, 0, effort, start)
             scaled, _ = calibrate(distance, space, found.log_sigma, target, log_cap, 2, Effort(max_passes=10_240))
             row.append(gaussian_entropy(scaled.exp()).mean())
-        print(f"{name:16}" + "".join(f"{value:9.3f}" for value in row), flush=True)
+        print(f"{name:22}" + "".join(f"{value:9.3f}" for value in row), flush=True)
         if name == "solver":
             solution = scaled
     iteration.filtered = filtered
     powers(distance, space, solution)
+    return solution
 
 
 def powers(distance: FeatureDistance, space: SigmaSpace, log_sigma: torch.Tensor) -> None:
