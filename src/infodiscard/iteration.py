@@ -40,8 +40,8 @@ class Iteration:
     size: torch.Tensor  # running average of (∂L/∂z)² / L, in two halves
     place: torch.Tensor  # running average of the iterates
     level: torch.Tensor  # running average of L
-    residual: torch.Tensor  # running average of the gap that the condition of the optimum leaves
-    doubt: torch.Tensor  # running average of the squared sampling error of one such gap
+    residual: torch.Tensor  # running average of the gap that each step's draws show, times their certainty
+    certainty: torch.Tensor  # running average of one over the variance of such a gap
     gap: torch.Tensor
     passes: torch.Tensor
     target: torch.Tensor
@@ -61,7 +61,7 @@ class Iteration:
             place=torch.zeros_like(start),
             level=none.clone(),
             residual=none.clone(),
-            doubt=none.clone(),
+            certainty=none.clone(),
             gap=torch.full_like(target, math.inf),
             passes=torch.zeros(len(start), dtype=torch.long, device=start.device),
             target=target,
@@ -115,21 +115,23 @@ class Iteration:
     def _test_optimum(self, rows: torch.Tensor, ratio: torch.Tensor, power: torch.Tensor) -> None:
         """Takes g / ḡ of fresh draws to the gap that it means, mean((g / ḡ − 1)²) / 2c, and to its standard error.
 
-        The square is a product of two halves of the draws, so that their noise, which is independent, drops out.
+        The square is a product of two halves of the draws, so that their noise, which is independent, drops out. Steps
+        count by the inverse of their variance: at the last layers a single draw may outweigh a hundred others.
         """
         free = self._free(rows, (self.size[rows].sum(1) > 0).to(ratio))
         count, curvature = free.sum((1, 2, 3)).clamp(min=1), 2 * _curvature(power)
         first, second = ((half - live_mean(half, free)) * free for half in ratio.unbind(1))
-        gap = (first * second).sum((1, 2, 3)) / count
-        noise = (first - second).square().sum((1, 2, 3)) / count / 2
-        doubt = (noise.square() + noise * gap.clamp(min=0)) / count
+        gap = (first * second).sum((1, 2, 3)) / count / curvature
+        noise = (first - second).square().sum((1, 2, 3)) / count / curvature / 2
+        certainty = count / noise.square().clamp(min=1e-30)
         rate = _rate(self.steps, MEMORY)
-        self.residual[rows] += rate * (gap / curvature - self.residual[rows])
-        self.doubt[rows] += rate * (doubt / curvature.square() - self.doubt[rows])
+        self.residual[rows] += rate * (gap * certainty - self.residual[rows])
+        self.certainty[rows] += rate * (certainty - self.certainty[rows])
         if self.steps > 1:
             # The variance of an average with these weights, as a multiple of that of one value.
             share = (MEMORY + 1) ** 2 / (2 * MEMORY + 1) / self.steps
-            self.gap[rows] = self.residual[rows].clamp(min=0) + CAUTION * (self.doubt[rows] * share).sqrt()
+            certainty = self.certainty[rows]
+            self.gap[rows] = (self.residual[rows] / certainty).clamp(min=0) + CAUTION * (share / certainty).sqrt()
 
     def _newton_targets(self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
         """s − (g / ḡ − 1) / c, averaged over the past, from either half of the draws (dimension 1)."""
