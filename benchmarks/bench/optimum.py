@@ -8,6 +8,7 @@ image takes the best of all that hold it, whatever their seed and length.
 from __future__ import annotations
 
 import hashlib
+import os
 import json
 import re
 from collections.abc import Iterator
@@ -62,7 +63,7 @@ class Cache:
         name = f"{self.key(layer, problem.alpha, problem.tau)}-{which}-{seed}-{int(passes.max())}.safetensors"
         header = {"images": ",".join(images), "seed": str(seed), "tau": str(problem.tau), "layer": layer}
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / f".{name}"
+        partial = self.folder / f".{os.getpid()}-{name}"  # two benchmarks may share a cache
         save_file({"log_sigma": log_sigma.cpu().contiguous(), "passes": passes.cpu()}, partial, header)
         partial.replace(self.folder / name)
         return self.folder / name
