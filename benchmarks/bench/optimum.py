@@ -8,8 +8,8 @@ image takes the best of all that hold it, whatever their seed and length.
 from __future__ import annotations
 
 import hashlib
-import os
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
