@@ -51,6 +51,14 @@ app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pret
 Spec = Annotated[str, typer.Argument(metavar="NETWORK", help=NETWORK, show_default=False)]
 Specs = Annotated[list[str], typer.Argument(metavar="NETWORK", help=NETWORK, show_default=False)]
 DataSpec = Annotated[str, typer.Option("--data", metavar="SPEC", help=DATA, show_default=False, rich_help_panel=IMAGES)]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Layers, such as 'layer*' or 'output'; repeat, or use commas. By default the network's usual ones.",
+        rich_help_panel=NETWORKS,
+    ),
+]
 Mean = Annotated[
     str | None,
     typer.Option(metavar="M,M,M", help="Per-channel mean of images between 0 and 1.", rich_help_panel=NETWORKS),
@@ -184,14 +192,7 @@ def measure(
         bool, typer.Option("--random-weights", help="Networks without weights will do.", rich_help_panel=NETWORKS)
     ] = False,
     samples: Annotated[int, typer.Option(help="How many images, from the first.", rich_help_panel=IMAGES)] = 16,
-    layers: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Layers to measure, such as 'layer*' or 'output'; repeat, or use commas.",
-            rich_help_panel=NETWORKS,
-        ),
-    ] = None,
+    layers: Layers = None,
     alpha: Annotated[
         float, typer.Option(help="Feature distance to reach, in units of δ_f².", rich_help_panel=METHOD)
     ] = 1.5,
@@ -369,14 +370,7 @@ def train_decoder(
     weights: Annotated[
         str | None, typer.Option(metavar="FILE", help="The network's state dict.", rich_help_panel=NETWORKS)
     ] = None,
-    layers: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Layers to decode, such as 'layer*'; repeat, or use commas. The network's usual ones.",
-            rich_help_panel=NETWORKS,
-        ),
-    ] = None,
+    layers: Layers = None,
     mean: Mean = None,
     std: Std = None,
     size: Size = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,12 +13,12 @@ import torch
 from torch import nn
 
 from .entropy import concentration, gaussian_entropy
-from .errors import InfodiscardError, nearest
+from .errors import InfodiscardError
 from .inputs import Inputs, coerce_inputs
-from .network import Network, weights_hash
+from .network import Network, placed, weights_hash
 from .noise import SampleNoise, SigmaSpace
 from .objectives import FeatureDistance
-from .probes import Probe, list_layers, resolve, untouched
+from .probes import Probe, choose_layers, list_layers, untouched
 from .solver import MIN_PASSES, Effort, Solution, check_variation, maximise_entropy
 
 if TYPE_CHECKING:
@@ -201,25 +200,16 @@ class _Job:
         precision: str,
     ) -> _Job:
         """Checks a network against the inputs and finds its layers."""
-        size = network.input_size
-        if size is not None and tuple(size) != tuple(inputs.shape[1:]):
-            raise InfodiscardError(
-                f"'{name}' takes inputs of {size[0]}×{size[1]} pixels, but the images have "
-                f"{inputs.shape[1]}×{inputs.shape[2]}; resize the images, or load the data with that size."
-            )
-        module, where = _placed(network.module, device)
+        network.check_size(inputs.shape[1:], name)
+        module, where = placed(network.module, device)
         floats = [p.dtype for p in module.parameters() if p.is_floating_point()]
         job = cls(network, module, (), math.nan, where, floats[0] if floats else torch.float32, precision)
         example = job.take(inputs, slice(0, 1)).to(job.dtype)
         wanted = layers.get(name) if isinstance(layers, Mapping) else layers
         known = list_layers(module, example)
-        patterns = [wanted] if isinstance(wanted, str) else list(wanted or network.default_layers)
-        if not patterns:
-            raise InfodiscardError(
-                f"No layers were given for '{name}' and it has no usual ones; name some, such as "
-                f"{nearest('layer', [layer.name for layer in known if '.' not in layer.name])}."
-            )
-        return replace(job, layers=resolve(known, patterns, name), cap=inputs.cap(network, cap))
+        return replace(
+            job, layers=choose_layers(known, wanted, network.default_layers, name), cap=inputs.cap(network, cap)
+        )
 
     def take(self, inputs: Inputs, part: slice) -> torch.Tensor:
         """Some of the samples in the network's input space, on its device, in float32 or better."""
@@ -254,20 +244,6 @@ class _Job:
                 noise = SampleNoise(samples[:1], 0, "trial").draw([0], 2)
                 values, _ = distance.gradient(torch.zeros(1, dtype=torch.long, device=samples.device), noise * tau**0.5)
                 check_variation(values.mean(1))
-
-
-def _placed(module: nn.Module, device: str | torch.device | None) -> tuple[nn.Module, torch.device]:
-    """Returns the module where it shall run; the user's own is never moved, a copy is."""
-    tensor = next((t for t in [*module.parameters(), *module.buffers()]), None)
-    home = tensor.device if tensor is not None else torch.device("cpu")
-    try:
-        wanted = home if device is None else torch.device(device)
-        if wanted.type == home.type and wanted.index in (None, home.index):
-            return module, home
-        return copy.deepcopy(module).to(wanted), wanted
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InfodiscardError(f"Device '{device}' cannot be used ({reason}); 'cpu' always can.") from error
 
 
 def _plan(jobs: Mapping[str, _Job], inputs: Inputs, settings: dict[str, Any], block: int) -> Plan:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -32,6 +34,15 @@ class Network:
     input_size: tuple[int, int] | None = None
     default_layers: tuple[str, ...] = field(default=())
     source: str = ""
+
+    def check_size(self, size: Sequence[int], name: str | None = None) -> None:
+        """Raises InfodiscardError if the network does not take images of `size` (height, width)."""
+        wanted = self.input_size
+        if wanted is not None and tuple(wanted) != tuple(size):
+            raise InfodiscardError(
+                f"'{name or self.name}' takes inputs of {wanted[0]}×{wanted[1]} pixels, but the images have "
+                f"{size[0]}×{size[1]}; resize the images, or load the data with that size."
+            )
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """Takes images in [0, 1] (`batch × channels × height × width`) to the network's input space.
@@ -64,3 +75,24 @@ def weights_hash(module: nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def placed(module: nn.Module, device: str | torch.device | None) -> tuple[nn.Module, torch.device]:
+    """Returns the module where it shall run, and where that is; the user's own is never moved, a copy is.
+
+    Args:
+        device: where to; `None` leaves it where it is.
+
+    Raises:
+        InfodiscardError: the device cannot be used.
+    """
+    tensor = next((t for t in [*module.parameters(), *module.buffers()]), None)
+    home = tensor.device if tensor is not None else torch.device("cpu")
+    try:
+        wanted = home if device is None else torch.device(device)
+        if wanted.type == home.type and wanted.index in (None, home.index):
+            return module, home
+        return copy.deepcopy(module).to(wanted), wanted
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InfodiscardError(f"Device '{device}' cannot be used ({reason}); 'cpu' always can.") from error

@@ -338,6 +338,23 @@ def resolve(layers: Sequence[Layer], patterns: Sequence[str], network: str) -> t
     return tuple(sorted(found, key=place))
 
 
+def choose_layers(
+    layers: Sequence[Layer], wanted: str | Sequence[str] | None, usual: Sequence[str], network: str
+) -> tuple[str, ...]:
+    """Takes what the user named, or else the network's usual layers, to addresses; further as `resolve`.
+
+    Raises:
+        InfodiscardError: also if there are neither.
+    """
+    patterns = [wanted] if isinstance(wanted, str) else list(wanted or usual)
+    if not patterns:
+        raise InfodiscardError(
+            f"No layers were given for '{network}' and it has no usual ones; name some, such as "
+            f"{nearest('layer', [layer.name for layer in layers if '.' not in layer.name])}."
+        )
+    return resolve(layers, patterns, network)
+
+
 def _calls(layer: Layer) -> list[str]:
     """Returns the addresses of all calls of a layer."""
     return [layer.name] if layer.calls == 1 else [f"{layer.name}#{i}" for i in range(layer.calls)]

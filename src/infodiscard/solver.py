@@ -151,7 +151,7 @@ def maximise_entropy(
         start = uniform + 0.5 * math.log(alpha)
 
     def unfinished(state: Iteration) -> torch.Tensor:
-        # Two steps at least: the first has no trend, and so no gap.
+        # Two steps at least: an estimate of the gap from a single one says too little.
         return (state.gap > effort.tolerance) & ((state.passes + effort.draws <= limit) | (state.steps < 2))
 
     for state in ascend(distance, space, target, cap, start, seed, effort.draws, unfinished):  # noqa: B007
@@ -331,11 +331,7 @@ def calibrate(
         return (estimate.mean / target).log(), estimate.se <= effort.precision * estimate.mean, estimate.draws
 
     rows = torch.arange(len(target), device=target.device)
-    shift, forwards, precise = (
-        torch.zeros_like(target),
-        torch.zeros_like(rows),
-        torch.zeros_like(rows, dtype=torch.bool),
-    )
+    shift, forwards, precise = torch.zeros_like(target), torch.zeros_like(rows), torch.zeros_like(rows).bool()
     known = torch.full_like(precise, power is not None)
     power = torch.full_like(target, 2.0) if power is None else power.clone()
     old, old_miss = shift.clone(), torch.full_like(target, math.nan)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import io
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +20,10 @@ from .data import ImageSet
 from .data import load as load_data
 from .decoder import Decoder
 from .decoders import TrainedDecoder
-from .errors import InfodiscardError, nearest
-from .network import Network, weights_hash
-from .probes import OUTPUT, Address, choose, list_layers, resolve, untouched, unwrap
+from .errors import InfodiscardError
+from .network import Network, placed, weights_hash
+from .probes import choose_layers, list_layers, untouched
+from .taps import Taps
 from .training import epoch_seed, load_lightning, make_folder, quiet
 
 CALIBRATION = 512  # training images that the features' statistics are taken from
@@ -198,12 +197,7 @@ def _images(data: str | ImageSet, samples: int | None, network: Network, split: 
     """Returns images of the size that the network takes."""
     if isinstance(data, str):
         return load_data(data, samples, network.input_size, split)
-    size = tuple(data.images.shape[2:])
-    if network.input_size is not None and size != tuple(network.input_size):
-        raise InfodiscardError(
-            f"'{network.name}' takes inputs of {network.input_size[0]}×{network.input_size[1]} pixels, but the images "
-            f"have {size[0]}×{size[1]}; load them with that size."
-        )
+    network.check_size(data.images.shape[2:])
     return data if samples is None else data.take(samples)
 
 
@@ -231,78 +225,11 @@ def _many(images: int) -> str:
 # -- the features ----------------------------------------------------------------------------------------------------
 
 
-class Taps:
-    """The network up to the deepest of several layers: a callable from inputs to the features of all of them.
-
-    Use it inside `untouched(model)`. No hook stays behind.
-
-    Args:
-        model: the network.
-        addresses: the layers.
-    """
-
-    def __init__(self, model: nn.Module, addresses: Sequence[str]) -> None:
-        self._model = unwrap(model)
-        modules = dict(self._model.named_modules())
-        self._wanted: dict[nn.Module, dict[str, Address]] = {}
-        for text in addresses:
-            address = Address.parse(text)
-            name = "" if address.module == OUTPUT and OUTPUT not in modules else address.module
-            self._wanted.setdefault(modules[name], {})[text] = address
-        self._count = len(set(addresses))
-
-    def __call__(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Returns the feature of each layer for `inputs` (`batch × …`), without gradients.
-
-        Raises:
-            InfodiscardError: a layer was not called, or its output is no tensor of floats.
-        """
-        caught: dict[str, torch.Tensor] = {}
-        with ExitStack() as stack:
-            for module, addresses in self._wanted.items():
-                stack.callback(module.register_forward_hook(self._catcher(addresses, caught)).remove)
-            try:
-                with torch.no_grad():
-                    self._model(inputs.clone())
-            except _Complete:
-                pass
-        missing = [text for addresses in self._wanted.values() for text in addresses if text not in caught]
-        if missing:
-            raise InfodiscardError(f"Layer '{missing[0]}' was not called in a forward pass, so it cannot be decoded.")
-        return caught
-
-    def _catcher(self, addresses: Mapping[str, Address], caught: dict[str, torch.Tensor]) -> Any:
-        """Returns a hook that notes a module's output for the addresses that mean this call of it."""
-        calls = 0
-
-        def catch(_module: nn.Module, _args: Any, output: Any) -> None:
-            nonlocal calls
-            for text, address in addresses.items():
-                if calls == (address.call or 0):
-                    # An in-place operation behind the layer must not reach what was caught.
-                    caught[text] = choose(output, address.entry, text).detach().clone().float()
-            calls += 1
-            if len(caught) == self._count:
-                raise _Complete
-
-        return catch
-
-
-class _Complete(Exception):
-    """Ends a forward pass when all layers have been seen."""
-
-
 def _shapes(network: Network, split: _Split, layers: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Returns the shape of the feature of each layer, in execution order."""
     example = _cast(network.normalise(split.take(split.training[:1])), network.module)
     known = list_layers(network.module, example)
-    patterns = [layers] if isinstance(layers, str) else list(layers or network.default_layers)
-    if not patterns:
-        raise InfodiscardError(
-            f"No layers were given for '{network.name}' and it has no usual ones; name some, such as "
-            f"{nearest('layer', [layer.name for layer in known if '.' not in layer.name])}."
-        )
-    addresses = resolve(known, patterns, network.name)
+    addresses = choose_layers(known, layers, network.default_layers, network.name)
     with untouched(network.module) as module:
         features = Taps(module, addresses)(example)
     return {address: tuple(features[address].shape[1:]) for address in addresses}
@@ -508,7 +435,7 @@ def _task(
 
         def configure_optimizers(self) -> list[Any]:
             # The decoders are on their device by now, and nothing else of Lightning's needs to be restored.
-            self.features = _Features(network, _placed(network.module, self.device))
+            self.features = _Features(network, placed(network.module, self.device)[0])
             pixels = split.take(split.training[:CALIBRATION]).to(self.device)
             features, _ = self.features(pixels, courses)
             for course in courses:
@@ -579,12 +506,6 @@ class _Features:
         taps = Taps(self.module, [course.layer for course in courses])
         with torch.autocast(inputs.device.type, enabled=False):
             return taps(_cast(inputs, self.module)), inputs
-
-
-def _placed(module: nn.Module, device: torch.device) -> nn.Module:
-    """Returns the network on a device; the user's own is never moved, a copy is."""
-    tensor = next(module.parameters(), None)
-    return module if tensor is None or tensor.device == device else copy.deepcopy(module).to(device)
 
 
 # -- the end ---------------------------------------------------------------------------------------------------------
