@@ -1,10 +1,11 @@
 """One constrained maximiser of entropy: maximise Σ log σ_i subject to E(σ) = α δ_f² (docs/solver.md derives it).
 
 It knows tensors and callables, nothing of networks, files or command lines. In s = log σ the condition of the optimum
-is that g_j = ∂E/∂s_j is the same for every input unit. The Newton step towards it is −½ (g_j / ḡ − 1), since near the
-optimum ∂²/∂s_j² ≈ 2 λ. Its noise is white across pixels, while the solution is smooth on many scales, so the average
-Newton target is estimated scale by scale: each scale is kept as far as its signal stands above its noise (a Wiener
-filter, both powers measured from two independent halves of the draws), around a prediction from the gradient's size.
+is that g_j = ∂E/∂s_j is the same for every input unit. The Newton step towards it is −(g_j / ḡ − 1) / c with the
+curvature c = 1 + ½ min(p, 2), where E grows with the power p of σ: 2 in the linear regime. Its noise is white across
+pixels, while the solution is smooth on many scales, so the average Newton target is estimated scale by scale: each
+scale is kept as far as its signal stands above its noise (a Wiener filter, both powers measured from two independent
+halves of the draws), around a prediction from the gradient's size.
 """
 
 from __future__ import annotations
