@@ -16,7 +16,7 @@ import glob
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,26 +37,26 @@ from .work import Config, Work
 
 ALPHA = 1.5
 LAYERS = ("bn1", "layer1", "layer2", "layer3", "linear")
-PROCEDURES = frozenset({"published", "grid", "adam", "bounded"})
-PARTS = sorted(PROCEDURES | {"noise", "cold", "warm", "solve", "price", "captum", "memory"})
-
-QUICK = Config(
-    reference_passes=2000,
-    max_passes=512,
-    baseline_passes=256,
-    grid=((1.5, 1.0), (1.5, 4.0), (3.0, 1.0), (3.0, 4.0)),
-    adam=((1.5, 0.03), (1.5, 0.1)),
-    bounded_seconds=8.0,
-    noise_draws=(64, 256),
-    repeats=1,
-)
-PROFILES: dict[str, tuple[Config, dict[str, Any]]] = {
-    "quick": (QUICK, {"samples": 2, "tau": [0.01], "judge_draws": 128, "between": []}),
-    "full": (
-        Config(),
-        {"samples": 8, "tau": [0.01, 1e-4], "judge_draws": 512, "between": ["layer1.0", "layer2.0", "layer3.0"]},
+PARTS = ("noise", "cold", "warm", "solve", "price", "captum", "published", "grid", "adam", "bounded", "memory")
+PROFILES = {
+    "quick": Config(
+        samples=2,
+        tau=(0.01,),
+        between=(),
+        judge_draws=256,
+        reference_passes=3000,
+        longest_reference=3000,
+        max_passes=512,
+        adam_passes=(64, 128, 256),
+        grid=((1.5, 1.0), (1.5, 4.0), (3.0, 1.0), (3.0, 4.0)),
+        adam=((1.5, 0.03), (1.5, 0.1)),
+        bounded_seconds=8.0,
+        noise_draws=(64, 256),
+        repeats=1,
     ),
+    "full": Config(),
 }
+CONFIG = {field.name for field in fields(Config)} - {"skip"}
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -74,15 +74,10 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     add("--tau", nargs="*", type=float, help="variances of the noise behind δ_f²")
     add("--reference-passes", type=int, help="gradient passes of a long reference run")
     add("--max-passes", type=int, help="most gradient passes of ours")
-    add("--baseline-passes", type=int, help="most passes of Adam on log σ")
-    add("--bounded-seconds", type=float, help="for the bounded procedure, per layer")
-    add("--judge-draws", type=int, help="noisy inputs on which an entropy is judged, at most 1024")
-    add("--repeats", type=int, help="turns of the price measurement")
-    add("--skip", nargs="*", choices=PARTS, default=[], metavar="PART", help=f"leave out: {', '.join(PARTS)}")
-    add("--skip-references", action="store_true", help="leave out all other procedures")
+    add("--judge-draws", type=int, help="noisy inputs on which an entropy is judged")
+    add("--skip", nargs="*", choices=PARTS, metavar="PART", help=f"leave out: {', '.join(PARTS)}")
     add("--cache", type=Path, default=Path("runs/bench"), help="where long runs are kept")
     add("--out", type=Path, help="where results are kept; CACHE/results by default")
-    add("--fresh", action="store_true", help="compute results anew; long runs are kept")
     add("--table", action="store_true", help="compute nothing, print what there is")
     add(
         "--import",
@@ -96,6 +91,14 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
+def configure(options: argparse.Namespace) -> Config:
+    """How much is to be done: what the profile says, but for the options that were given."""
+    given = {name: value for name, value in vars(options).items() if value is not None and name in CONFIG}
+    for name in ("tau", "between"):
+        given |= {name: tuple(given[name])} if name in given else {}
+    return replace(PROFILES[options.profile], **given | {"skip": frozenset(options.skip or ())})
+
+
 @dataclass(frozen=True)
 class Setup:
     """One network on its images, ready.
@@ -105,6 +108,9 @@ class Setup:
         inputs: `n × C × H × W`, in its input space.
         layers: to measure, in execution order.
         sweep: these and those in between.
+        cache: of its long runs.
+        out: where its results are kept.
+        config: how much is done.
     """
 
     network: Network
@@ -113,36 +119,29 @@ class Setup:
     sweep: tuple[str, ...]
     cache: Cache
     out: Path
-    judge_draws: int
-    fresh: bool
+    config: Config
 
     @classmethod
-    def make(cls, spec: str, options: argparse.Namespace) -> Setup:
+    def make(cls, spec: str, options: argparse.Namespace, config: Config) -> Setup:
         """Loads a network and the images."""
         source, _, weights = spec.partition("=")
         network = zoo.load(source, weights or None)
         network.module.to(options.device)
-        inputs = network.normalise(data.load(options.data, options.samples, network.input_size).images)
+        inputs = network.normalise(data.load(options.data, config.samples, network.input_size).images)
         known = list_layers(network.module, inputs[:1].to(options.device))
         names = {layer.name for layer in known}
-        between = [pattern for pattern in options.between if "*" in pattern or pattern in names]
+        between = [pattern for pattern in config.between if "*" in pattern or pattern in names]
         layers = resolve(known, options.layers, network.name)
-        return cls(
-            network,
-            inputs.to(options.device),
-            layers,
-            resolve(known, [*layers, *between], network.name),
-            Cache(options.cache, network.name, weights_hash(network.module)),
-            options.out or options.cache / "results",
-            options.judge_draws,
-            options.fresh,
-        )
+        sweep = layers if "warm" in config.skip else resolve(known, [*layers, *between], network.name)
+        cache = Cache(options.cache, network.name, weights_hash(network.module))
+        out = options.out or options.cache / "results"
+        return cls(network, inputs.to(options.device), layers, sweep, cache, out, config)
 
     def problem(self, module: torch.nn.Module, layer: str, tau: float) -> Problem:
         """One layer at one noise level."""
         assert self.network.std is not None  # or normalise would have failed
         cap = 10 / min(self.network.std)
-        return Problem(Probe(module, layer), self.inputs, cap, ALPHA, tau, self.judge_draws)
+        return Problem(Probe(module, layer), self.inputs, cap, ALPHA, tau, self.config.judge_draws)
 
     def case(self, layer: str, tau: float) -> Case:
         """Its results."""
@@ -150,10 +149,10 @@ class Setup:
             "weights": self.cache.weights,
             "images": image_keys(self.inputs),
             "alpha": ALPHA,
-            "judge": self.judge_draws,
+            "judge": self.config.judge_draws,
             "device": self.inputs.device.type,
         }
-        return Case(self.out, self.network.name, layer, tau, settings, self.fresh)
+        return Case(self.out, self.network.name, layer, tau, settings)
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -161,39 +160,24 @@ def main(given: Sequence[str] | None = None) -> int:
     keep_memory()
     options = arguments(given)
     config = configure(options)
+    cases: list[Case] = []
     try:
-        setups = [Setup.make(spec, options) for spec in options.network or ["demo"]]
+        setups = [Setup.make(spec, options, config) for spec in options.network or ["demo"]]
         take_in(setups, options.imported)
-        if options.table:
-            cases = [case for case in stored(setups, options.tau) if "optimum" in case.parts]
-            for case in cases:
-                print(report.side_by_side(case))
-        else:
-            cases = [case for setup in setups for tau in options.tau for case in sweep(setup, tau, config)]
+        for setup in setups:
+            for tau in config.tau:
+                for case in stored(setup, tau) if options.table else sweep(setup, tau):
+                    print(report.side_by_side(case), flush=True)
+                    cases.append(case)
+        memory = None if "memory" in config.skip else memory_of(setups[0].out, options.table)
     except InfodiscardError as error:
         print(f"Error: {error}", file=sys.stderr)
-        return 2
-    memory, code = None, 0
-    try:
-        memory = None if "memory" in config.skip else memory_of(setups[0].out, options.fresh, options.table)
-    except InfodiscardError as error:
-        # Hours of other results must not go unprinted for it.
-        print(f"Error: {error}", file=sys.stderr)
-        code = 2
-    print(report.bar_table(bars(cases, memory)))
-    return code
-
-
-def configure(options: argparse.Namespace) -> Config:
-    """Fills the options that were not given from the profile, and returns how much is to be done."""
-    config, defaults = PROFILES[options.profile]
-    for name, value in defaults.items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
-    names = ("reference_passes", "max_passes", "baseline_passes", "bounded_seconds", "repeats")
-    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    skip = frozenset(options.skip) | (PROCEDURES if options.skip_references else frozenset())
-    return replace(config, skip=skip, **given)
+        memory, failed = None, True
+    else:
+        failed = False
+    if cases:  # hours of results must not go unprinted for an error in what came after
+        print(report.bar_table(bars(cases, memory)))
+    return 2 if failed else 0
 
 
 def take_in(setups: Sequence[Setup], imported: Sequence[str]) -> None:
@@ -214,32 +198,24 @@ def take_in(setups: Sequence[Setup], imported: Sequence[str]) -> None:
             print(f"{file.name} → {written.name}")
 
 
-def stored(setups: Sequence[Setup], taus: Sequence[float]) -> Iterator[Case]:
+def stored(setup: Setup, tau: float) -> Iterator[Case]:
     """The results that are on disk."""
-    for setup in setups:
-        for tau in taus:
-            for layer in setup.layers:
-                yield setup.case(layer, tau).load()
+    for layer in setup.layers:
+        case = setup.case(layer, tau).load()
+        if "optimum" in case.parts:
+            yield case
 
 
-def sweep(setup: Setup, tau: float, config: Config) -> Iterator[Case]:
-    """Computes one network at one noise level, layer by layer, and prints each as it is finished."""
-    starts: dict[int, torch.Tensor] = {}
-    before: tuple[str, ...] = ()
-    for layer in setup.sweep:
-        measured = layer in setup.layers
-        if not measured and "warm" in config.skip:
-            continue
+def sweep(setup: Setup, tau: float) -> Iterator[Case]:
+    """Computes one network at one noise level, layer by layer."""
+    places: dict[int, torch.Tensor] = {}
+    for i, layer in enumerate(setup.sweep):
         case = setup.case(layer, tau)
         with untouched(setup.network.module) as module:
-            work = Work(setup.problem(module, layer, tau), case, setup.cache, config, before, progress(case))
-            if measured:
-                work.compute()
-            if "warm" not in config.skip:
-                starts = work.warm(starts, measured)
-        before = (*before, layer)
-        if measured:
-            print(report.side_by_side(case), flush=True)
+            problem = setup.problem(module, layer, tau)
+            work = Work(problem, case, setup.cache, setup.config, setup.sweep[:i], progress(case))
+            places = work.compute(places) if layer in setup.layers else work.warm(places, judged=False)
+        if layer in setup.layers:
             yield case
 
 
@@ -254,10 +230,10 @@ def progress(case: Case) -> Any:
     return say
 
 
-def memory_of(out: Path, fresh: bool, only_read: bool) -> dict[str, float] | None:
+def memory_of(out: Path, only_read: bool) -> dict[str, float] | None:
     """Peak memory with few and with many images, from its file if it is there and of this code."""
     files = [*SOLVER, *(SOLVER[0].parent / f"{name}.py" for name in ("measure", "run", "store", "plan"))]
-    case = Case(out, "all", "memory", 0.0, {}, fresh)
+    case = Case(out, "all", "memory", 0.0, {})
     if only_read:
         return case.load().parts.get("memory")
     return case.part("memory", {"code": code_hash(files)}, price.peak_memory)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from . import figures
@@ -17,15 +17,66 @@ class Bar:
 
     Attributes:
         what: what is measured.
-        measured: the value, or several in words.
-        bar: the bar in words; empty where there is none.
-        met: whether it is reached; `None` where there is no bar.
+        where: network, layer and noise level.
+        ours, theirs: what is compared, in words.
+        value: what the bar is for: mostly ours ÷ theirs.
+        bar: in words.
+        met: whether it is reached; `None` where that was not measured or cannot be judged.
     """
 
     what: str
-    measured: str
+    where: str
+    ours: str = "–"
+    theirs: str = "–"
+    value: str = "–"
     bar: str = ""
     met: bool | None = None
+
+
+Measured = tuple[str, str, float]
+"""Ours and theirs in words, and the value that is held against the bar."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A bar of the issue.
+
+    Attributes:
+        what: what is measured.
+        most: the bar.
+        needs: parts of the results.
+        applies: to a case among all.
+        measure: of a case.
+        gap: to the reference, which has to be clearly nearer to the optimum than this.
+    """
+
+    what: str
+    most: float
+    needs: tuple[str, ...]
+    applies: Callable[[Case, Sequence[Case]], bool]
+    measure: Callable[[Case], Measured]
+    gap: float = INFINITY
+
+    def line(self, case: Case) -> Bar:
+        """The line of one case."""
+        bar = f"≤ {self.most:g}"
+        if not case.parts.keys() >= set(self.needs):
+            return Bar(self.what, name(case), value="not measured", bar=bar)
+        if not is_sure(case, self.gap):
+            note = f"reference itself ≈ {figures.reference_gap(case):.3f} short"
+            return Bar(self.what, name(case), value=note, bar=bar)
+        ours, theirs, value = self.measure(case)
+        return Bar(self.what, name(case), ours, theirs, number(value), bar, bool(value <= self.most))
+
+
+def is_sure(case: Case, gap: float) -> bool:
+    """Whether the reference's own sampling noise is below a third of a gap that is to be told."""
+    return gap == INFINITY or figures.reference_gap(case) <= gap / 3
+
+
+def name(case: Case) -> str:
+    """How a case is called in tables."""
+    return f"{case.network} {case.layer} √τ={case.root:g}"
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -35,28 +86,72 @@ def number(value: float, digits: int = 2) -> str:
     return "not reached" if value == INFINITY else f"{value:,.{digits}f}"
 
 
-def at_most(what: str, value: float, bar: float, note: str = "", digits: int = 2) -> Bar:
-    """A line whose value must not exceed the bar."""
-    return Bar(what, number(value, digits) + note, f"≤ {bar:g}", bool(value <= bar))
-
-
 def bars(cases: Sequence[Case], memory: dict[str, float] | None) -> list[Bar]:
-    """All lines that the results suffice for."""
-    lines = []
-    for rule in (_to_the_floor, _to_one_percent, _to_three_percent, _noise, _published, _seconds, _time, _coverage):
-        lines += [line for case in cases for line in rule(case, cases)]
-    lines += _overall_coverage(cases)
+    """All lines."""
+    lines = [rule.line(case) for rule in RULES for case in cases if rule.applies(case, cases)]
+    lines += _coverage(cases)
     if memory is not None:
         low, high = sorted(memory, key=int)
-        ratio = memory[high] / memory[low]
-        note = f" ({memory[high]:.2f} against {memory[low]:.2f} GiB)"
-        lines.append(at_most(f"peak memory, {high} images against {low}", ratio, 1.1, note))
+        ratio, (ours, theirs) = memory[high] / memory[low], (f"{memory[count]:.2f} GiB" for count in (high, low))
+        what = f"peak memory, {high} images ÷ {low}"
+        lines.append(Bar(what, "demo bn1", ours, theirs, number(ratio), "≤ 1.1", ratio <= 1.1))
     return lines
 
 
-def name(case: Case) -> str:
-    """How a case is called in tables."""
-    return f"{case.network} {case.layer} √τ={case.root:g}"
+def _passes(case: Case, gap: float, kind: str = "cold") -> list[float]:
+    return figures.all_passes_to(case.parts[kind], case.parts["optimum"]["entropy"], gap)
+
+
+def _to_the_floor(case: Case, kind: str) -> Measured:
+    """Passes to a gap of 0.02 and the sampling-noise floor."""
+    passes, floors = _passes(case, 0.02, kind), figures.floors(case)
+    note = ""
+    if "solve" in case.parts:
+        forwards = case.parts["solve"]["forwards"]
+        whole = median([p + count / 3 for p, count in zip(passes, forwards, strict=True)])
+        note = f" ({number(whole, 0)} with δ_f², scale and check)"
+    ratio = median([p / floor for p, floor in zip(passes, floors, strict=True)])
+    return number(median(passes), 0) + note, f"floor {median(floors):.0f}", ratio
+
+
+def _to_a_gap(case: Case, gap: float) -> Measured:
+    """Passes to a gap, and those of Adam on log σ if it was tuned anew for every length."""
+    passes, theirs = median(_passes(case, gap)), "–"
+    if "adam" in case.parts:
+        trail = figures.best_of(case.parts["adam"]["runs"])
+        theirs = f"Adam {number(median(figures.all_passes_to(trail, case.parts['optimum']['entropy'], gap)), 0)}"
+    return number(passes, 0), theirs, passes
+
+
+def _noise(case: Case) -> Measured:
+    """r, and what it would have to be for plain averaging to leave the filter's error: √(4N · error), after N draws."""
+    part = case.parts["noise"]
+    rows = list(zip(part["counts"], part["plain"], part["filtered"], strict=True))
+    ours = ", ".join(f"{math.sqrt(4 * count * median(filtered)):.1f} ({count})" for count, _, filtered in rows)
+    ratios = [median([math.sqrt(f / p) for f, p in zip(filtered, plain, strict=True)]) for _, plain, filtered in rows]
+    return f"effective r (draws) {ours}", f"r {median(part['r']):.2f}", max(ratios)
+
+
+def _published(case: Case) -> Measured:
+    best = figures.best_published(case.parts["published"])
+    passes = median(figures.all_passes_to(case.parts["grid"], best["entropy"]))
+    theirs = f"{best['passes']} (λ = {best['lambda']:g}, rate × {best['rate']:g})"
+    return number(passes, 0), theirs, passes / best["passes"]
+
+
+def _seconds(case: Case) -> Measured:
+    """Seconds of a whole solve to an estimated gap of 0.03 against Captum's."""
+    part = case.parts["price"]
+    if part["captum"] is None:
+        return f"{part['ours']:.2f} s", "–", math.nan
+    true, unfinished = median(figures.gaps(case, [part["entropy"]])[0]), sum(not done for done in part["converged"])
+    note = f", {unfinished} not converged" if unfinished else ""
+    return f"{part['ours']:.2f} s (gap {true:.3f}{note})", f"{part['captum']:.2f} s", part["ours"] / part["captum"]
+
+
+def _time(case: Case) -> Measured:
+    part = case.parts["price"]
+    return f"{part['ours']:.2f} s", f"{part['total_passes']:.0f} × {1000 * part['plain']:.2f} ms", part["overhead"]
 
 
 def _is_far(case: Case, cases: Sequence[Case]) -> bool:
@@ -65,120 +160,68 @@ def _is_far(case: Case, cases: Sequence[Case]) -> bool:
     return stage is None or stage >= max(1, figures.last_stage(cases, case.network))
 
 
-def _to_the_floor(case: Case, _cases: Sequence[Case]) -> Iterator[Bar]:
-    """Passes to a gap of 0.02 as a multiple of the sampling-noise floor, cold and warm."""
-    if figures.stage(case.layer) == 0 or "noise" not in case.parts:
-        return
-    floors = figures.floors(case)
-    for kind, bar in (("cold", 3.0), ("warm", 2.0)):
-        trail = case.parts.get(kind)
-        if trail is None or "entropy" not in trail or trail.get("first"):
-            continue
-        passes = figures.all_passes_to(case, trail, 0.02)
-        ratio = median([p / floor for p, floor in zip(passes, floors, strict=True)])
-        note = f" ({number(median(passes), 0)} passes, floor {median(floors):.0f})"
-        if "solve" in case.parts:
-            whole = median([p + more for p, more in zip(passes, figures.overhead(case), strict=True)])
-            note = note[:-1] + f", with δ_f² and calibration {number(whole, 0)})"
-        yield at_most(f"passes to 0.02 ÷ floor, {kind}: {name(case)}", ratio, bar, note)
-
-
-def _to_one_percent(case: Case, _cases: Sequence[Case]) -> Iterator[Bar]:
+def _is_near(case: Case, most: int) -> bool:
+    """Whether the layer is in the stem or one of the first stages."""
     stage = figures.stage(case.layer)
-    if stage is not None and stage <= 1 and "cold" in case.parts:
-        passes = median(figures.all_passes_to(case, case.parts["cold"], 0.01))
-        yield at_most(f"passes to 0.01: {name(case)}", passes, 64, digits=0)
+    return stage is not None and stage <= most
 
 
-def _to_three_percent(case: Case, cases: Sequence[Case]) -> Iterator[Bar]:
-    if "cold" in case.parts and not _is_far(case, cases):
-        passes = median(figures.all_passes_to(case, case.parts["cold"], 0.03))
-        yield at_most(f"passes to 0.03: {name(case)}", passes, 160, digits=0)
+RULES = (
+    Rule(
+        "passes to a gap of 0.02, cold, ÷ floor",
+        3,
+        ("noise", "cold"),
+        lambda case, _: figures.stage(case.layer) != 0,
+        lambda case: _to_the_floor(case, "cold"),
+        0.02,
+    ),
+    Rule(
+        "passes to a gap of 0.02, warm, ÷ floor",
+        2,
+        ("noise", "warm"),
+        lambda case, _: figures.stage(case.layer) != 0,
+        lambda case: _to_the_floor(case, "warm"),
+        0.02,
+    ),
+    Rule(
+        "passes to a gap of 0.01",
+        64,
+        ("noise", "cold"),
+        lambda case, _: _is_near(case, 1),
+        lambda case: _to_a_gap(case, 0.01),
+        0.01,
+    ),
+    Rule(
+        "passes to a gap of 0.03",
+        160,
+        ("noise", "cold"),
+        lambda case, cases: not _is_far(case, cases),
+        lambda case: _to_a_gap(case, 0.03),
+        0.03,
+    ),
+    Rule("r with ÷ without variance reduction, a discovery", 0.7, ("noise",), _is_far, _noise),
+    Rule("passes for the published best, ours ÷ theirs", 0.05, ("published", "grid"), lambda *_: True, _published),
+    Rule("seconds to 0.03 ÷ IntegratedGradients", 3, ("price",), lambda case, _: _is_near(case, 2), _seconds),
+    Rule("time ÷ (passes × plain pass)", 1.15, ("price",), lambda *_: True, _time),
+)
 
 
-def _noise(case: Case, cases: Sequence[Case]) -> Iterator[Bar]:
-    """What the filter makes of r: the ratio of the root errors left in log σ, from the same number of fresh draws."""
-    if "noise" not in case.parts:
-        return
-    part = case.parts["noise"]
-    ratios, effective = [], []
-    for count, plain, filtered in zip(part["counts"], part["plain"], part["filtered"], strict=True):
-        ratios.append(median([math.sqrt(f / p) for f, p in zip(filtered, plain, strict=True)]))
-        effective.append(f"{math.sqrt(median(filtered) * 4 * count):.1f}")
-    values = ", ".join(f"{ratio:.2f} ({count})" for ratio, count in zip(ratios, part["counts"], strict=True))
-    what = f"error with ÷ without the variance reduction (draws): {name(case)}"
-    measured = f"{values}; r = {median(part['r']):.2f}, effective {', '.join(effective)}"
-    met = max(ratios) < 0.7 if _is_far(case, cases) else None
-    yield Bar(what, measured, "< 0.7 (discovery)" if met is not None else "", met)
-
-
-def _published(case: Case, _cases: Sequence[Case]) -> Iterator[Bar]:
-    if "published" not in case.parts or "grid" not in case.parts:
-        return
-    best = figures.best_published(case.parts["published"])
-    passes = median(figures.passes_to_entropy(case.parts["grid"], best["entropy"]))
-    note = f" ({number(passes, 0)} against {best['passes']} passes, λ = {best['lambda']:g}, rate × {best['rate']:g})"
-    yield at_most(f"passes for the published best, ours ÷ theirs: {name(case)}", passes / best["passes"], 0.05, note, 3)
-
-
-def _seconds(case: Case, _cases: Sequence[Case]) -> Iterator[Bar]:
-    """Seconds of a whole solve to an estimated gap of 0.03 against Captum's, up to the second stage."""
-    part, stage = case.parts.get("price"), figures.stage(case.layer)
-    if part is None or part["captum"] is None or stage is None or stage > 2:
-        return
-    true = median(figures.gaps(case, [part["entropy"]])[0])
-    unfinished = "" if all(part["converged"]) else f", {sum(not c for c in part['converged'])} not converged"
-    note = f" ({part['ours']:.2f} against {part['captum']:.2f} s, true gap {true:.3f}{unfinished})"
-    yield at_most(f"seconds at 0.03, ours ÷ IntegratedGradients: {name(case)}", part["ours"] / part["captum"], 3, note)
-
-
-def _time(case: Case, _cases: Sequence[Case]) -> Iterator[Bar]:
-    if "price" in case.parts:
-        part = case.parts["price"]
-        note = f" ({1 / part['plain']:,.0f} plain passes a second)"
-        yield at_most(f"time ÷ (passes × plain pass): {name(case)}", part["overhead"], 1.15, note)
-
-
-def _covered(case: Case) -> tuple[list[float], list[float]]:
-    """Reported and true gap of every image in the whole solves at 0.02 and 0.03."""
-    reported, true = [], []
-    for part in ("solve", "price"):
-        if part in case.parts:
-            reported += case.parts[part]["estimate"]
-            true += figures.gaps(case, [case.parts[part]["entropy"]])[0]
-    return reported, true
-
-
-def _coverage(case: Case, _cases: Sequence[Case]) -> Iterator[Bar]:
-    reported, true = _covered(case)
-    if reported:
-        share = sum(r >= t for r, t in zip(reported, true, strict=True)) / len(true)
-        note = f" (reported {median(reported):.3f}, true {median(true):.3f})"
-        yield Bar(f"reported gap covers the true: {name(case)}", f"{share:.0%}{note}")
-
-
-def _overall_coverage(cases: Sequence[Case]) -> list[Bar]:
-    pairs = [pair for case in cases for pair in zip(*_covered(case), strict=True)]
-    if not pairs:
-        return []
-    share = sum(reported >= true for reported, true in pairs) / len(pairs)
-    ratio = median([reported / max(true, 1e-3) for reported, true in pairs])
-    note = f" of {len(pairs)} (reported ÷ true {ratio:.1f})"
-    lines = [Bar("reported gap covers the true, all", f"{share:.0%}{note}", "≥ 90 %", share >= 0.9)]
-    # Every snapshot of the cold climbs behind the first few steps says the same of more moments.
-    early = [
-        estimate >= gap
-        for case in cases
-        if "cold" in case.parts
-        for passes, estimates, true in zip(
-            case.parts["cold"]["passes"],
-            case.parts["cold"]["estimate"],
-            figures.gaps(case, case.parts["cold"]["entropy"]),
-            strict=True,
-        )
-        if passes >= 64
-        for estimate, gap in zip(estimates, true, strict=True)
-    ]
-    if early:
-        lines.append(Bar("the same at every snapshot from 64 passes", f"{sum(early) / len(early):.0%} of {len(early)}"))
-    return lines
+def _coverage(cases: Iterable[Case]) -> Iterator[Bar]:
+    """How often the reported gap covers the true one: in whole solves, and at every snapshot from 64 passes."""
+    pairs: dict[str, list[tuple[float, float]]] = {"whole solves": [], "snapshots from 64 passes": []}
+    for case in cases:
+        if "noise" in case.parts and is_sure(case, 0.02):
+            for part in (case.parts[name] for name in ("solve", "price") if name in case.parts):
+                pairs["whole solves"] += zip(part["estimate"], figures.gaps(case, [part["entropy"]])[0], strict=True)
+            cold = case.parts.get("cold", {"passes": [], "estimate": [], "entropy": []})
+            true = figures.gaps(case, cold["entropy"])
+            for passes, estimate, gaps in zip(cold["passes"], cold["estimate"], true, strict=True):
+                pairs["snapshots from 64 passes"] += zip(estimate, gaps, strict=True) if passes >= 64 else ()
+    for where, both in pairs.items():
+        if both:
+            ours, theirs = (
+                f"{word} {median([pair[i] for pair in both]):.3f}" for i, word in enumerate(("reported", "true"))
+            )
+            share = sum(reported >= true for reported, true in both) / len(both)
+            value = f"{share:.0%} of {len(both)}"
+            yield Bar("reported gap covers the true", where, ours, theirs, value, "≥ 90 %", share >= 0.9)

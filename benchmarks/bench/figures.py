@@ -42,17 +42,15 @@ def passes_to(passes: Sequence[float], gap: Sequence[float], bar: float) -> floa
     return passes[i - 1] * (passes[i] / passes[i - 1]) ** share
 
 
-def all_passes_to(case: Case, trail: dict[str, Any], bar: float) -> list[float]:
-    """The same for each image of a trail with `passes` and `entropy` (`snapshots × n`)."""
-    columns = zip(*gaps(case, trail["entropy"]), strict=True)
-    return [passes_to(trail["passes"], column, bar) for column in columns]
+def all_passes_to(trail: dict[str, Any], wanted: Sequence[float], gap: float = 0.0) -> list[float]:
+    """Passes from which each image's entropy stays within `gap` of the `wanted` one (`n`).
 
-
-def passes_to_entropy(trail: dict[str, Any], wanted: Sequence[float]) -> list[float]:
-    """Passes from which each image's entropy stays at or above `wanted`."""
+    Args:
+        trail: with `passes` and `entropy` (`snapshots × n`).
+    """
     columns = zip(*trail["entropy"], strict=True)
     return [
-        passes_to(trail["passes"], [goal - value for value in column], 0.0)
+        passes_to(trail["passes"], [goal - value for value in column], gap)
         for column, goal in zip(columns, wanted, strict=True)
     ]
 
@@ -62,9 +60,10 @@ def floors(case: Case, gap: float = 0.02) -> list[float]:
     return [r * r / (4 * gap) for r in case.parts["noise"]["r"]]
 
 
-def overhead(case: Case) -> list[float]:
-    """Passes that a whole solve spends on δ_f², calibration and check, a forward pass counting one third."""
-    return [forwards / 3 for forwards in case.parts["solve"]["forwards"]]
+def reference_gap(case: Case) -> float:
+    """How far the reference itself may be from the optimum, its sampling noise r² / 4N, nats; 0 for a closed form."""
+    passes = case.parts["optimum"]["passes"]
+    return median([r * r / (4 * n) if n else 0.0 for r, n in zip(case.parts["noise"]["r"], passes, strict=True)])
 
 
 def best_of(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -80,7 +79,7 @@ def best_of(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def best_published(part: dict[str, Any]) -> dict[str, Any]:
-    """The run of the published procedure's grid with the highest mean entropy, and whether its own choice was it."""
+    """The run of the published procedure's grid, and the rule that chose its σ, of the highest mean entropy."""
     candidates = [
         run | {"rule": rule, "entropy": run[rule], "raw": run[f"raw_{rule}"]}
         for run in part["runs"]

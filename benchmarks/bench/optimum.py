@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from infodiscard.errors import InfodiscardError
 from infodiscard.solver import Effort, maximise_entropy
 
-from .problem import Problem, entropy_of, shape_of
+from .problem import Problem, entropy_of
 
 SEED = 1
 """Of the long runs; ours, which are judged by them, have another."""
@@ -120,20 +121,19 @@ class Optimum:
         log_sigma: scaled to the target on the judge's noise, `n × 1 × H × W`.
         entropy: its entropy there, `n`.
         passes: of the run that it is from, `n`; zero for the closed form.
-        spread: how far the other candidates lie below, `candidates × n`.
     """
 
     log_sigma: torch.Tensor
     entropy: torch.Tensor
     passes: torch.Tensor
-    spread: torch.Tensor
 
 
 def ensure(cache: Cache, layer: str, problem: Problem, passes: int) -> None:
-    """Makes a long run if the cache has none of that length and the layer is not linear."""
-    long_enough = any((spent >= 0.9 * passes).all() for _, spent in cache.found(layer, problem))
-    if not long_enough and not is_linear(problem):
-        long_run(cache, layer, problem, passes)
+    """Makes a long run, from the last one if there is any, unless the cache has one or the layer is linear."""
+    held = list(cache.found(layer, problem))
+    if not any((spent >= 0.9 * passes).all() for _, spent in held) and not is_linear(problem):
+        start = max(held, key=lambda run: float(run[1].sum()))[0] if held else None
+        long_run(cache, layer, problem, passes, SEED + len(held), start)
 
 
 def best_known(cache: Cache, layer: str, problem: Problem) -> Optimum:
@@ -149,24 +149,19 @@ def best_known(cache: Cache, layer: str, problem: Problem) -> Optimum:
         raise InfodiscardError(f"No long run of layer '{layer}' can be scaled to the target distance; make another.")
     best, rows = entropies.argmax(0), torch.arange(len(problem.inputs), device=entropies.device)
     spent = torch.stack([spent for _, spent in candidates])
-    return Optimum(scaled[best, rows], entropies[best, rows], spent[best, rows], entropies[best, rows] - entropies)
+    return Optimum(scaled[best, rows], entropies[best, rows], spent[best, rows])
 
 
-def long_run(cache: Cache, layer: str, problem: Problem, passes: int) -> None:
-    """Solves with at least `passes` gradient passes and keeps the result."""
+def long_run(
+    cache: Cache, layer: str, problem: Problem, passes: int, seed: int = SEED, start: torch.Tensor | None = None
+) -> None:
+    """Solves with at least `passes` gradient passes, from log σ of `start`, and keeps the result."""
     effort = Effort(tolerance=-1, max_passes=passes + Effort(max_passes=passes).reserve, draws=32)
     space = problem.space(GRID)
     problem.distance.reset()
-    found = maximise_entropy(
-        problem.distance,
-        space,
-        problem.alpha,
-        problem.tau,
-        problem.cap,
-        SEED,
-        effort,  # type: ignore[arg-type]
-    )
-    cache.store(layer, problem, found.log_sigma, problem.distance.passes)
+    task = problem.distance, space, problem.alpha, problem.tau, problem.cap
+    found = maximise_entropy(*task, seed=seed, effort=effort, start=start)  # type: ignore[arg-type]
+    cache.store(layer, problem, found.log_sigma, problem.distance.passes, seed)
 
 
 def is_linear(problem: Problem) -> bool:
@@ -192,6 +187,4 @@ def closed_form(problem: Problem) -> torch.Tensor:
         norms.append(problem.distance(first, unit)[0])
     summed = space.gather(torch.cat(norms).view(x.shape[1:])) / space.weights().to(x)
     log_sigma = -0.5 * summed.clamp(min=1e-30).log()
-    scale = problem.uniform(space, problem.alpha)
-    wanted = scale + shape_of(log_sigma[None].expand_as(scale))
-    return wanted.clamp(max=torch.tensor(problem.cap).log().item())
+    return (problem.uniform(space, problem.alpha) + log_sigma - log_sigma.mean()).clamp(max=math.log(problem.cap))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from infodiscard.iteration import Iteration
 from infodiscard.noise import SampleNoise, SigmaSpace
 from infodiscard.solver import Effort, Solution, ascend, maximise_entropy
 
-from .problem import Problem
-from .references import Trail
+from .problem import Problem, Snapshot
 
 DRAWS = 16
 """Noisy inputs per sample and step, as the solver's default."""
@@ -27,45 +28,29 @@ def ladder(most: int) -> list[int]:
 
 
 def climb(
-    problem: Problem,
-    space: SigmaSpace,
-    passes: Sequence[int],
-    start: torch.Tensor | None = None,
-    seed: int = 0,
-    enough: Callable[[Trail, torch.Tensor], bool] = lambda trail, gap: False,
-) -> tuple[Trail, list[torch.Tensor]]:
-    """Lets the solver ascend and looks at it on the way.
+    problem: Problem, space: SigmaSpace, passes: Sequence[int], start: torch.Tensor | None = None, seed: int = 0
+) -> Iterator[Snapshot]:
+    """Lets the solver ascend and looks at it on the way; what is done between two snapshots is not in their seconds.
 
     Args:
-        passes: where to look.
+        passes: where to look, ascending.
         start: log σ to start from; uniform by default.
-        enough: told of every snapshot, says whether to end; what it does is not in the seconds.
-
-    Returns:
-        The snapshots, and the gap that the solver estimated at each (`n`).
     """
     begin = problem.uniform(space, problem.alpha) if start is None else start.clone()
-    states = ascend(
-        problem.distance,  # type: ignore[arg-type]
-        space,
-        problem.target,
-        problem.cap,
-        start=begin,
-        seed=seed,
-        draws=DRAWS,
-    )
-    trail, since = Trail(), time.perf_counter()
-    gaps: list[torch.Tensor] = []
-    for state in states:
-        done = int(state.passes.min())
-        if done >= passes[len(gaps)]:
-            trail.add(done, state.log_sigma, since)
-            gaps.append(state.gap.clone())
-            paused = time.perf_counter()
-            if len(gaps) == len(passes) or enough(trail, state.gap):
-                break
-            since += time.perf_counter() - paused
-    return trail, gaps
+    states = _ascent(problem, space, begin, seed)
+    spent, since = 0.0, time.perf_counter()
+    for wanted in passes:
+        state = next(state for state in states if int(state.passes.min()) >= wanted)
+        synchronise(problem.inputs.device)
+        spent += time.perf_counter() - since
+        yield Snapshot(int(state.passes.min()), state.log_sigma.clone(), spent, state.gap.clone())
+        since = time.perf_counter()
+
+
+def _ascent(problem: Problem, space: SigmaSpace, start: torch.Tensor, seed: int) -> Iterator[Iteration]:
+    """The solver's own steps, for ever."""
+    constraint = problem.distance, space, problem.target, problem.cap
+    return ascend(*constraint, start=start, seed=seed, draws=DRAWS)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -83,22 +68,13 @@ class Solve:
         return self.passes + self.forwards / 3
 
 
-def solve(
-    problem: Problem, tolerance: float, max_passes: int, start: torch.Tensor | None = None, seed: int = 0
-) -> Solve:
+def solve(problem: Problem, tolerance: float, max_passes: int) -> Solve:
     """Runs `maximise_entropy` per pixel, with all that belongs to it: δ_f², calibration and check."""
     problem.distance.reset()
     since = time.perf_counter()
-    solution = maximise_entropy(
-        problem.distance,  # type: ignore[arg-type]
-        problem.space(),
-        problem.alpha,
-        problem.tau,
-        problem.cap,
-        seed,
-        Effort(tolerance=tolerance, max_passes=max_passes),
-        start=start,
-    )
+    task = problem.distance, problem.space(), problem.alpha, problem.tau, problem.cap
+    effort = Effort(tolerance=tolerance, max_passes=max_passes)
+    solution = maximise_entropy(*task, effort=effort)  # type: ignore[arg-type]
     synchronise(problem.inputs.device)
     seconds = time.perf_counter() - since
     return Solve(solution, seconds, problem.distance.passes.clone(), problem.distance.forwards.clone())
@@ -127,7 +103,7 @@ def sampling_noise(problem: Problem, reference: torch.Tensor, counts: Sequence[i
         `r` (list of `n`), `counts`, and by count lists of `n`: `plain` and `filtered`, mean squared errors.
     """
     space = problem.space()
-    log_cap = torch.tensor(problem.cap).log().item()
+    log_cap = math.log(problem.cap)
     free = (reference < log_cap - 1e-6).to(reference)
     r: list[float] = []
     plain: dict[int, list[float]] = {count: [] for count in counts}
@@ -153,16 +129,11 @@ def _slopes(
 ) -> torch.Tensor:
     """g of each of `draws` draws of one sample, `draws × planes × rows × columns`."""
 
-    def parts() -> Iterator[torch.Tensor]:
-        for count in _chunks(draws, 64):
-            z = space.expand(log_sigma.exp())[:, None] * noise.draw(row.tolist(), count)
-            yield space.gather(z * problem.distance.gradient(row, z)[1])[0]
-
-    return torch.cat(list(parts()))
-
-
-def _chunks(total: int, size: int) -> list[int]:
-    return [min(size, total - start) for start in range(0, total, size)]
+    parts = []
+    for start in range(0, draws, 64):
+        z = space.expand(log_sigma.exp())[:, None] * noise.draw(row.tolist(), min(64, draws - start))
+        parts.append(space.gather(z * problem.distance.gradient(row, z)[1])[0])
+    return torch.cat(parts)
 
 
 def _filtered_errors(
@@ -171,15 +142,7 @@ def _filtered_errors(
     """Mean squared error of the solver's estimate of the shape of log σ, by count and sample."""
     errors: list[list[float]] = []
     wanted, live = list(counts), free.sum((1, 2, 3)).clamp(min=1)
-    for state in ascend(
-        problem.distance,  # type: ignore[arg-type]
-        space,
-        problem.target,
-        problem.cap,
-        start=reference.clone(),
-        seed=seed,
-        draws=DRAWS,
-    ):
+    for state in _ascent(problem, space, reference.clone(), seed):
         if int(state.passes.min()) >= wanted[0]:
             difference = (state.log_sigma - reference) * free
             difference = (difference - (difference.sum((1, 2, 3)) / live)[:, None, None, None]) * free

@@ -95,6 +95,7 @@ def _timed(problem: Problem, work: Callable[[], None]) -> float:
 MEASURE = """
 import resource, sys, tempfile, torch
 from infodiscard import measure, zoo
+from infodiscard.data import ImageSet
 count = int(sys.argv[1])
 images = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 with tempfile.TemporaryDirectory() as folder:
@@ -102,7 +103,7 @@ with tempfile.TemporaryDirectory() as folder:
             tolerance=100.0, max_passes=256)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(peak / (2**30 if sys.platform == "darwin" else 2**20))
-""".replace("import measure, zoo", "import measure, zoo\nfrom infodiscard.data import ImageSet")
+"""
 
 
 def peak_memory(counts: tuple[int, ...] = (64, 512), layer: str = "bn1") -> dict[str, float]:

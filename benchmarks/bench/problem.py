@@ -6,23 +6,41 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from infodiscard.entropy import gaussian_entropy
 from infodiscard.noise import SampleNoise, SigmaSpace
 from infodiscard.objectives import FeatureDistance
-from infodiscard.solver import Effort, calibrate, expected_distance
+from infodiscard.solver import expected_distance
 
 JUDGE_SEED = 1_000_003
 """Of the noise on which all procedures are compared; none of them has seen it."""
 
-ROUNDS = 8
-"""Most searches for the scale of one σ."""
+SEARCH_DRAWS = 64
+"""Noisy inputs per sample on which the scale of a σ is searched, before it is judged on many others."""
 
-TOLERANCE = 0.03
-"""Largest |log (E / α δ_f²)| at which an entropy counts as one at equal constraint."""
+ROUNDS = 8
+"""Most steps of the search, and of the judge after it."""
+
+NEAR, FINE = 0.2, 0.02
+"""Steps of log σ below which the search ends, and below which a step is trusted without looking again."""
+
+
+class Snapshot(NamedTuple):
+    """Where a procedure is after so many forward-and-backward passes per image.
+
+    Attributes:
+        log_sigma: `n × planes × rows × columns`.
+        seconds: since the start, for all images.
+        gap: what the procedure itself believes to be its gap, `n`; `None` for those that believe nothing.
+    """
+
+    passes: int
+    log_sigma: torch.Tensor
+    seconds: float
+    gap: torch.Tensor | None = None
 
 
 class Counted:
@@ -53,11 +71,6 @@ class Counted:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._distance, name)
 
-    @property
-    def total(self) -> torch.Tensor:
-        """Passes, a forward pass counting one third: `n`, float."""
-        return self.passes + self.forwards / 3
-
 
 @dataclass(frozen=True)
 class Problem:
@@ -69,7 +82,6 @@ class Problem:
         cap: largest σ allowed.
         alpha, tau: the target distance in units of δ_f², and the variance of the noise that defines δ_f².
         judge_draws: noisy inputs per sample on which an entropy is judged.
-        batch_size: noisy inputs in one forward pass; the device's usual number by default.
     """
 
     feature: Callable[[torch.Tensor], torch.Tensor]
@@ -78,7 +90,6 @@ class Problem:
     alpha: float = 1.5
     tau: float = 0.01
     judge_draws: int = 512
-    batch_size: int | None = None
 
     def space(self, name: str = "pixel") -> SigmaSpace:
         """Where σ is free."""
@@ -88,7 +99,7 @@ class Problem:
     @cached_property
     def distance(self) -> Counted:
         """The constraint."""
-        return Counted(FeatureDistance(self.feature, self.inputs, self.batch_size))
+        return Counted(FeatureDistance(self.feature, self.inputs))
 
     def uniform(self, space: SigmaSpace, factor: float = 1.0) -> torch.Tensor:
         """log σ of σ² = factor · τ everywhere, `n × planes × rows × columns`."""
@@ -106,34 +117,62 @@ class Problem:
     def calibrated(self, log_sigma: torch.Tensor, space: SigmaSpace) -> torch.Tensor:
         """Scales σ by one number per sample so that E = α δ_f² on the judge's noise, the same draws for all.
 
+        A search on few draws also tells p = d log E / d log(scale). One estimate on many other draws follows, and the
+        step −log(E / α δ_f²) / p; only where that step is not small, which p may have been too inexact for, another.
+
         Args:
             log_sigma: `n × planes × rows × columns` of `space`.
 
         Returns:
             log σ per pixel, `n × 1 (or C) × H × W`; NaN for a sample whose distance could not be reached.
         """
-        # A precision of zero is never reached, so that everyone gets the same number of draws.
-        effort, log_cap = Effort(precision=0.0, max_passes=5 * self.judge_draws), math.log(self.cap)
-        found = space.expand(log_sigma).expand(-1, space.shape[0], *self.inputs.shape[2:])
-        whole = self.space("unit" if space.shape[0] > 1 else "pixel")
+        place = space.expand(log_sigma).expand(-1, space.shape[0], *self.inputs.shape[2:])
+        shift, power = self._search(place)
+        old, old_miss = torch.full_like(shift, math.nan), torch.full_like(shift, math.nan)
+        rows = torch.arange(len(place), device=place.device)
         for _ in range(ROUNDS):
-            # One search moves σ by a factor of e² or so at most; some procedures end further away than that.
-            found = calibrate(self.distance, whole, found, self.target, log_cap, JUDGE_SEED, effort)[0]
-            if (self._miss(found, whole).abs() < 0.05).all():
+            miss = self._miss(self._scaled(place, shift), rows, "scale", self.judge_draws)
+            slope = (miss - old_miss) / (shift - old)
+            power = torch.where(slope > 0.25, slope, power)
+            old, old_miss = shift.clone(), miss
+            step = (-miss / power).clamp(-1, 1)
+            shift[rows] += step[rows]
+            rows = rows[~(step.abs() <= FINE)[rows]]
+            if not len(rows):
                 break
-        # What is left of the last step's curvature, half a percent at the logits, would count as entropy.
-        shift = self._miss(found, whole) / 2
-        found = torch.where(found >= log_cap, found, (found - shift[:, None, None, None]).clamp(max=log_cap))
-        missed = self._miss(found, whole).abs() > TOLERANCE
+        found = self._scaled(place, shift)
         # No entropy is better than one at another distance: a σ that cannot be scaled there is no solution.
-        return torch.where(missed[:, None, None, None], torch.nan, found)
+        found[rows] = math.nan
+        return found
 
-    def _miss(self, log_sigma: torch.Tensor, space: SigmaSpace) -> torch.Tensor:
-        """log (E / α δ_f²) on the judge's noise, `n`."""
-        noise = SampleNoise(self.inputs, JUDGE_SEED, "scale")
-        return (
-            expected_distance(self.distance, space, log_sigma, noise, 0.0, self.judge_draws).mean / self.target
-        ).log()
+    def _search(self, place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns by how much log σ is to be moved, about, and p there, each `n`."""
+        shift, power = torch.zeros_like(self.target), torch.zeros_like(self.target)
+        rows = torch.arange(len(place), device=place.device)
+        for _ in range(ROUNDS):
+            low, high = (
+                self._miss(self._scaled(place, shift + move), rows, "search", SEARCH_DRAWS) for move in (-0.1, 0.1)
+            )
+            # Between a plateau (p near 0) and a cliff: never trust a slope that would throw σ far away.
+            power[rows] = ((high - low) / 0.2).clamp(0.25, 6)[rows]
+            step = (-(low + high) / 2 / power).clamp(-1, 1)
+            shift[rows] += step[rows]
+            rows = rows[(step.abs() > NEAR)[rows]]
+            if not len(rows):
+                break
+        return shift, power
+
+    def _scaled(self, log_sigma: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+        """Moves log σ by `shift` (`n`), but for what is at the cap: it has no value of its own that could be scaled."""
+        log_cap = math.log(self.cap)
+        moved = (log_sigma + shift[:, None, None, None]).clamp(max=log_cap)
+        return torch.where(log_sigma >= log_cap, log_sigma, moved)
+
+    def _miss(self, log_sigma: torch.Tensor, rows: torch.Tensor, stream: str, draws: int) -> torch.Tensor:
+        """log (E / α δ_f²) on so many draws of one of the judge's streams, `n`; NaN but for `rows`."""
+        space = self.space("unit" if log_sigma.shape[1] > 1 else "pixel")
+        noise = SampleNoise(self.inputs, JUDGE_SEED, stream)
+        return (expected_distance(self.distance, space, log_sigma, noise, 0.0, draws, rows).mean / self.target).log()
 
     def entropy(self, log_sigma: torch.Tensor, space: SigmaSpace) -> torch.Tensor:
         """Entropy at equal constraint, nats per input unit: `n`; −∞ where the distance could not be reached."""
@@ -143,8 +182,3 @@ class Problem:
 def entropy_of(calibrated: torch.Tensor) -> torch.Tensor:
     """Mean entropy of what the judge has scaled, over the last three dimensions; −∞ for what it could not scale."""
     return gaussian_entropy(calibrated.exp()).mean((-3, -2, -1)).nan_to_num(nan=-math.inf)
-
-
-def shape_of(log_sigma: torch.Tensor) -> torch.Tensor:
-    """log σ without its mean, which the constraint fixes."""
-    return log_sigma - log_sigma.mean((1, 2, 3), keepdim=True)

@@ -1,21 +1,22 @@
 """The procedures that ours is compared with, written from their descriptions; baselines of the benchmark only.
 
 All of them take the true δ_f² from the judge (a favour: the authors' code uses eight draws), work on all images at
-once, each by itself, and give trails: log σ after so many passes. How they are scaled afterwards is up to the judge.
+once, each by itself, and give snapshots: log σ after so many passes. How they are scaled afterwards is up to the judge.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
 from infodiscard.noise import SampleNoise, SigmaSpace
 
-from .problem import Problem
+from .problem import Problem, Snapshot
 
 STEPS, DRAWS = 100, 8
 """Of the published procedure."""
@@ -23,34 +24,14 @@ STEPS, DRAWS = 100, 8
 LAMBDA, RATE = 5.0, 1e-4
 """Defaults of the authors' public code, where σ starts at 0.01."""
 
-LAMBDAS, RATES = (1.5, 2.0, 3.0, 5.0), (1.0, 4.0, 16.0)
-"""The grid searched for the published procedure; rates as multiples of its default, scaled as `published` says."""
+PUBLISHED_GRID = tuple(itertools.product((1.5, 2.0, 3.0, 5.0), (1.0, 4.0, 16.0)))
+"""λ × rate searched for the published procedure; rates as multiples of its default, scaled as `published` says."""
 
-ADAM_LAMBDAS, ADAM_RATES = (1.0, 1.5, 3.0), (0.03, 0.1)
-"""The set searched for Adam; the distance settles at λ δ_f² where E is quadratic, at less where it saturates."""
+ADAM_GRID = tuple(itertools.product((1.0, 1.5, 3.0), (0.03, 0.1)))
+"""λ × rate searched for Adam; the distance settles at λ δ_f² where E is quadratic, at less where it saturates."""
 
 BOUND_STEPS, BOUND_RATE, BOUND_STDS = 5000, 0.01, 10.0
 """Of Guan et al.: steps, rate, and the bound on σ in standard deviations of the input."""
-
-
-@dataclass
-class Trail:
-    """log σ along the way.
-
-    Attributes:
-        passes: forward-and-backward passes per image at each snapshot.
-        places: log σ there, `n × planes × rows × columns`.
-        seconds: since the start.
-    """
-
-    passes: list[int] = field(default_factory=list)
-    places: list[torch.Tensor] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-
-    def add(self, passes: int, log_sigma: torch.Tensor, since: float) -> None:
-        self.passes.append(passes)
-        self.places.append(log_sigma.detach().clone())
-        self.seconds.append(time.perf_counter() - since)
 
 
 def slope(
@@ -73,12 +54,12 @@ class Published:
     """A run of the published procedure.
 
     Attributes:
-        trail: snapshots of σ as it went.
+        last: where it ended.
         chosen: log σ of the step whose noisy distance was nearest to α: what the authors' code reports.
         chosen_steps: which step that was, `n`.
     """
 
-    trail: Trail
+    last: Snapshot
     chosen: torch.Tensor
     chosen_steps: torch.Tensor
 
@@ -91,7 +72,6 @@ def published(
     steps: int = STEPS,
     draws: int = DRAWS,
     seed: int = 0,
-    snapshots: Sequence[int] = (10, 25, 50, 100),
 ) -> Published:
     """Ma et al.: gradient descent on σ itself, loss L/δ_f² − λ · mean_i 2 H_i (paper, Eq. 6, normalised as their code).
 
@@ -108,8 +88,7 @@ def published(
     sigma = problem.uniform(space).exp()
     floor, lr = problem.tau**0.5 / 100, rate * RATE * problem.tau / 1e-4
     noise, start = SampleNoise(problem.inputs, seed, "published"), time.perf_counter()
-    trail, chosen = Trail(), sigma.clone()
-    nearest = torch.full_like(problem.target, torch.inf)
+    chosen, nearest = sigma.clone(), torch.full_like(problem.target, torch.inf)
     chosen_steps = torch.zeros_like(nearest, dtype=torch.long)
     for step in range(steps):
         level, gradient = slope(problem, space, sigma, noise, draws)
@@ -119,14 +98,8 @@ def published(
         chosen[better], chosen_steps[better] = sigma[better], step + 1
         sigma = sigma - lr * (gradient - penalty * 2 / (sigma[0].numel() * sigma))
         sigma = sigma.clamp(floor, problem.cap)
-        if step + 1 in snapshots or step + 1 == steps:
-            trail.add((step + 1) * draws, sigma.log(), start)
-    return Published(trail, chosen.log(), chosen_steps)
-
-
-def published_grid() -> list[tuple[float, float]]:
-    """The λ × rate combinations tried, the default among them."""
-    return list(itertools.product(LAMBDAS, RATES))
+    last = Snapshot(steps * draws, sigma.log(), time.perf_counter() - start)
+    return Published(last, chosen.log(), chosen_steps)
 
 
 def adam(
@@ -137,38 +110,27 @@ def adam(
     snapshots: Sequence[int],
     draws: int = 16,
     seed: int = 0,
-) -> Trail:
-    """Adam on log σ, loss L/δ_f² − 2λ · mean_i log σ_i with a fixed λ."""
+) -> list[Snapshot]:
+    """Adam on log σ, loss L/δ_f² − 2λ · mean_i log σ_i with a fixed λ; `snapshots` are numbers of passes."""
     place = problem.uniform(space, problem.alpha)
-    optimiser = torch.optim.Adam([place], lr=rate)
-    noise = SampleNoise(problem.inputs, seed, "adam")
-
-    def step() -> None:
+    optimiser, found = torch.optim.Adam([place], lr=rate), list[Snapshot]()
+    noise, start = SampleNoise(problem.inputs, seed, "adam"), time.perf_counter()
+    for passes in range(draws, max(snapshots) + 1, draws):
         sigma = place.exp()
         _, gradient = slope(problem, space, sigma, noise, draws)
         place.grad = gradient * sigma - 2 * penalty / place[0].numel()
         optimiser.step()
-        place.clamp_(max=torch.tensor(problem.cap).log().item())
-
-    return _snapshots(step, lambda: place, snapshots, draws)
-
-
-def _snapshots(step: Callable[[], None], place: Callable[[], torch.Tensor], passes: Sequence[int], draws: int) -> Trail:
-    """Takes steps of `draws` passes until each of `passes` is reached."""
-    trail, done, start = Trail(), 0, time.perf_counter()
-    for wanted in passes:
-        while done + draws <= wanted:
-            step()
-            done += draws
-        trail.add(done, place(), start)
-    return trail
+        place.clamp_(max=math.log(problem.cap))
+        if passes in snapshots:
+            found.append(Snapshot(passes, place.clone(), time.perf_counter() - start))
+    return found
 
 
 @dataclass(frozen=True)
 class Bounded:
-    """A run of the bounded procedure: its trail, and log σ at the lowest noisy loss, which its code keeps."""
+    """A run of the bounded procedure: snapshots, and log σ at the lowest noisy loss, which its code keeps."""
 
-    trail: Trail
+    trail: list[Snapshot]
     kept: torch.Tensor
 
 
@@ -195,11 +157,11 @@ def bounded(
     rho = torch.randn(shape, generator=generator, dtype=problem.inputs.dtype, device=problem.inputs.device)
     bound = BOUND_STDS * float(problem.inputs.std())
     optimiser, noise = torch.optim.Adam([rho], lr=BOUND_RATE), SampleNoise(problem.inputs, seed, "bounded")
-    trail, start = Trail(), time.perf_counter()
+    trail, start = list[Snapshot](), time.perf_counter()
     kept, lowest = rho.clone(), torch.full_like(problem.target, torch.inf)
 
     def log_sigma(value: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.logsigmoid(value) + torch.tensor(bound).log().item()
+        return torch.nn.functional.logsigmoid(value) + math.log(bound)
 
     for step in range(1, steps + 1):
         place = log_sigma(rho)
@@ -210,14 +172,9 @@ def bounded(
         # Their code stores the state after the step together with the loss before it.
         kept = torch.where((loss < lowest)[:, None, None, None], rho, kept)
         lowest = torch.minimum(lowest, loss)
-        late = time.perf_counter() - start > seconds
-        if step in snapshots or late or step == steps:
-            trail.add(step, log_sigma(rho), start)
-        if late:
+        spent = time.perf_counter() - start
+        if step in snapshots or step == steps or spent > seconds:
+            trail.append(Snapshot(step, log_sigma(rho), spent))
+        if spent > seconds:
             break
     return Bounded(trail, log_sigma(kept))
-
-
-def adam_grid() -> list[tuple[float, float]]:
-    """The λ × rate combinations tried for Adam."""
-    return list(itertools.product(ADAM_LAMBDAS, ADAM_RATES))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from . import figures
 from .bars import Bar, name
@@ -35,17 +35,13 @@ def _row(case: Case, what: str, space: str, passes: float, seconds: float | None
 
 def _ours(case: Case) -> list[Row]:
     rows = []
-    for kind, space in (("cold", "pixel"), ("warm", "pixel"), ("grid", "16×16")):
-        trail = case.parts.get(kind)
-        if trail is None or "entropy" not in trail or trail.get("first"):
-            continue
-        last = trail["passes"][-1]
-        label = f"ours, {'cold' if kind == 'grid' else kind}"
-        rows += [
-            _row(case, label, space, passes, seconds, entropy)
-            for passes, seconds, entropy in zip(trail["passes"], trail["seconds"], trail["entropy"], strict=True)
-            if passes in SHOWN or passes == last
-        ]
+    for kind, label, space in (("cold", "ours", "pixel"), ("warm", "ours, warm", "pixel"), ("grid", "ours", "16×16")):
+        if kind in case.parts:
+            rows += [
+                _row(case, label, space, passes, seconds, entropy)
+                for passes, seconds, entropy in _snapshots(case.parts[kind])
+                if passes in SHOWN or passes == case.parts[kind]["passes"][-1]
+            ]
     if "solve" in case.parts:
         part = case.parts["solve"]
         total = [p + f / 3 for p, f in zip(part["passes"], part["forwards"], strict=True)]
@@ -53,56 +49,46 @@ def _ours(case: Case) -> list[Row]:
     return rows
 
 
+def _snapshots(trail: dict[str, Any]) -> Iterator[tuple[int, float, list[float]]]:
+    """Passes, seconds and entropies of each."""
+    return zip(trail["passes"], trail["seconds"], trail["entropy"], strict=True)
+
+
 def _theirs(case: Case) -> list[Row]:
     rows = []
     if "published" in case.parts:
         part = case.parts["published"]
         rows.append(_row(case, "uniform σ", "16×16", 0, 0.0, part["uniform"]))
-        default, best = part["runs"][0], figures.best_published(part)
-        rows.append(
-            _row(
-                case,
-                f"published, default (raw {_raw(default['raw_chosen'])})",
-                "16×16",
-                default["passes"],
-                default["seconds"],
-                default["chosen"],
-            )
-        )
-        label = (
-            f"published, best of {len(part['runs'])}: λ = {best['lambda']:g}, rate × {best['rate']:g}, {best['rule']}"
-        )
-        rows.append(
-            _row(case, f"{label} (raw {_raw(best['raw'])})", "16×16", best["passes"], best["seconds"], best["entropy"])
-        )
+        default, best = figures.best_published({"runs": part["runs"][:1]}), figures.best_published(part)
+        best_label = f"best of {len(part['runs'])}: λ = {best['lambda']:g}, rate × {best['rate']:g}, {best['rule']}"
+        for label, run in ((f"default, {default['rule']}", default), (best_label, best)):
+            what = f"published, {label} (raw {median(run['raw']):.3f})"
+            rows.append(_row(case, what, "16×16", run["passes"], run["seconds"], run["entropy"]))
     if "adam" in case.parts:
         trail = figures.best_of(case.parts["adam"]["runs"])
-        rows += [
-            _row(case, f"Adam on log σ, λ = {run['lambda']:g}, rate {run['rate']:g}", "pixel", passes, seconds, entropy)
-            for passes, seconds, entropy, run in zip(*trail.values(), strict=True)
-        ]
+        for at, run in zip(_snapshots(trail), trail["run"], strict=True):
+            rows.append(_row(case, f"Adam on log σ, λ = {run['lambda']:g}, rate {run['rate']:g}", "pixel", *at))
     if "bounded" in case.parts:
         trail = case.parts["bounded"]
-        rows += [
-            _row(case, "bounded σ, Adam", "pixel", passes, seconds, entropy)
-            for passes, seconds, entropy in zip(trail["passes"], trail["seconds"], trail["entropy"], strict=True)
-        ]
-        rows.append(
-            _row(case, "bounded σ, lowest loss kept", "pixel", trail["passes"][-1], trail["seconds"][-1], trail["kept"])
-        )
+        rows += [_row(case, "bounded σ, Adam", "pixel", *at) for at in _snapshots(trail)]
+        last = trail["passes"][-1], trail["seconds"][-1]
+        rows.append(_row(case, "bounded σ, lowest loss kept", "pixel", *last, trail["kept"]))
     return rows
 
 
-def _raw(entropies: Sequence[float]) -> str:
-    return f"{statistics.median(entropies):.3f}"
-
-
 def bar_table(lines: Sequence[Bar]) -> str:
-    """The table of bars."""
+    """The table of bars, and how many are met."""
     words = {True: "yes", False: "NO", None: ""}
-    rows = [("what", "measured", "bar", "met")] + [(b.what, b.measured, b.bar, words[b.met]) for b in lines]
-    judged = [line.met for line in lines if line.met is not None and "discovery" not in line.bar]
-    return f"\n{table(rows)}\n{sum(judged)} of {len(judged)} bars met"
+    rows = [("what", "where", "ours", "theirs", "value", "bar", "met")]
+    rows += [(line.what, line.where, line.ours, line.theirs, line.value, line.bar, words[line.met]) for line in lines]
+    wanted = [line.met for line in lines if "discovery" not in line.what]
+    text = f"\n{table(rows)}\n{wanted.count(True)} of {len(wanted)} bars met"
+    if left := wanted.count(None):
+        text += (
+            f", {left} not judged. A gap is judged by a reference whose own sampling noise, r²/4N, is below a third of "
+            "it. Those of --profile quick are too short for that where r is large: in the deepest layers."
+        )
+    return text
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

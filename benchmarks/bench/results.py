@@ -36,7 +36,6 @@ class Case:
         folder: where its file lies.
         network, layer, tau: what it is.
         settings: what all its parts have in common: hashes of weights and images, α, the judge's draws.
-        fresh: compute every part anew.
         parts: what has been computed, by name.
     """
 
@@ -45,7 +44,6 @@ class Case:
     layer: str
     tau: float
     settings: dict[str, Any]
-    fresh: bool = False
     parts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -65,7 +63,7 @@ class Case:
         """Returns a part of the results; computes and writes it unless the file has it with the same settings."""
         stored = self._read()
         known = stored["parts"].get(name)
-        if self.fresh or force or known is None or known["settings"] != json.loads(json.dumps(settings)):
+        if force or known is None or known["settings"] != json.loads(json.dumps(settings)):
             known = {"settings": settings, "value": compute()}
             stored = self._read()
             stored["parts"][name] = known
