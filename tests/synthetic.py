@@ -43,30 +43,67 @@ def make_images(plan):
 def values_of(plan, unit: Unit, seed=0, shift=0.0):
     """Values of a unit that depend on its samples alone, as real ones do."""
     depth = plan.layers[unit.network].index(unit.layer) / max(1, len(plan.layers[unit.network]) - 1)
-    out = {}
+    metrics, out = plan.settings.get("metrics", ["sid"]), {}
     for sample in range(unit.start, unit.stop):
         rng = np.random.default_rng([seed, sample, plan.layers[unit.network].index(unit.layer)])
         y, x = np.mgrid[: plan.height, : plan.width]
         own = np.random.default_rng([seed, sample])
         cy, cx = own.uniform(0.3, 0.7, 2) * (plan.height, plan.width)
         far = np.hypot((y - cy) / plan.height, (x - cx) / plan.width)
-        mean = -0.68 + 1.2 * depth**3 * own.uniform(0.7, 1.3) + shift
-        chart = mean + 1.5 * depth * (far - far.mean()) + rng.normal(0, 0.1 + 0.1 * depth, far.shape)
-        row = {
-            "sid": chart.mean(),
-            "sid_map": chart,
-            "sigma": np.exp(chart - 1.4189),
-            "feature_distance": 1.5 + rng.normal(0, 0.01),
-            "feature_distance_se": 0.01,
-            "converged": not (depth == 1 and sample % 5 == 1),
-            "passes": 80 + int(600 * depth),
-            "gap": 0.002 + 0.02 * depth**4,
-            "capped_share": 0.0,
-            "cap_matters": False,
-        }
+        rise = depth**3 * own.uniform(0.7, 1.3)
+        chart = 1.5 * depth * (far - far.mean()) + rng.normal(0, 0.1 + 0.1 * depth, far.shape)
+        row = {}
+        if "sid" in metrics:
+            row |= _sid(depth, -0.68 + 1.2 * rise + shift + chart, sample, rng)
+        if "ru" in metrics:
+            row |= _ru(depth, -0.5 + 1.5 * rise + shift - 0.7 * chart, sample, rng)
+            row["reconstruction"] = _blurred(make_images(plan)[0][sample], 1 + int(20 * depth))
         for name, value in row.items():
             out.setdefault(name, []).append(value)
     return {name: np.asarray(value) for name, value in out.items()}
+
+
+def _sid(depth, chart, sample, rng):
+    """What a run holds of the SID of one sample and layer."""
+    return {
+        "sid": chart.mean(),
+        "sid_map": chart,
+        "sigma": np.exp(chart - 1.4189),
+        "feature_distance": 1.5 + rng.normal(0, 0.01),
+        "feature_distance_se": 0.01,
+        "converged": not (depth == 1 and sample % 5 == 1),
+        "passes": 80 + int(600 * depth),
+        "gap": 0.002 + 0.02 * depth**4,
+        "capped_share": 0.0,
+        "cap_matters": False,
+    }
+
+
+def _ru(depth, chart, sample, rng):
+    """What a run holds of the RU of one sample and layer, but for the reconstruction; the floor rises with depth."""
+    floor = chart - 0.2 - 0.3 * depth**3
+    return {
+        "ru": chart.mean(),
+        "ru_map": chart,
+        "ru_floor": floor.mean(),
+        "ru_floor_map": floor,
+        "ru_sigma": rng.exponential(0.1, chart.shape) * (rng.random(chart.shape) < 0.4),
+        "ru_feature_distance": 1.5 + rng.normal(0, 0.02),
+        "ru_feature_distance_se": 0.02,
+        "ru_converged": not (depth > 0.8 and sample % 5 == 2),
+        "ru_passes": 160 + int(900 * depth),
+        "ru_gap": 0.01 + 0.05 * depth**2,
+    }
+
+
+def _blurred(image, steps):
+    """A picture (`channels × height × width`) after so many averages over neighbours."""
+    for _ in range(steps):
+        wide = np.pad(image, ((0, 0), (1, 1), (0, 0)), mode="edge")
+        image = (wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]) / 3
+        wide = np.pad(image, ((0, 0), (0, 0), (1, 1)), mode="edge")
+        image = (wide[..., :-2] + wide[..., 1:-1] + wide[..., 2:]) / 3
+    return image
 
 
 def make_run(path=None, pictures=False, masks=False, seed=0, shift=0.0, units=None, **plan):
@@ -78,9 +115,10 @@ def make_run(path=None, pictures=False, masks=False, seed=0, shift=0.0, units=No
         values = values_of(plan, unit, seed, shift)
         if masks:
             inside = boxes[unit.start : unit.stop]
-            values["concentration"] = np.array(
-                [m[~b].mean() - m[b].mean() for m, b in zip(values["sid_map"], inside, strict=True)]
-            )
+            for name, chart in (("concentration", "sid_map"), ("ru_concentration", "ru_map")):
+                if chart in values:
+                    pairs = zip(values[chart], inside, strict=True)
+                    values[name] = np.array([m[~b].mean() - m[b].mean() for m, b in pairs])
         run.write(unit, values)
     run.close()
     return run

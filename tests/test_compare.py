@@ -16,6 +16,7 @@ SMALL = {"layers": RESNET[:3], "samples": 8, "size": 4}
 def run_with(values, layers=("x",), samples=None, networks=("net",), path=None, **settings):
     """A run whose every layer has these values; an array is `sid`, a dict any variables."""
     values = values if isinstance(values, dict) else {"sid": values}
+    metrics = [name for name in ("sid", "ru") if name in values]
     n = len(next(iter(values.values())))
     plan = Plan(
         networks=networks,
@@ -24,11 +25,13 @@ def run_with(values, layers=("x",), samples=None, networks=("net",), path=None, 
         height=2,
         width=2,
         channels=1,
-        settings={"metrics": ["sid", "concentration"], "alpha": 1.5, "tau": 0.01, "seed": 0} | settings,
+        settings={"metrics": metrics, "alpha": 1.5, "tau": 0.01, "seed": 0} | settings,
         block=64,
     )
-    good = {"converged": np.ones(n, bool), "feature_distance": np.full(n, 1.5), "gap": np.zeros(n)}
-    run = Run.create(plan, path)
+    trust = {"converged": np.ones(n, bool), "feature_distance": np.full(n, 1.5), "gap": np.zeros(n)}
+    of = {"sid": "", "ru": "ru_"}
+    good = {f"{of[metric]}{name}": array for metric in metrics for name, array in trust.items()}
+    run = Run.create(plan, path, masks=np.ones((n, 2, 2), bool))
     for unit in run.pending():
         run.write(unit, good | values)
     return run
@@ -124,6 +127,33 @@ def test_a_row_says_when_not_to_trust_it(values, settings, warning):
     bad = run_with({"sid": np.ones(20), **values}, **settings)
     text = compare({"a": good, "b": bad})["warning"].item()
     assert warning in text
+
+
+RU = {"sid": np.zeros(20), "ru": np.ones(20), "ru_concentration": np.ones(20)}
+
+
+@pytest.mark.parametrize(
+    ("values", "metric", "warning"),
+    [
+        ({"ru_converged": np.arange(20) > 1}, "ru", "'b' not converged for 10% of the samples"),
+        ({"ru_converged": np.arange(20) > 1}, "ru_concentration", "'b' not converged for 10% of the samples"),
+        ({"ru_converged": np.arange(20) > 1}, "sid", ""),
+        ({"ru_converged": np.arange(20) > 1}, "ru_floor", ""),
+        ({"ru_feature_distance": np.full(20, 1.6)}, "ru", "'b' distance off α = 1.5 by 7%"),
+        ({"ru_gap": np.full(20, 2.5)}, "ru", "the difference is within the solver's estimated gap (2.500)"),
+        ({"ru_gap": np.full(20, 2.5)}, "sid", ""),
+        ({"converged": np.arange(20) > 1}, "ru", ""),
+        ({"feature_distance": np.full(20, 1.6)}, "ru", ""),
+        ({"gap": np.full(20, 2.5)}, "ru", ""),
+        ({"capped_share": np.full(20, 0.02)}, "ru", ""),
+    ],
+)
+def test_warnings_are_about_the_metric_that_is_compared(values, metric, warning):
+    base = {name: np.full(20, -1.0) for name in ("sid", "ru", "ru_concentration")}
+    runs = {"a": run_with(base | {"ru_floor": base["ru"]}), "b": run_with(RU | {"ru_floor": np.zeros(20)} | values)}
+    row = compare(runs, metric=metric).iloc[0]
+    assert row["warning"] == warning
+    assert row["difference"] == {"sid": 1, "ru": 2, "ru_concentration": 2, "ru_floor": 1}[metric]
 
 
 def test_few_samples_are_pointed_out():

@@ -1,16 +1,18 @@
 """The pictures: what they show is what the run holds, on one scale, with units."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from infodiscard.errors import InfodiscardError
-from infodiscard.plots import _border, _names, identity_level, layer_curve, map_sheet
+from infodiscard.plots import _border, _names, identity_level, layer_curve, map_sheet, reconstruction_sheet
 from infodiscard.run import Run
-from synthetic import RESNET, shared_run
+from synthetic import RESNET, make_plan, shared_run
 
 SMALL = {"layers": RESNET[:3], "samples": 5, "size": 6}
+BOTH = ("sid", "ru")
 
 
 def texts(figure):
@@ -56,6 +58,36 @@ def test_a_line_per_network_and_a_panel_for_concentration():
     assert {"r20", "r32"} <= {text.get_text() for text in figure.axes[0].get_legend().get_texts()}
 
 
+def test_a_panel_for_each_metric_sid_first():
+    figure = layer_curve(shared_run(metrics=BOTH, **SMALL))
+    assert [ax.get_ylabel().split()[0] for ax in figure.axes] == ["SID", "RU"]
+    figure = layer_curve(shared_run(metrics=BOTH, masks=True, **SMALL))
+    labels = [ax.get_ylabel() for ax in figure.axes]
+    assert [label.startswith("concentration") for label in labels] == [False, False, True, True]
+    assert "RU" not in labels[2] and "RU" in labels[3]
+    assert len(layer_curve(shared_run(metrics=BOTH, **SMALL), metric="ru").axes) == 1
+    (ax,) = layer_curve(shared_run(metrics=("ru",), **SMALL)).axes
+    assert ax.get_ylabel().startswith("RU") and "identity" not in texts(ax.figure)
+
+
+def test_ru_stands_on_its_floor_and_is_hollow_where_it_did_not_converge():
+    run = shared_run(metrics=BOTH, networks=("r20", "r32"), **SMALL)
+    table, frame = run.summary(), run.to_dataframe()
+    sid, ru = layer_curve(run).axes
+    floors = [line for line in ru.lines if line.get_linestyle() == ":"]
+    assert len(floors) == 2 and not [line for line in sid.lines if line.get_linestyle() == ":"]
+    for line, network in zip(floors, ("r20", "r32"), strict=True):
+        np.testing.assert_allclose(line.get_ydata(), table[table["network"] == network]["ru_floor"], rtol=1e-5)
+    assert texts(ru.figure).count("floor") == 1
+    own = frame[frame["network"] == "r20"]
+    assert set(own["sample"][~own["converged"]]) != set(own["sample"][~own["ru_converged"]])
+    for ax, metric, converged in ((sid, "sid", "converged"), (ru, "ru", "ru_converged")):
+        hollow = ax.collections[1]
+        expected = own[metric][~own[converged]]
+        assert len(expected) > 0
+        np.testing.assert_allclose(np.sort(hollow.get_offsets()[:, 1]), np.sort(expected), rtol=1e-5)
+
+
 def test_layers_without_values_are_left_out():
     run = shared_run(units=2, **SMALL)
     assert [label.get_text() for label in layer_curve(run).axes[0].get_xticklabels()] == list(RESNET[:2])
@@ -80,6 +112,52 @@ def test_the_sheet_shows_every_map_pixel_for_pixel_on_one_scale():
     assert [label.get_text() for label in ax.get_xticklabels()] == ["input", *RESNET[:3]]
     classes = [run.plan.classes[label] for label in run.plan.labels]
     assert [label.get_text() for label in ax.get_yticklabels()] == classes
+
+
+def test_the_sheet_of_ru_shows_its_own_maps():
+    run = shared_run(metrics=BOTH, pictures=True, **SMALL)
+    ax, bar = map_sheet(run, metric="ru").axes
+    maps = [image.get_array() for image in ax.images if image.get_array().ndim == 2]
+    expected = run.dataset["ru_map"].transpose("sample", "layer", "network", "y", "x").values.reshape(-1, 6, 6)
+    np.testing.assert_array_equal(maps, expected)
+    assert bar.get_ylabel().startswith("RU (nats/pixel), ↑ less can be recovered")
+    assert map_sheet(run).axes[1].get_ylabel().startswith("SID (nats/pixel), ↑ more discarded")
+    only = shared_run(metrics=("ru",), **SMALL)
+    assert map_sheet(only).axes[1].get_ylabel().startswith("RU")
+    assert only.plot_maps(metric="ru_floor").axes[1].get_ylabel().startswith("floor of RU")
+    with pytest.raises(InfodiscardError, match="'sid'"):
+        map_sheet(only, metric="sid")
+
+
+def test_reconstructions_stand_beside_their_inputs():
+    run = shared_run(metrics=BOTH, pictures=True, **SMALL)
+    (ax,) = run.plot_reconstructions().axes
+    drawn = np.array([image.get_array() for image in ax.images]).reshape(5, 4, 6, 6, 3)
+    data = run.dataset.isel(network=0)
+    np.testing.assert_array_equal(drawn[:, 0], data["image"].values.transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(drawn[:, 1:], data["reconstruction"].values.transpose(1, 0, 3, 4, 2))
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["input", *RESNET[:3]]
+    assert len(reconstruction_sheet(run, samples=[1, 3]).axes[0].images) == 2 * 4
+    assert "resnet20" in texts(ax.figure)
+    with pytest.raises(InfodiscardError, match="'ru'"):
+        reconstruction_sheet(shared_run(**SMALL))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_reconstructions_are_stretched_as_the_inputs_are_and_clipped(channels):
+    plan = make_plan(metrics=["ru"], **SMALL | {"samples": 1, "layers": ("a", "b")})
+    plan = replace(plan, channels=channels)
+    ramp = np.linspace(-1, 3, channels * 36, dtype=np.float32).reshape(1, channels, 6, 6)
+    run = Run.create(plan, images=ramp)
+    run.write(run.pending()[0], {"ru": np.zeros(1), "reconstruction": 2 * ramp})
+    run.write(run.pending()[0], {"ru": np.zeros(1)})  # no decoder's picture
+    first, restored, missing = (image for image in reconstruction_sheet(run).axes[0].images)
+    show = lambda images: np.moveaxis(images[0], 0, -1) if channels == 3 else images[0, 0]  # noqa: E731
+    np.testing.assert_allclose(first.get_array(), show((ramp + 1) / 4), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(restored.get_array(), show(((2 * ramp + 1) / 4).clip(0, 1)), rtol=1e-5, atol=1e-6)
+    assert (missing.get_array() == 1).all()
+    if channels == 1:  # one scale of grey for all
+        assert {(image.norm.vmin, image.norm.vmax) for image in (first, restored)} == {(0, 1)}
 
 
 def test_pictures_do_not_overlap():
@@ -125,8 +203,9 @@ def test_the_outline_follows_the_pixels():
     ],
 )
 def test_awkward_sizes_are_drawn_inside_the_picture(tmp_path, shape):
-    run = shared_run(pictures=True, masks=True, **shape)
-    for figure in (run.plot_layers(tmp_path / "layers.png"), run.plot_maps(tmp_path / "maps.png")):
+    run = shared_run(pictures=True, masks=True, metrics=BOTH, **shape)
+    figures = run.plot_layers(tmp_path / "layers.png"), run.plot_maps(tmp_path / "maps.png"), run.plot_reconstructions()
+    for figure in figures:
         figure.canvas.draw()
         box, canvas = figure.get_tightbbox(), figure.get_size_inches()
         assert box.x0 >= -0.02 and box.y0 >= -0.02
@@ -150,6 +229,7 @@ def test_a_flat_sheet_and_an_unwritable_file():
         run.plot_maps("/nowhere/at/all.png")
 
 
-def test_no_global_state_of_matplotlib_is_touched():
+def test_no_global_state_of_matplotlib_is_touched(monkeypatch):
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)  # another test's library may have brought it
     shared_run(**SMALL).plot_layers()
     assert "matplotlib.pyplot" not in sys.modules

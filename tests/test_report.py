@@ -95,6 +95,43 @@ def test_doubts_are_said_where_they_belong(tmp_path):
 def test_a_sheet_for_every_network(tmp_path):
     page = Page(write_report(shared_run(networks=("a", "b"), **SMALL), tmp_path))
     assert (tmp_path / "maps-2.png").exists() and [tag for tag, _ in page.tags].count("img") == 3
+    page = Page(write_report(shared_run(networks=("a", "<b>"), metrics=("ru",), **SMALL), tmp_path / "ru"))
+    assert {p.name for p in (tmp_path / "ru").glob("*-2.png")} == {"maps_ru-2.png", "reconstructions-2.png"}
+    assert sum("<b>" in attrs["alt"] for tag, attrs in page.tags if tag == "img") == 2
+
+
+def test_both_metrics_are_reported_side_by_side(tmp_path):
+    run = make_run(tmp_path / "run", metrics=["sid", "ru"], pictures=True, masks=True, **SMALL)
+    page = Page(write_report(run))
+    names = ("layers.png", "maps.png", "maps_ru.png", "reconstructions.png")
+    pictures = [b64decode(attrs["src"].split(",")[1]) for tag, attrs in page.tags if tag == "img"]
+    assert pictures == [(run.path / name).read_bytes() for name in names] and len(set(pictures)) == 4
+    row, text = run.summary().iloc[2], " ".join(page.texts)
+    for column in ("sid", "concentration", "gap", "ru", "ru_floor", "ru_concentration", "ru_gap"):
+        assert f"{row[column]:.3f}" in page.texts, column
+    assert page.texts.count("concentration") == 2 and page.texts.count("floor") == 2  # the column, and how to read it
+    assert "reconstruction uncertainty" in text and "strict information discarding" in text
+    assert "mean SID or RU of the background" in text
+    assert f"{run.summary()['ru_floor'].mean():.3f} nats/pixel in the mean; RU is" in text
+
+
+def test_doubts_about_ru_stand_in_its_own_table(tmp_path):
+    run = make_run(metrics=["sid", "ru"], **SMALL | {"samples": 7})
+    tables = write_report(run, tmp_path).read_text(encoding="utf-8").split("<table>")[1:]
+    row = run.summary().iloc[2]
+    assert row["converged"] < row["ru_converged"] < 0.95
+    for table, converged in zip(tables, ("converged", "ru_converged"), strict=True):
+        assert table.count("not converged for") == 1
+        assert f"not converged for {1 - row[converged]:.0%} of" in table
+
+
+def test_only_what_was_measured_is_explained(tmp_path):
+    sid = " ".join(Page(write_report(shared_run(**SMALL), tmp_path / "sid")).texts)
+    ru = " ".join(Page(write_report(shared_run(metrics=("ru",), **SMALL), tmp_path / "ru")).texts)
+    assert "RU" not in sid and "reconstruct" not in sid and "floor" not in sid
+    assert "SID" not in ru and "identity layer" not in ru and "cap on σ" not in ru
+    assert "Concentration" not in sid + ru
+    assert {p.name for p in (tmp_path / "ru").glob("*.png")} == {"layers.png", "maps_ru.png", "reconstructions.png"}
 
 
 def test_a_report_can_be_written_again_and_the_run_still_opens(tmp_path):

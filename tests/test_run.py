@@ -114,6 +114,36 @@ def test_every_variable_says_its_unit_and_name():
     assert set(data.coords) == {"network", "layer", "sample", "channel", "y", "x", "label"}
 
 
+def test_a_run_holds_what_its_metrics_ask_for():
+    def held(metrics, masks=False):
+        plan = make_plan(metrics=metrics, **SMALL)
+        run = Run.create(plan, masks=make_images(plan)[1] if masks else None)
+        return run.metrics, set(run.dataset.data_vars) - {"mask"}
+
+    sid = {"sid", "sid_map", "sigma", "feature_distance", "feature_distance_se", "converged", "passes", "gap"}
+    sid |= {"capped_share", "cap_matters"}
+    ru = {"ru", "ru_map", "ru_sigma", "ru_feature_distance", "ru_feature_distance_se", "ru_converged", "ru_passes"}
+    ru |= {"ru_gap", "ru_floor", "ru_floor_map", "reconstruction"}
+    assert held(["sid"]) == (("sid",), sid | {"done"})
+    assert held(["ru"]) == (("ru",), ru | {"done"})
+    assert held(["ru", "sid"]) == (("sid", "ru"), sid | ru | {"done"})
+    assert held(["sid"], masks=True)[1] == sid | {"done", "concentration"}
+    assert held(["ru"], masks=True)[1] == ru | {"done", "ru_concentration"}
+
+
+def test_values_of_both_metrics_come_back_under_their_labels():
+    run = make_run(metrics=["sid", "ru"], masks=True, **SMALL)
+    expected = values_of(run.plan, Unit("resnet20", "layer1.0", 4, 8))
+    data = run.dataset.sel(network="resnet20", layer="layer1.0").isel(sample=slice(4, 8))
+    assert set(expected) >= {"sid", "ru", "ru_floor", "ru_map", "ru_sigma", "reconstruction"}
+    for name, value in expected.items():
+        np.testing.assert_array_equal(data[name].values, value.astype(data[name].dtype))
+    assert run.dataset["reconstruction"].dims == ("network", "layer", "sample", "channel", "y", "x")
+    assert run.dataset["ru_sigma"].dims == run.dataset["ru_map"].dims == run.dataset["sigma"].dims
+    assert {run.dataset[name].attrs["units"] for name in ("ru", "ru_floor", "ru_map", "ru_gap")} == {"nats/pixel"}
+    assert run.dataset["ru_concentration"].notnull().all()
+
+
 def test_sigma_per_unit_has_channels():
     plan = make_plan(sigma="unit", **SMALL)
     run = Run.create(plan)
@@ -122,6 +152,7 @@ def test_sigma_per_unit_has_channels():
     run.write(unit, values_of(plan, unit) | {"sigma": sigma})
     assert run.dataset["sigma"].dims[3:] == ("channel", "y", "x")
     assert run.dataset["sid_map"].dims[3:] == ("y", "x")
+    assert Run.create(make_plan(sigma="unit", metrics=["ru"], **SMALL)).dataset["ru_sigma"].dims[3] == "channel"
     np.testing.assert_array_equal(run.read("resnet20", "conv1", 0, 4, "sigma"), sigma)
 
 
@@ -217,6 +248,23 @@ def test_summary_agrees_with_the_formulas():
         assert table.loc[layer, "sid_se"] == pytest.approx(sid.std(ddof=1) / 7**0.5, rel=1e-4)
         assert table.loc[layer, "converged"] == run.read("resnet20", layer, 0, 7, "converged").mean()
     assert {"n", "concentration", "concentration_se", "feature_distance", "passes", "gap", "capped_share"} <= set(table)
+
+
+def test_summary_has_the_columns_of_what_was_measured():
+    small = {"layers": RESNET[:2], "samples": 7, "size": 4}
+    sid = ["sid", "sid_se", "concentration", "concentration_se"]
+    trust = ["converged", "feature_distance", "passes", "gap", "capped_share", "cap_matters"]
+    ru = ["ru", "ru_se", "ru_concentration", "ru_concentration_se", "ru_floor"]
+    ru_trust = ["ru_converged", "ru_feature_distance", "ru_passes", "ru_gap"]
+    assert list(make_run(masks=True, **small).summary()) == ["network", "layer", "n", *sid, *trust]
+    assert list(make_run(masks=True, metrics=["ru"], **small).summary()) == ["network", "layer", "n", *ru, *ru_trust]
+    run = make_run(masks=True, metrics=["sid", "ru"], **small)
+    table, frame = run.summary(), run.to_dataframe()
+    assert list(table) == ["network", "layer", "n", *sid, *ru[:4], *trust, "ru_floor", *ru_trust]
+    first = frame[frame["layer"] == "conv1"]
+    assert table["ru"][0] == pytest.approx(first["ru"].mean(), rel=1e-5)
+    assert table["ru_se"][0] == pytest.approx(first["ru"].std() / 7**0.5, rel=1e-4)
+    assert table["ru_floor"][0] == pytest.approx(first["ru_floor"].mean(), rel=1e-5)
 
 
 def test_repr_in_a_notebook_is_escaped():

@@ -13,6 +13,7 @@ import numpy as np
 from .errors import InfodiscardError, nearest
 from .network import Network
 from .run import Run
+from .store import METRICS, diagnostics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +91,7 @@ def compare(
     Args:
         runs: name → run, its directory, or a network to measure; or one run, whose networks are compared. A run of
             several networks counts as several entries named "name/network".
-        metric: a scalar variable, such as "sid" or "concentration".
+        metric: a scalar variable, such as "sid", "ru" or "concentration".
         reference: the entry that the others are compared with; the first by default.
         by: pair layers of the same name, or of the same "position" in their networks.
         data: what networks among `runs` are measured on, as for `infodiscard.measure`.
@@ -254,29 +255,31 @@ def _row_warnings(
     """Returns what speaks against the values of one row; `left` and `right` hold its pairs."""
     warnings = [f"only {row['n']} samples"] if row["n"] < FEW_SAMPLES else []
     for side, table in ((a, left), (b, right)):
-        warnings += [f"'{side.name}' {text}" for text in distrust(table, side.run.plan.settings.get("alpha"))]
-    gap = max(float(table["gap"].fillna(0).mean()) if "gap" in table else 0.0 for table in (left, right))
-    if metric == "sid" and gap > abs(row["difference"]):
+        warnings += [f"'{side.name}' {text}" for text in distrust(table, side.run.plan.settings.get("alpha"), metric)]
+    both = [diagnostics(table, metric) for table in (left, right)]
+    gap = max(float(trust["gap"].fillna(0).mean()) if "gap" in trust else 0.0 for trust in both)
+    if metric in METRICS and gap > abs(row["difference"]):
         warnings.append(f"the difference is within the solver's estimated gap ({gap:.3f})")
     return warnings
 
 
-def distrust(table: pd.DataFrame, alpha: float | None) -> list[str]:
-    """Returns what speaks against the samples of one network and layer, in words.
+def distrust(table: pd.DataFrame, alpha: float | None, metric: str) -> list[str]:
+    """Returns what speaks against the values of `metric` of one network and layer, in words.
 
     Args:
-        table: their rows of `Run.to_dataframe`.
+        table: the samples' rows of `Run.to_dataframe`.
         alpha: the feature distance they should be reported at.
+        metric: a scalar variable; only its own diagnostics count (see `store.diagnostics`).
     """
-    warnings = []
-    if "converged" in table and (share := 1 - float(table["converged"].mean())) > UNCONVERGED_SHARE:
+    trust, warnings = diagnostics(table, metric), []
+    if "converged" in trust and (share := 1 - float(trust["converged"].mean())) > UNCONVERGED_SHARE:
         warnings.append(f"not converged for {share:.0%} of the samples")
-    if "feature_distance" in table and alpha:
-        error = float((table["feature_distance"] / alpha - 1).abs().mean())
+    if "feature_distance" in trust and alpha:
+        error = float((trust["feature_distance"] / alpha - 1).abs().mean())
         if error > DISTANCE_ERROR:
             warnings.append(f"distance off α = {alpha:g} by {error:.0%}")
-    if "cap_matters" in table and table["cap_matters"].any():
-        warnings.append(f"mean depends on the cap for {float(table['cap_matters'].mean()):.1%} of the samples")
-    elif "capped_share" in table and (share := float(table["capped_share"].mean())) > CAPPED_SHARE:
+    if "cap_matters" in trust and trust["cap_matters"].any():
+        warnings.append(f"mean depends on the cap for {float(trust['cap_matters'].mean()):.1%} of the samples")
+    elif "capped_share" in trust and (share := float(trust["capped_share"].mean())) > CAPPED_SHARE:
         warnings.append(f"σ at the cap for {share:.1%} of the pixels")
     return warnings

@@ -1,4 +1,4 @@
-"""Pictures of a run: the curve by layer, and the sheet of maps."""
+"""Pictures of a run: the curve by layer, the sheet of maps, and the inputs as decoders restore them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import InfodiscardError, nearest
-from .store import told
+from .store import diagnostics, told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,13 +22,20 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, told apart by every kind of colour vision; the yellow is left out, it is lost on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-LABELS = {"sid": "SID (nats/pixel)\n↑ more discarded", "concentration": "concentration (nats/pixel)\n↑ on the object"}
+LABELS = {
+    "sid": "SID (nats/pixel)\n↑ more discarded",
+    "concentration": "concentration (nats/pixel)\n↑ on the object",
+    "ru": "RU (nats/pixel)\n↑ less can be recovered",
+    "ru_floor": "floor of RU (nats/pixel)\n↑ worse decoder",
+    "ru_concentration": "concentration of RU\n(nats/pixel), ↑ on the object",
+}
 MAP_COLOURS = "viridis"
 ROWS = 12
 BAR = (2.2, 4.0)  # least and greatest height of the colour bar, in inches
 CLIP = (1, 99)
 SETTLED = 0.95  # a mean is drawn hollow if fewer of its samples converged
 GREY = "#666666"
+GREYS: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1}  # of pictures with one channel
 
 
 def identity_level(settings: dict[str, Any]) -> float | None:
@@ -43,15 +50,16 @@ def identity_level(settings: dict[str, Any]) -> float | None:
 # -- the layer curve -------------------------------------------------------------------------------------------------
 
 
-def layer_curve(run: Run, metric: str = "sid", path: str | Path | None = None) -> Figure:
+def layer_curve(run: Run, metric: str | None = None, path: str | Path | None = None) -> Figure:
     """Draws `metric` by layer in execution order, one line per network, with 95 % intervals over the samples.
 
     Faint dots are single samples, hollow ones those that did not converge; a mean is hollow if more than 5 % of its
-    samples did not. A second panel shows the concentration if the run has it; a dashed line, an identity layer's SID.
+    samples did not. A further panel shows the concentration if the run has it; a dashed line, an identity layer's SID;
+    thin dotted lines, the floor of RU.
 
     Args:
         run: a run with something measured.
-        metric: a scalar variable of the run.
+        metric: a scalar variable of the run; by default SID and RU, a panel each, as far as the run has them.
         path: where to write the picture; the ending says the format.
 
     Raises:
@@ -59,10 +67,12 @@ def layer_curve(run: Run, metric: str = "sid", path: str | Path | None = None) -
     """
     from matplotlib.figure import Figure
 
-    table = _measured(run, metric)
-    panels = [metric]
-    if metric != "concentration" and "concentration" in table and table["concentration"].notna().any():
-        panels.append("concentration")
+    panels = list(run.metrics) if metric is None else [metric]
+    for panel in panels:
+        table = _measured(run, panel)
+    for name in dict.fromkeys("ru_concentration" if panel.startswith("ru") else "concentration" for panel in panels):
+        if name not in panels and name in table and table[name].notna().any():
+            panels.append(name)
     layers = [layer for layer in run.plan.union() if layer in set(table["layer"])]
     names = _names(layers)
     longest = max(map(len, names))
@@ -80,7 +90,7 @@ def layer_curve(run: Run, metric: str = "sid", path: str | Path | None = None) -
             label.set(ha="right", rotation_mode="anchor")
     axes[-1].set_xlim(-0.6, len(layers) - 0.4)
     axes[-1].set_xlabel("layer, in execution order")
-    _legend(axes[0], run, table)
+    _legend(axes[0], run, table, panels)
     return _saved(figure, path)
 
 
@@ -97,15 +107,21 @@ def _curves(ax: Axes, run: Run, table: pd.DataFrame, metric: str, layers: list[s
         mean, interval = groups.mean(), 1.96 * groups.sem().fillna(0)
         x = [place[layer] + shift for layer in mean.index]
         ax.errorbar(x, mean, interval, color=colour, lw=1.6, capsize=2.5, elinewidth=1.2, zorder=3)
-        settled = rows.groupby("layer", sort=False)["converged"].mean() if "converged" in rows else mean * 0 + 1
+        settled = _converged(rows, metric).groupby(rows["layer"], sort=False).mean()
         faces = [colour if share >= SETTLED else "white" for share in settled]
         ax.scatter(x, mean, s=18, facecolors=faces, edgecolors=colour, lw=1.2, zorder=4)
+        if metric == "ru":
+            floor = rows.groupby("layer", sort=False)["ru_floor"].mean()
+            ax.plot(x, floor, color=colour, ls=":", lw=1, zorder=1)
     level = identity_level(run.plan.settings) if metric == "sid" else None
     if level is not None:
         ax.axhline(level, color=GREY, ls="--", lw=1, zorder=1)
         ax.annotate("identity layer", (1, level), (-3, 3), xycoords=("axes fraction", "data"), color=GREY, fontsize=7,
                     textcoords="offset points", ha="right", va="bottom")  # fmt: skip
-    if metric == "concentration":
+    if metric == "ru" and x:  # named once, where no other network's line is in the way
+        ax.annotate("floor", (x[-1], floor.iloc[-1]), (4, 0), color=GREY, fontsize=7, textcoords="offset points",
+                    ha="left", va="center")  # fmt: skip
+    if metric.endswith("concentration"):
         ax.axhline(0, color=GREY, lw=0.8, zorder=1)
     ax.set_ylabel(LABELS.get(metric, metric.replace("_", " ")))
     ax.grid(axis="y", color="#dddddd", lw=0.6)
@@ -118,27 +134,34 @@ def _dots(ax: Axes, rows: pd.DataFrame, metric: str, place: dict[str, int], shif
     samples = {name: i for i, name in enumerate(dict.fromkeys(rows["sample"]))}
     spread = 0.05 * np.array([(samples[name] * 0.618) % 1 * 2 - 1 for name in rows["sample"]])
     x = np.array([place[layer] for layer in rows["layer"]]) + shift + spread
-    settled = rows["converged"].to_numpy(bool) if "converged" in rows else np.ones(len(rows), bool)
+    settled = _converged(rows, metric).to_numpy(bool)
     y = rows[metric].to_numpy()
     ax.scatter(x[settled], y[settled], s=7, color=colour, alpha=0.3, lw=0, zorder=2)
     ax.scatter(x[~settled], y[~settled], s=12, facecolors="white", edgecolors=colour, alpha=0.7, lw=0.7, zorder=2)
 
 
-def _legend(ax: Axes, run: Run, table: pd.DataFrame) -> None:
+def _converged(table: pd.DataFrame, metric: str) -> pd.Series:
+    """Returns which values of `metric` converged: all, where nothing is said."""
+    trust = diagnostics(table, metric)
+    return trust["converged"] if "converged" in trust else table[metric].notna()
+
+
+def _legend(ax: Axes, run: Run, table: pd.DataFrame, panels: list[str]) -> None:
     """Puts names, and what the dots mean, above the first panel."""
     from matplotlib.lines import Line2D
 
     networks = [name for name in run.plan.networks if name in set(table["network"])]
     handles = [
-        Line2D([], [], color=COLOURS[i % len(COLOURS)], marker="o", ms=4, lw=1.6, label=_elide(name, 30))
+        Line2D([], [], color=COLOURS[i % len(COLOURS)], marker="o", ms=4, lw=1.6, label=_elide(name))
         for i, name in enumerate(networks)
     ]
     handles.append(Line2D([], [], color=GREY, alpha=0.5, marker="o", ms=2.7, lw=0, label="one sample"))
-    if "converged" in table and not table["converged"].all():
+    if not all(_converged(table, panel).all() for panel in panels):
         handles.append(
             Line2D([], [], mfc="white", mec=GREY, marker="o", ms=3.5, mew=0.7, lw=0, label="hollow: not converged")
         )
-    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=min(3, len(handles)), fontsize=8,
+    columns = 3 if max(map(len, networks)) <= 14 else 2
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=min(columns, len(handles)), fontsize=8,
               frameon=False, borderaxespad=0.2, columnspacing=1.2, handletextpad=0.5)  # fmt: skip
 
 
@@ -149,7 +172,7 @@ def map_sheet(
     run: Run,
     network: str | None = None,
     samples: Sequence[str | int] | None = None,
-    metric: str = "sid",
+    metric: str | None = None,
     path: str | Path | None = None,
 ) -> Figure:
     """Draws the maps of `metric`: a row per sample, a column per layer, one colour scale in nats/pixel for all.
@@ -161,48 +184,62 @@ def map_sheet(
         run: a run with something measured.
         network: which of its networks; the first by default.
         samples: names or positions; by default the first 12 that have anything measured.
-        metric: the maps are the variable `{metric}_map`.
+        metric: the maps are the variable `{metric}_map`; by default SID's, or RU's where only that was measured.
         path: where to write the picture; the ending says the format.
 
     Raises:
         InfodiscardError: an unknown network or sample, nothing measured yet, or the file cannot be written.
     """
-    from matplotlib.figure import Figure
-
-    network = run.plan.networks[0] if network is None else network
-    data = _selected(run, network, samples, metric)
-    layers, rows = data["layer"].values.tolist(), data["sample"].values.tolist()
+    metric = metric or run.metrics[0]
+    data = _selected(run, network, samples, metric, f"{metric}_map")
     maps = data[f"{metric}_map"].transpose("sample", "layer", "y", "x").values
-    pictures = [_pictures(data["image"].values)] if "image" in data else []
-    names = _row_names(run, rows), ["input"] * len(pictures) + _names(layers)
-    figure = Figure(dpi=150)
-    sheet = _Sheet(figure, *names, *maps.shape[2:])
     scale, extend = _scale(maps)
-    for i, j in np.ndindex(len(rows), len(names[1])):
-        if j < len(pictures):
-            sheet.draw(i, j, pictures[j][i], cmap="gray")
-        else:
-            drawn = sheet.draw(i, j, maps[i, j - len(pictures)], cmap=MAP_COLOURS, norm=scale)
-    if "mask" in data:
-        sheet.outline(data["mask"].values)
-    figure.colorbar(drawn, cax=sheet.bar, extend=extend)
+    sheet = _sheet(run, data, maps, "", bar=True, cmap=MAP_COLOURS, norm=scale)
+    sheet.figure.colorbar(sheet.ax.images[-1], cax=sheet.bar, extend=extend)
+    label = LABELS.get(metric, metric.replace("_", " ")).replace("\n", ", ")
     clipped = "" if extend == "neither" else f"\nclipped at percentiles {CLIP[0]} and {CLIP[1]}"
-    sheet.bar.set_ylabel(f"{metric.upper()} (nats/pixel), ↑ more discarded{clipped}", fontsize=7)
+    sheet.bar.set_ylabel(label + clipped, fontsize=7)
     sheet.bar.tick_params(labelsize=7)
-    figure.suptitle(_elide(network, 60), x=0.02, ha="left", y=0.995, va="top", fontsize=9)
-    return _saved(figure, path)
+    return _saved(sheet.figure, path)
 
 
-def _selected(run: Run, network: str, samples: Sequence[str | int] | None, metric: str) -> xr.Dataset:
+def reconstruction_sheet(
+    run: Run,
+    network: str | None = None,
+    samples: Sequence[str | int] | None = None,
+    path: str | Path | None = None,
+) -> Figure:
+    """Draws the inputs as decoders restore them: a row per sample, a column per layer, after the input itself.
+
+    All are shown as the inputs are, and clipped where a decoder leaves their range.
+
+    Args:
+        run: a run that measured `ru`.
+        network, samples, path: as for `map_sheet`.
+
+    Raises:
+        InfodiscardError: an unknown network or sample, no RU measured, or the file cannot be written.
+    """
+    data = _selected(run, network, samples, "ru", "reconstruction")
+    limits = _limits(data["image"].values) if "image" in data else (0.0, 1.0)
+    restored = data["reconstruction"].transpose("sample", "layer", "channel", "y", "x").values
+    sheet = _sheet(run, data, _pictures(restored, limits), ": reconstructions", **GREYS)
+    return _saved(sheet.figure, path)
+
+
+def _selected(
+    run: Run, network: str | None, samples: Sequence[str | int] | None, metric: str, variable: str
+) -> xr.Dataset:
     """Returns one network's part of the run, with the layers and samples to draw, in the order to draw them."""
+    network = run.plan.networks[0] if network is None else network
     if network not in run.plan.networks:
         raise InfodiscardError(f"No network '{network}'; the nearest are {nearest(network, run.plan.networks)}.")
     table = _measured(run, metric)
     table = table[table["network"] == network]
     layers = [layer for layer in run.plan.layers[network] if layer in set(table["layer"])]
     rows = _chosen(run, samples, list(dict.fromkeys(table["sample"])))
-    if not layers or not rows or f"{metric}_map" not in run.dataset:
-        raise InfodiscardError(f"There are no {metric} maps of '{network}' for these samples yet; measure them first.")
+    if not layers or not rows or variable not in run.dataset:
+        raise InfodiscardError(f"There is no '{variable}' of '{network}' for these samples yet; measure it first.")
     return run.dataset.sel(network=network, layer=layers, sample=rows)
 
 
@@ -228,24 +265,48 @@ def _row_names(run: Run, samples: Sequence[str]) -> list[str]:
     return [_elide(classes[name], 16) for name in samples]
 
 
+def _sheet(run: Run, data: xr.Dataset, pictures: np.ndarray, title: str, bar: bool = False, **style: Any) -> _Sheet:
+    """Draws the inputs, where the run holds them, and to their right `pictures`: `samples × layers × …`, in `style`.
+
+    The title follows the network's name.
+    """
+    inputs = [_pictures(data["image"].values, _limits(data["image"].values))] if "image" in data else []
+    columns = ["input"] * len(inputs) + _names(data["layer"].values.tolist())
+    sheet = _Sheet(_row_names(run, data["sample"].values.tolist()), columns, pictures.shape[2], pictures.shape[3], bar)
+    for i, row in enumerate(pictures):
+        for j, image in enumerate(inputs):
+            sheet.draw(i, j, image[i], **GREYS)
+        for j, picture in enumerate(row, start=len(inputs)):
+            sheet.draw(i, j, picture, **style)
+    if "mask" in data:
+        sheet.outline(data["mask"].values)
+    sheet.figure.suptitle(f"{_elide(data['network'].item(), 60 - len(title))}{title}", x=0.02, ha="left", y=0.995,
+                          va="top", fontsize=9)  # fmt: skip
+    return sheet
+
+
 class _Sheet:
     """A table of equal pictures in one set of axes (a set for each picture takes many times as long to draw).
 
     Attributes:
+        figure: what it is drawn in.
         ax: the axes of all pictures, in pixels of the input.
-        bar: the axes of the colour bar.
+        bar: the axes of the colour bar, if there is one.
     """
 
     gap = 0.04  # inches between pictures
 
-    def __init__(self, figure: Figure, rows: list[str], columns: list[str], height: int, width: int) -> None:
+    def __init__(self, rows: list[str], columns: list[str], height: int, width: int, bar: bool) -> None:
         """Sizes the figure for pictures of `height × width` pixels under these names."""
+        from matplotlib.figure import Figure
+
+        self.figure = Figure(dpi=150)
         self.shape, self.pixels = (len(rows), len(columns)), (height, width)
         cell = min(max(0.5, 10 / len(columns)), 1.6 if len(rows) <= 4 else 0.95)  # inches
         self.step = (height + self.gap / cell * width, width + self.gap / cell * width)  # pixels from one to the next
         total = tuple(step * n for step, n in zip(self.step, self.shape, strict=True))
         longest = max(map(len, rows)), max(map(len, columns))
-        self._place(figure, total[0] * cell / width, total[1] * cell / width, *longest, cell)
+        self._place(total[0] * cell / width, total[1] * cell / width, *longest, cell, bar)
         self.ax.set(xlim=(-0.5, total[1] - 0.5), ylim=(total[0] - 0.5, -0.5), autoscale_on=False)
         self.ax.spines[:].set_visible(False)
         middles = [
@@ -259,24 +320,25 @@ class _Sheet:
             for label in self.ax.get_xticklabels():
                 label.set(rotation=50, rotation_mode="anchor", ha="left", va="bottom")
 
-    def _place(self, figure: Figure, height: float, width: float, widest: int, longest: int, cell: float) -> None:
-        """Sizes the figure and puts in it the axes of pictures of `height × width` inches, and the colour bar.
+    def _place(self, height: float, width: float, widest: int, longest: int, cell: float, bar: bool) -> None:
+        """Sizes the figure and puts in it the axes of pictures of `height × width` inches, and the colour bar if any.
 
         `widest` and `longest` are the letters of the longest row and column names, `cell` a picture's width.
         """
         upright = _fits(longest, cell)
-        left, right, bottom = 0.2 + 0.075 * widest, 1.05, 0.15
+        left, right, bottom = 0.2 + 0.075 * widest, 1.05 if bar else 0.15, 0.15
         top = 0.3 + (0.2 if upright else 0.1 + 0.045 * longest)
         overhang = 0 if upright else 0.045 * longest  # slanted titles lean over the right edge
-        tall = min(max(height, BAR[0]), BAR[1])
+        tall = min(max(height, BAR[0]), BAR[1]) if bar else 0
         full = (left + width + max(right, overhang), max(height, tall) + top + bottom)
-        figure.set_size_inches(*full)
+        self.figure.set_size_inches(*full)
 
         def place(x: float, wide: float, high: float) -> tuple[float, float, float, float]:
             return x / full[0], (full[1] - top - high) / full[1], wide / full[0], high / full[1]
 
-        self.ax = figure.add_axes(place(left, width, height))
-        self.bar = figure.add_axes(place(left + width + 0.12, 0.12, tall))
+        self.ax = self.figure.add_axes(place(left, width, height))
+        if bar:
+            self.bar = self.figure.add_axes(place(left + width + 0.12, 0.12, tall))
 
     def draw(self, row: int, column: int, picture: np.ndarray, **style: Any) -> Any:
         """Draws one picture, pixel for pixel."""
@@ -324,12 +386,17 @@ def _scale(maps: np.ndarray) -> tuple[Any, str]:
     return Normalize(low, high), {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
 
 
-def _pictures(images: np.ndarray) -> np.ndarray:
-    """Takes `n × channels × height × width` to what can be shown; values outside [0, 1] are stretched to it."""
+def _limits(images: np.ndarray) -> tuple[float, float]:
+    """Returns what is shown as black and as white: 0 and 1, or the ends of the images if they leave these."""
     low, high = float(images.min()), float(images.max())
-    if low < 0 or high > 1:
-        images = (images - low) / max(high - low, 1e-12)
-    return images.transpose(0, 2, 3, 1) if images.shape[1] == 3 else images.mean(axis=1)
+    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
+
+
+def _pictures(images: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Takes `… × channels × height × width` to what can be shown, in [0, 1]; white where nothing is measured."""
+    low, high = limits
+    images = np.nan_to_num((images - low) / max(high - low, 1e-12), nan=1.0).clip(0, 1)
+    return np.moveaxis(images, -3, -1) if images.shape[-3] == 3 else images.mean(axis=-3)
 
 
 # -- shared ----------------------------------------------------------------------------------------------------------

@@ -10,28 +10,41 @@ from typing import TYPE_CHECKING, Any
 
 from .compare import DISTANCE_ERROR, distrust
 from .errors import InfodiscardError
-from .plots import layer_curve, map_sheet
-from .store import told
+from .plots import layer_curve, map_sheet, reconstruction_sheet
+from .store import METRICS, diagnostics, told
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .run import Run
 
-# Column → heading and how to print it. Columns that a run lacks are left out.
-COLUMNS: dict[str, tuple[str, str]] = {
-    "network": ("network", "{}"),
-    "layer": ("layer", "{}"),
-    "n": ("samples", "{:d}"),
-    "sid": ("SID", "{:.3f}"),
-    "sid_se": ("± se", "{:.3f}"),
-    "concentration": ("concentration", "{:.3f}"),
-    "concentration_se": ("± se", "{:.3f}"),
-    "converged": ("converged", "{:.0%}"),
-    "feature_distance": ("distance", "{:.3f}"),
-    "gap": ("gap", "{:.3f}"),
-    "capped_share": ("at cap", "{:.1%}"),
-    "passes": ("passes", "{:.0f}"),
+_NAMES = {"network": ("network", "{}"), "layer": ("layer", "{}"), "n": ("samples", "{:d}")}
+# Metric → column → heading and how to print it. Columns that a run lacks are left out.
+COLUMNS: dict[str, dict[str, tuple[str, str]]] = {
+    "sid": _NAMES
+    | {
+        "sid": ("SID", "{:.3f}"),
+        "sid_se": ("± se", "{:.3f}"),
+        "concentration": ("concentration", "{:.3f}"),
+        "concentration_se": ("± se", "{:.3f}"),
+        "converged": ("converged", "{:.0%}"),
+        "feature_distance": ("distance", "{:.3f}"),
+        "gap": ("gap", "{:.3f}"),
+        "capped_share": ("at cap", "{:.1%}"),
+        "passes": ("passes", "{:.0f}"),
+    },
+    "ru": _NAMES
+    | {
+        "ru": ("RU", "{:.3f}"),
+        "ru_se": ("± se", "{:.3f}"),
+        "ru_floor": ("floor", "{:.3f}"),
+        "ru_concentration": ("concentration", "{:.3f}"),
+        "ru_concentration_se": ("± se", "{:.3f}"),
+        "ru_converged": ("converged", "{:.0%}"),
+        "ru_feature_distance": ("distance", "{:.3f}"),
+        "ru_gap": ("gap", "{:.3f}"),
+        "ru_passes": ("passes", "{:.0f}"),
+    },
 }
 
 STYLE = """
@@ -51,23 +64,39 @@ dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 .note { border-left: 3px solid var(--accent); padding: .1rem 0 .1rem 1rem; }
 """
 
-READING = """
+READING = {
+    "sid": """
 <p><b>SID</b> (strict information discarding) says how much about the input a layer throws away. Every pixel is given as
 much Gaussian noise as it bears while the layer's feature stays within a fixed distance of the clean one; the entropy of
 that noise, averaged over pixels, is the SID in nats per pixel. Higher means that more is discarded; one nat is a factor
 e in the noise's standard deviation. The dashed line is an <i>identity layer</i>: it passes its input on unchanged.</p>
-<p><b>Concentration</b> is the mean SID of the background minus that of the object: above zero, the layer keeps more of
-the object than of what surrounds it.</p>
+""",
+    "ru": """
+<p><b>RU</b> (reconstruction uncertainty) says how much of the input cannot be reconstructed from a layer: the entropy
+of a decoder's error when the noise, within the same distance of the feature, is chosen to confuse it most, in nats per
+pixel of the network's input space. Higher means that less can be recovered. The <i>floor</i> (dotted) is the decoder's
+own error, without noise: a badly trained decoder shows there first, and only what is above the floor is the layer's
+doing.</p>
+""",
+    "concentration": """
+<p><b>Concentration</b> is the mean {measured} of the background minus that of the object: above zero, the layer keeps
+more of the object than of what surrounds it.</p>
+""",
+    "": """
 <p>Values are comparable between layers, networks and inputs of the same size that were measured under the same
 settings.</p>
-"""
+""",
+}
 CURVE = "Means and 95 % intervals over the samples. Faint dots are single samples; hollow marks did not converge."
+SHEETS = {"sid": "maps", "ru": "maps_ru"}
 
 
 def write_report(run: Run, out: str | Path | None = None) -> Path:
-    """Writes a run's pictures (`layers.png`, `maps.png`), tables (`summary.csv`, `values.csv`) and `report.html`.
+    """Writes a run's pictures, tables (`summary.csv`, `values.csv`) and `report.html`.
 
-    A run of several networks gets one sheet of maps each: `maps.png`, `maps-2.png`, …, in the order of its plan.
+    The pictures are `layers.png`; the sheets of maps, `maps.png` of SID and `maps_ru.png` of RU; and with RU
+    `reconstructions.png`. A run of several networks gets one sheet of each kind for every network: `maps.png`,
+    `maps-2.png`, …, in the order of its plan.
 
     Args:
         run: a run with something measured.
@@ -86,11 +115,7 @@ def write_report(run: Run, out: str | Path | None = None) -> Path:
     with told("write the report in", folder):
         folder.mkdir(parents=True, exist_ok=True)
         layer_curve(run, path=folder / "layers.png")
-        measured = set(summary["network"])
-        sheets = {}
-        for number, network in enumerate([name for name in run.plan.networks if name in measured], start=1):
-            sheets[network] = folder / ("maps.png" if number == 1 else f"maps-{number}.png")
-            map_sheet(run, network=network, path=sheets[network])
+        sheets = _write_sheets(run, folder, set(summary["network"]))
         summary.to_csv(folder / "summary.csv", index=False)
         values.to_csv(folder / "values.csv", index=False)
         page = folder / "report.html"
@@ -98,7 +123,25 @@ def write_report(run: Run, out: str | Path | None = None) -> Path:
     return page
 
 
-def _page(run: Run, values: pd.DataFrame, summary: pd.DataFrame, curve: Path, sheets: dict[str, Path]) -> str:
+def _write_sheets(run: Run, folder: Path, measured: set[str]) -> dict[Path, str]:
+    """Draws maps and reconstructions of the `measured` networks; returns file → caption, in the order of the page."""
+    sheets = {}
+    names = [name for name in run.plan.networks if name in measured]
+    networks = [(name, f"-{number}" if number > 1 else "") for number, name in enumerate(names, start=1)]
+    for metric in run.metrics:
+        for network, number in networks:
+            path = folder / f"{SHEETS[metric]}{number}.png"
+            map_sheet(run, network=network, metric=metric, path=path)
+            sheets[path] = f"{METRICS[metric]} of each pixel in {network}; one colour scale for the whole sheet."
+    if "ru" in run.metrics:
+        for network, number in networks:
+            path = folder / f"reconstructions{number}.png"
+            reconstruction_sheet(run, network=network, path=path)
+            sheets[path] = f"What a decoder restores of the input from each layer of {network}, without noise."
+    return sheets
+
+
+def _page(run: Run, values: pd.DataFrame, summary: pd.DataFrame, curve: Path, sheets: dict[Path, str]) -> str:
     """Returns the whole page."""
     plan = run.plan
     names = escape(", ".join(plan.networks))
@@ -107,10 +150,10 @@ def _page(run: Run, values: pd.DataFrame, summary: pd.DataFrame, curve: Path, sh
         "" if not left else f'<p class="note"><b>Not finished:</b> {left} of {len(plan.units())} units are missing.</p>'
     )
     size = f"{plan.channels}×{plan.height}×{plan.width}"
-    sheet_figures = "\n".join(
-        _figure(path, f"SID of each pixel in {name}; one colour scale for the whole sheet.")
-        for name, path in sheets.items()
-    )
+    tables = [_table(summary, metric, _warnings(values, plan.settings.get("alpha"), metric)) for metric in run.metrics]
+    trust = [_trust(values, plan.settings, metric) for metric in run.metrics]
+    if len(trust) > 1:
+        trust = [f"<p>{METRICS[metric]}:</p>{items}" for metric, items in zip(run.metrics, trust, strict=True)]
     return f"""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -122,13 +165,13 @@ pixel by pixel.</p>
 {state}
 <h2>By layer</h2>
 {_figure(curve, CURVE)}
-<div class="wide">{_table(summary, _warnings(values, plan.settings.get("alpha")))}</div>
+{"".join(f'<div class="wide">{table}</div>' for table in tables)}
 <h2>By pixel</h2>
-{sheet_figures}
+{"".join(_figure(path, caption) for path, caption in sheets.items())}
 <h2>How to read it</h2>
-{READING}
+{_reading(run.metrics, summary)}
 <h2>How far to trust it</h2>
-{_trust(values, plan.settings)}
+{"".join(trust)}
 <h2>How it was made</h2>
 {_provenance(run)}
 </body></html>
@@ -142,15 +185,15 @@ def _figure(path: Path, caption: str) -> str:
     return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
-def _warnings(values: pd.DataFrame, alpha: float | None) -> dict[tuple[str, str], str]:
-    """Returns (network, layer) → what speaks against its values."""
+def _warnings(values: pd.DataFrame, alpha: float | None, metric: str) -> dict[tuple[str, str], str]:
+    """Returns (network, layer) → what speaks against its values of `metric`."""
     groups = values.groupby(["network", "layer"], sort=False)
-    return {(str(network), str(layer)): "; ".join(distrust(rows, alpha)) for (network, layer), rows in groups}
+    return {(str(network), str(layer)): "; ".join(distrust(rows, alpha, metric)) for (network, layer), rows in groups}
 
 
-def _table(summary: pd.DataFrame, warnings: dict[tuple[str, str], str]) -> str:
-    """Returns the summary as an HTML table; the last column says why not to trust a row, if anything does."""
-    columns = {name: item for name, item in COLUMNS.items() if name in summary}
+def _table(summary: pd.DataFrame, metric: str, warnings: dict[tuple[str, str], str]) -> str:
+    """Returns the summary of one metric as an HTML table; the last column says why not to trust a row, if anything."""
+    columns = {name: item for name, item in COLUMNS[metric].items() if name in summary}
     text = {"network", "layer"}
     head = "".join(_cell("th", title, name in text) for name, (title, _) in columns.items())
     warned = any(warnings.values())
@@ -175,28 +218,42 @@ def _shown(value: Any, form: str) -> str:
     return "–" if value != value else form.format(value)
 
 
-def _trust(values: pd.DataFrame, settings: dict[str, Any]) -> str:
+def _reading(metrics: tuple[str, ...], summary: pd.DataFrame) -> str:
+    """Returns what the numbers mean: of the metrics that were measured only."""
+    parts = [READING[metric] for metric in metrics]
+    if {"concentration", "ru_concentration"} & set(summary):
+        parts.append(READING["concentration"].format(measured=" or ".join(METRICS[metric] for metric in metrics)))
+    return "".join([*parts, READING[""]])
+
+
+def _trust(values: pd.DataFrame, settings: dict[str, Any], metric: str) -> str:
     """Returns what the solver says about itself, as a list."""
-    lines = []
-    if "converged" in values:
-        lines.append(f"{values['converged'].mean():.1%} of the {len(values)} solutions met the solver's tolerance.")
+    trust, lines = diagnostics(values, metric), []
+    if "converged" in trust:
+        lines.append(f"{trust['converged'].mean():.1%} of the {len(trust)} solutions met the solver's tolerance.")
     alpha = settings.get("alpha")
-    if "feature_distance" in values and alpha:
-        error = (values["feature_distance"] / alpha - 1).abs()
+    if "feature_distance" in trust and alpha:
+        error = (trust["feature_distance"] / alpha - 1).abs()
         lines.append(
             f"The feature distance was to be α = {alpha:g}. On fresh noise it is off by {error.median():.1%} in the "
             f"median, and by more than {DISTANCE_ERROR:.0%} for {(error > DISTANCE_ERROR).mean():.1%} of the solutions."
         )
-    if "gap" in values and values["gap"].notna().any():
+    if "gap" in trust and trust["gap"].notna().any():
         lines.append(
-            f"The solver estimates that a longer search would find {values['gap'].mean():.3f} nats/pixel more in the "
-            f"mean, {values['gap'].max():.3f} in the worst case. Differences smaller than that mean nothing."
+            f"The solver estimates that a longer search would find {trust['gap'].mean():.3f} nats/pixel more in the "
+            f"mean, {trust['gap'].max():.3f} in the worst case. Differences smaller than that mean nothing."
         )
-    if "capped_share" in values:
-        matters = f"{values['cap_matters'].mean():.1%}" if "cap_matters" in values else "an unknown share"
+    if "capped_share" in trust:
+        matters = f"{trust['cap_matters'].mean():.1%}" if "cap_matters" in trust else "an unknown share"
         lines.append(
-            f"{values['capped_share'].mean():.2%} of the pixels are at the cap on σ, where the layer hardly looks; the "
+            f"{trust['capped_share'].mean():.2%} of the pixels are at the cap on σ, where the layer hardly looks; the "
             f"mean depends on the cap for {matters} of the solutions."
+        )
+    if metric == "ru":
+        lines.append(
+            f"The decoders' own error, without noise, is {values['ru_floor'].mean():.3f} nats/pixel in the mean; RU is "
+            f"{(values['ru'] - values['ru_floor']).mean():.3f} above it. Every layer has a decoder of its own: where "
+            "the floors differ, RU may for that reason alone."
         )
     return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 

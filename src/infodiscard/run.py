@@ -10,7 +10,20 @@ import numpy as np
 
 from .errors import InfodiscardError, nearest
 from .plan import Plan, Unit
-from .store import CELL, STORE, VARIABLES, Lock, build, check_free, check_same, create_store, read_plan, sweep, told
+from .store import (
+    CELL,
+    METRICS,
+    STORE,
+    VARIABLES,
+    Lock,
+    build,
+    check_free,
+    check_same,
+    create_store,
+    read_plan,
+    sweep,
+    told,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +75,7 @@ class Run:
             plan: what it will hold.
             path: a directory that is empty or not there yet; `None` keeps the run in memory.
             images: `samples × channels × height × width`, in [0, 1], for pictures.
-            masks: `samples × height × width`, true on the object; with them the run holds `concentration`.
+            masks: `samples × height × width`, true on the object; with them the run holds concentrations.
 
         Raises:
             InfodiscardError: the directory holds something, cannot be written, or is being written by another process.
@@ -221,6 +234,11 @@ class Run:
     # -- results -----------------------------------------------------------------------------------------------------
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        """What it measures: `sid`, `ru` or both, SID first."""
+        return tuple(name for name in METRICS if name in self._arrays)
+
+    @property
     def dataset(self) -> xr.Dataset:
         """Everything as labelled arrays, loaded when used; each access sees what has been written until then."""
         import xarray as xr
@@ -252,31 +270,40 @@ class Run:
     def summary(self) -> pd.DataFrame:
         """Returns one row per network and layer: means over the samples, standard errors (`_se`), shares.
 
-        `converged` and `cap_matters` are shares of the samples; `sid` and `concentration` have standard errors over
-        samples (n − 1), NaN for a single one.
+        `converged`, `ru_converged` and `cap_matters` are shares of the samples; `sid`, `ru` and their concentrations
+        have standard errors over samples (n − 1), NaN for a single one.
         """
         frame = self.to_dataframe()
         groups = frame.groupby(["network", "layer"], sort=False)
         table = groups.size().rename("n").to_frame()
-        for name in [name for name in ("sid", "concentration") if name in frame]:
+        for name in [name for name in ("sid", "concentration", "ru", "ru_concentration") if name in frame]:
             table[name] = groups[name].mean()
             table[f"{name}_se"] = groups[name].sem()
-        trust = ("converged", "feature_distance", "passes", "gap", "capped_share", "cap_matters")
+        trust = ["converged", "feature_distance", "passes", "gap", "capped_share", "cap_matters"]
+        trust += ["ru_floor", "ru_converged", "ru_feature_distance", "ru_passes", "ru_gap"]
         for name in [name for name in trust if name in frame]:
             table[name] = groups[name].mean()
         return table.reset_index()
 
-    def plot_layers(self, path: str | Path | None = None, metric: str = "sid") -> Figure:
+    def plot_layers(self, path: str | Path | None = None, metric: str | None = None) -> Figure:
         """Draws the layer curve, and writes it to `path` if given; see `infodiscard.plots.layer_curve`."""
         from .plots import layer_curve
 
         return layer_curve(self, metric=metric, path=path)
 
-    def plot_maps(self, path: str | Path | None = None, network: str | None = None) -> Figure:
+    def plot_maps(
+        self, path: str | Path | None = None, network: str | None = None, metric: str | None = None
+    ) -> Figure:
         """Draws the sheet of maps, and writes it to `path` if given; see `infodiscard.plots.map_sheet`."""
         from .plots import map_sheet
 
-        return map_sheet(self, network=network, path=path)
+        return map_sheet(self, network=network, metric=metric, path=path)
+
+    def plot_reconstructions(self, path: str | Path | None = None, network: str | None = None) -> Figure:
+        """Draws the inputs as decoders restore them; see `infodiscard.plots.reconstruction_sheet`."""
+        from .plots import reconstruction_sheet
+
+        return reconstruction_sheet(self, network=network, path=path)
 
     def __repr__(self) -> str:
         """Says what the run holds and how much of it is there."""

@@ -11,12 +11,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import InfodiscardError
 from .plan import Plan, shorten
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STORE = "run.zarr"
 _UNFINISHED = ".creating."  # a store under construction is OUT/.creating.PID; a kill leaves it there, harmlessly
@@ -35,43 +38,81 @@ class Variable:
         dtype: float cells start as NaN, the others as 0 or False (`done` tells which were measured).
         units: its unit, as stored in the variable's attributes.
         long_name: what it is, in words.
-        metric: the metric that asks for it; "" if every run has it.
+        needs: the metrics, and "masks", without which a run does not hold it; empty if every run does.
     """
 
     dims: tuple[str, ...]
     dtype: str
     units: str
     long_name: str
-    metric: str = "sid"
+    needs: tuple[str, ...] = ()
 
+
+SID, RU = ("sid",), ("ru",)
+METRICS = {"sid": "SID", "ru": "RU"}
+"""What a run can measure → what it is called in print, in the order in which they are shown."""
+
+TRUST = ("converged", "feature_distance", "gap", "capped_share", "cap_matters")
 
 # The one place that says what a run holds. A new metric adds its rows here and nothing else changes.
 VARIABLES: dict[str, Variable] = {
-    "sid": Variable(CELL, "float32", "nats/pixel", "strict information discarding, mean over pixels"),
+    "sid": Variable(CELL, "float32", "nats/pixel", "strict information discarding, mean over pixels", SID),
     "concentration": Variable(
-        CELL, "float32", "nats/pixel", "mean SID of the background minus mean SID of the object", "concentration"
+        CELL, "float32", "nats/pixel", "mean SID of the background minus mean SID of the object", ("sid", "masks")
     ),
-    "feature_distance": Variable(CELL, "float32", "1", "feature distance reached, E / δ_f², on fresh noise", ""),
-    "feature_distance_se": Variable(CELL, "float32", "1", "standard error of the feature distance", ""),
-    "converged": Variable(CELL, "bool", "1", "whether the solver met its tolerance", ""),
-    "passes": Variable(CELL, "int32", "passes", "forward and backward passes of one noisy input", ""),
-    "gap": Variable(CELL, "float32", "nats/pixel", "estimated remaining gap to the optimum", ""),
-    "capped_share": Variable(CELL, "float32", "1", "share of the pixels whose σ is at the cap", ""),
-    "cap_matters": Variable(CELL, "bool", "1", "whether the mean depends on the cap", ""),
-    "sid_map": Variable(MAP, "float32", "nats/pixel", "strict information discarding of each pixel"),
-    "sigma": Variable(MAP, "float32", "input units", "standard deviation of the noise at the optimum"),
-    "done": Variable(CELL, "bool", "1", "whether the cell has been measured", ""),
+    "feature_distance": Variable(CELL, "float32", "1", "feature distance reached, E / δ_f², on fresh noise", SID),
+    "feature_distance_se": Variable(CELL, "float32", "1", "standard error of the feature distance", SID),
+    "converged": Variable(CELL, "bool", "1", "whether the solver met its tolerance", SID),
+    "passes": Variable(CELL, "int32", "passes", "forward and backward passes of one noisy input", SID),
+    "gap": Variable(CELL, "float32", "nats/pixel", "estimated remaining gap to the optimum", SID),
+    "capped_share": Variable(CELL, "float32", "1", "share of the pixels whose σ is at the cap", SID),
+    "cap_matters": Variable(CELL, "bool", "1", "whether the mean depends on the cap", SID),
+    "ru": Variable(CELL, "float32", "nats/pixel", "reconstruction uncertainty, mean over pixels", RU),
+    "ru_floor": Variable(CELL, "float32", "nats/pixel", "the same without noise: the decoder's own error", RU),
+    "ru_concentration": Variable(
+        CELL, "float32", "nats/pixel", "mean RU of the background minus mean RU of the object", ("ru", "masks")
+    ),
+    "ru_feature_distance": Variable(CELL, "float32", "1", "feature distance reached for RU, on fresh noise", RU),
+    "ru_feature_distance_se": Variable(CELL, "float32", "1", "standard error of RU's feature distance", RU),
+    "ru_converged": Variable(CELL, "bool", "1", "whether the solver met its tolerance for RU", RU),
+    "ru_passes": Variable(CELL, "int32", "passes", "forward and backward passes of one noisy input for RU", RU),
+    "ru_gap": Variable(CELL, "float32", "nats/pixel", "estimated remaining gap of RU to the optimum", RU),
+    "sid_map": Variable(MAP, "float32", "nats/pixel", "strict information discarding of each pixel", SID),
+    "sigma": Variable(MAP, "float32", "input units", "standard deviation of the noise at the optimum", SID),
+    "ru_map": Variable(MAP, "float32", "nats/pixel", "reconstruction uncertainty of each pixel", RU),
+    "ru_floor_map": Variable(MAP, "float32", "nats/pixel", "the same without noise: the decoder's own error", RU),
+    "ru_sigma": Variable(MAP, "float32", "input units", "standard deviation of the noise that confuses most", RU),
+    "reconstruction": Variable(
+        UNIT_MAP, "float32", "1", "the input as the decoder restores it from the clean feature, as an image", RU
+    ),
+    "done": Variable(CELL, "bool", "1", "whether the cell has been measured"),
 }
-IMAGE = Variable(("sample", "channel", "y", "x"), "float32", "1", "the input as an image", "")
-MASK = Variable(("sample", "y", "x"), "bool", "1", "whether the pixel belongs to the object", "")
+IMAGE = Variable(("sample", "channel", "y", "x"), "float32", "1", "the input as an image")
+MASK = Variable(("sample", "y", "x"), "bool", "1", "whether the pixel belongs to the object")
 
 
-def variables_for(metrics: set[str], per_unit: bool) -> dict[str, Variable]:
-    """Returns the variables of a run of `metrics`; σ has a channel dimension if it is `per_unit`."""
-    chosen = {name: item for name, item in VARIABLES.items() if item.metric in metrics | {""}}
-    if per_unit and "sigma" in chosen:
-        chosen["sigma"] = replace(chosen["sigma"], dims=UNIT_MAP)
+def variables_for(given: set[str], per_unit: bool) -> dict[str, Variable]:
+    """Returns the variables of a run of the `given` metrics, and "masks"; σ has channels if it is `per_unit`."""
+    chosen = {name: item for name, item in VARIABLES.items() if given.issuperset(item.needs)}
+    if per_unit:
+        chosen |= {name: replace(chosen[name], dims=UNIT_MAP) for name in ("sigma", "ru_sigma") if name in chosen}
     return chosen
+
+
+def diagnostics(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Returns what the solver says about a metric: RU's for `ru` and its concentration, SID's for all others.
+
+    The floor of RU has none, since nothing is solved for it.
+
+    Args:
+        table: rows of `Run.to_dataframe`.
+        metric: a scalar variable.
+
+    Returns:
+        The same rows, with those of `TRUST` that the table has; RU's `ru_gap` is called `gap` too.
+    """
+    names = {f"ru_{name}" if metric.startswith("ru") else name: name for name in TRUST if metric != "ru_floor"}
+    return table[[name for name in names if name in table]].rename(columns=names)
 
 
 def _allocate(
@@ -123,8 +164,8 @@ def _allocate(
 
 def create_store(store: Any, plan: Plan, images: np.ndarray | None, masks: np.ndarray | None) -> None:
     """Creates the arrays of `plan` in `store` and fills in the images and masks."""
-    metrics = set(plan.settings.get("metrics", ["sid"])) | ({"concentration"} if masks is not None else set())
-    variables = variables_for(metrics, per_unit=plan.settings.get("sigma") == "unit")
+    given = set(plan.settings.get("metrics", ["sid"])) | ({"masks"} if masks is not None else set())
+    variables = variables_for(given, per_unit=plan.settings.get("sigma") == "unit")
     inputs = {"image": (IMAGE, images), "mask": (MASK, masks)}
     sizes = {"sample": len(plan.samples), "channel": plan.channels, "y": plan.height, "x": plan.width}
     for name, (item, array) in inputs.items():

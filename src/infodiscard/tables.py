@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from .store import METRICS
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -21,16 +23,28 @@ if TYPE_CHECKING:
 
 Record = Mapping[Any, Any]
 
-# Column of `Run.summary` → heading and how to print it. Columns that a run lacks are left out.
-COLUMNS: dict[str, tuple[str, Callable[[Record], str]]] = {
-    "sid": ("SID ± se\nnats/pixel", lambda row: _with_error(row, "sid", 3)),
-    "concentration": ("concentr.\n± se", lambda row: _with_error(row, "concentration", 2)),
-    "n": ("n", lambda row: f"{row['n']:d}"),
-    "feature_distance": ("dis-\ntance", lambda row: _number(row["feature_distance"], ".2f")),
-    "gap": ("gap", lambda row: _number(row["gap"], ".3f")),
-    "passes": ("passes", lambda row: _number(row["passes"], ".0f")),
-    "converged": ("conv.", lambda row: _number(row["converged"], ".0%")),
-    "capped_share": ("at\ncap", lambda row: _share(row["capped_share"])),
+# Metric → column of `Run.summary` → heading and how to print it. Columns that a run lacks are left out.
+COLUMNS: dict[str, dict[str, tuple[str, Callable[[Record], str]]]] = {
+    "sid": {
+        "sid": ("SID ± se\nnats/pixel", lambda row: _with_error(row, "sid", 3)),
+        "concentration": ("concentr.\n± se", lambda row: _with_error(row, "concentration", 2)),
+        "n": ("n", lambda row: f"{row['n']:d}"),
+        "feature_distance": ("dis-\ntance", lambda row: _number(row["feature_distance"], ".2f")),
+        "gap": ("gap", lambda row: _number(row["gap"], ".3f")),
+        "passes": ("passes", lambda row: _number(row["passes"], ".0f")),
+        "converged": ("conv.", lambda row: _number(row["converged"], ".0%")),
+        "capped_share": ("at\ncap", lambda row: _share(row["capped_share"])),
+    },
+    "ru": {
+        "ru": ("RU ± se\nnats/pixel", lambda row: _with_error(row, "ru", 3)),
+        "ru_floor": ("floor", lambda row: _number(row["ru_floor"], ".3f")),
+        "ru_concentration": ("concentr.\n± se", lambda row: _with_error(row, "ru_concentration", 2)),
+        "n": ("n", lambda row: f"{row['n']:d}"),
+        "ru_feature_distance": ("dis-\ntance", lambda row: _number(row["ru_feature_distance"], ".2f")),
+        "ru_gap": ("gap", lambda row: _number(row["ru_gap"], ".3f")),
+        "ru_passes": ("passes", lambda row: _number(row["ru_passes"], ".0f")),
+        "ru_converged": ("conv.", lambda row: _number(row["ru_converged"], ".0%")),
+    },
 }
 
 
@@ -47,33 +61,46 @@ def show_layers(console: Console, layers: Iterable[Layer], title: str, default: 
 
 
 def show_run(console: Console, run: Run) -> None:
-    """Prints means over the samples, a table per network, and below it in words what should not be trusted."""
+    """Prints means over the samples, a table per network and metric, and below in words what should not be trusted."""
     from .compare import distrust
-    from .plots import identity_level
 
     summary, values, alpha = run.summary(), run.to_dataframe(), run.plan.settings.get("alpha")
     warnings: list[str] = []
     for network in dict.fromkeys(summary["network"]):
-        doubted = {}
-        own = values[values["network"] == network]
-        for layer, rows in own.groupby("layer", sort=False):
-            doubted[str(layer)] = "; ".join(distrust(rows, alpha))
-        _show_network(console, str(network), summary[summary["network"] == network], doubted)
-        warnings += [f"{network} {layer}: {text}" for layer, text in doubted.items() if text]
-    level = identity_level(run.plan.settings)
-    console.print(
-        "\nSID: higher = more of the input is discarded"
-        + (f"; a layer that discards nothing has {level:.3f}. " if level is not None else ". ")
-        + (f"Distance: to be α = {alpha:g}. " if alpha else "")
-        + "Gap: what a longer search would still find, nats/pixel, as the solver estimates it.",
-        style="dim",
-    )
+        layers = values[values["network"] == network].groupby("layer", sort=False)
+        for metric in run.metrics:
+            doubted = {str(layer): "; ".join(distrust(rows, alpha, metric)) for layer, rows in layers}
+            title = str(network) if metric == run.metrics[0] else ""
+            _show_network(console, title, metric, summary[summary["network"] == network], doubted)
+            name = f"{METRICS[metric]} of " if len(run.metrics) > 1 else ""
+            warnings += [f"{name}{network} {layer}: {text}" for layer, text in doubted.items() if text]
+    console.print(f"\n{_meaning(run)}", style="dim")
     _show_warnings(console, warnings + _doubts(run))
 
 
-def _show_network(console: Console, network: str, summary: pd.DataFrame, doubted: Mapping[str, str]) -> None:
-    table = _table(network)
-    columns = {name: item for name, item in COLUMNS.items() if name in summary}
+def _meaning(run: Run) -> str:
+    """Returns what the columns mean."""
+    from .plots import identity_level
+
+    level, alpha = identity_level(run.plan.settings), run.plan.settings.get("alpha")
+    sentences = []
+    if "sid" in run.metrics:
+        least = f"; a layer that discards nothing has {level:.3f}" if level is not None else ""
+        sentences.append(f"SID: higher = more of the input is discarded{least}.")
+    if "ru" in run.metrics:
+        sentences.append(
+            "RU: higher = less of the input can be reconstructed; only what is above the floor, the decoder's error "
+            "without noise, is the layer's doing."
+        )
+    if alpha:
+        sentences.append(f"Distance: to be α = {alpha:g}.")
+    sentences.append("Gap: what a longer search would still find, nats/pixel, as the solver estimates it.")
+    return " ".join(sentences)
+
+
+def _show_network(console: Console, title: str, metric: str, summary: pd.DataFrame, doubted: Mapping[str, str]) -> None:
+    table = _table(title)
+    columns = {name: item for name, item in COLUMNS[metric].items() if name in summary}
     table.add_column("layer", overflow="fold", min_width=8)
     for heading, _ in columns.values():
         table.add_column(heading, justify="right", no_wrap=True)
@@ -137,7 +164,7 @@ def _show_warnings(console: Console, warnings: list[str]) -> None:
 def _table(title: str) -> Table:
     # Two spaces between columns, none around: with concentrations the table must fit 80 columns.
     style = {"box": SIMPLE_HEAD, "show_edge": False, "pad_edge": False, "padding": (0, 1, 0, 0)}
-    return Table(title=escape(f"\n{title}"), title_justify="left", title_style="bold", **style)  # type: ignore[arg-type]
+    return Table(title=escape(f"\n{title}" if title else " "), title_justify="left", title_style="bold", **style)  # type: ignore[arg-type]
 
 
 def _add_row(table: Table, layer: str, cells: list[str], doubted: bool) -> None:
