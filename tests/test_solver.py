@@ -8,9 +8,10 @@ from torch import nn
 
 from infodiscard import InfodiscardError
 from infodiscard.entropy import gaussian_entropy, identity_entropy, linear_sigma
+from infodiscard.iteration import CAUTION, Iteration
 from infodiscard.noise import SampleNoise, SigmaSpace
 from infodiscard.objectives import FeatureDistance
-from infodiscard.solver import MIN_PASSES, Effort, Solution, maximise_entropy
+from infodiscard.solver import MIN_PASSES, Effort, Estimate, Solution, ascend, expected_distance, maximise_entropy
 
 ALPHA, TAU, CAP = 1.5, 0.01, 50.0
 CAREFUL = Effort(tolerance=0.008, max_passes=10_000, precision=0.004)
@@ -222,3 +223,54 @@ def test_scaling_stops_for_each_sample_by_itself():
         alone = solve(saturating, inputs[i : i + 1], effort=Effort(max_passes=600))
         assert torch.allclose(alone.log_sigma, together.log_sigma[i : i + 1], rtol=1e-9)
         assert alone.passes == together.passes[i]
+
+
+def test_a_ratio_on_common_noise_needs_few_draws():
+    """Where σ is a multiple of the small noise, every draw gives E(σ) / E(small) exactly; otherwise the error tells."""
+    weight, inputs = linear_problem()
+    distance, space = FeatureDistance(lambda x: x.flatten(1) @ weight.T, inputs), SigmaSpace.parse("pixel", (1, 8, 8))
+    small = torch.full((2, 1, 8, 8), math.log(0.1), dtype=torch.float64)
+
+    def ratio(log_sigma: torch.Tensor) -> Estimate:
+        noise = SampleNoise(inputs, 5, "test")
+        return expected_distance(distance, space, log_sigma, noise, 0.01, 4000, small=small)
+
+    exact = ratio(small + 0.7)
+    assert exact.draws.tolist() == [32, 32]  # 16 of each
+    torch.testing.assert_close(exact.mean, torch.full_like(exact.mean, math.exp(1.4)))
+    assert (exact.se < 1e-6).all()
+    shape = 0.2 * random(2, 1, 8, 8, seed=3)
+    found, norms = ratio(small + shape), weight.square().sum(0).view(8, 8)
+    expected = ((2 * shape[:, 0]).exp() * norms).sum((1, 2)) / norms.sum()
+    assert ((found.mean - expected).abs() < 4 * found.se).all()
+    assert (found.se <= 0.01 * found.mean).all()
+    alone = expected_distance(distance, space, small + shape, SampleNoise(inputs, 5, "test"), 0.01, 4000)
+    assert (found.draws < alone.draws).all()
+
+
+def test_the_gap_weighs_every_step_but_the_first():
+    """Against sums over all steps: each counts by its number and the inverse of its variance."""
+    shape, steps, power = (1, 4, 4), 6, torch.tensor([1.4])
+    space = SigmaSpace.parse("pixel", shape)
+    state = Iteration.begin(torch.zeros(1, *shape), space, torch.ones(1), 5.0)
+    state.size += 1
+    ratios = 1 + 0.3 * random(steps, 2, *shape, seed=4).float()
+    for state.steps, ratio in enumerate(ratios, 1):
+        state._test_optimum(torch.tensor([0]), ratio[None], power)
+        assert state.steps > 1 or state.gap.isinf().all()
+    curvature, numbers = 1 + 1.4 / 2, torch.arange(1.0, steps)
+    a, b = (ratios[1:] - ratios[1:].mean((2, 3, 4), keepdim=True)).unbind(1)
+    gaps = (a * b).mean((1, 2, 3)) / 2 / curvature
+    variances = ((a - b).square().mean((1, 2, 3)) / 4 / curvature) ** 2 / 16
+    weights = numbers / variances
+    expected = (weights * gaps).sum() / weights.sum()
+    error = (weights.square() * variances).sum().sqrt() / weights.sum()
+    torch.testing.assert_close(state.gap[0], expected.clamp(min=0) + CAUTION * error)
+
+
+def test_the_first_two_steps_are_small():
+    network, inputs = small_network(), random(2, 1, 16, 16)
+    distance, space = FeatureDistance(network, inputs), SigmaSpace.parse("pixel", (1, 16, 16))
+    start = torch.full((2, 1, 16, 16), math.log(0.1), dtype=torch.float64)
+    states = ascend(distance, space, torch.ones(2, dtype=torch.float64), CAP, start, draws=6)
+    assert [next(states).passes.tolist() for _ in range(4)] == [[3, 3], [6, 6], [12, 12], [18, 18]]

@@ -36,9 +36,21 @@ def integrated_gradients(problem: Problem) -> None:
     explainer.attribute(problem.inputs, n_steps=IG_STEPS, internal_batch_size=problem.distance.batch_size)
 
 
+def _batch(problem: Problem) -> torch.Tensor:
+    return problem.inputs[torch.arange(problem.distance.batch_size) % len(problem.inputs)]
+
+
+def plain_forwards(problem: Problem, count: int) -> None:
+    """`count` batches forward, nothing else."""
+    batch = _batch(problem)
+    with torch.no_grad():
+        for _ in range(count):
+            problem.feature(batch)
+
+
 def plain_passes(problem: Problem, count: int) -> None:
     """`count` batches forward and backward to the input, nothing else; the weights take no gradient."""
-    batch = problem.inputs[torch.arange(problem.distance.batch_size) % len(problem.inputs)]
+    batch = _batch(problem)
     for _ in range(count):
         inputs = batch.clone().requires_grad_()
         feature = problem.feature(inputs)
@@ -53,13 +65,14 @@ def prices(problem: Problem, tolerance: float, max_passes: int, repeats: int, ca
         repeats: how many turns, after one that is not counted but for ours.
 
     Returns:
-        `ours`, `captum` and `plain`: median seconds per image, per image, and per pass; `passes` and `total_passes`:
-        mean over the images of ours; `overhead`: time of ours ÷ (total passes × plain), median of the turns; and of the
-        last solve `entropy_gap` (the estimate), `converged` and `log_sigma`.
+        `ours`, `captum`, `plain` and `forward`: median seconds per image, per image, per pass and per forward pass
+        alone; `passes` and `total_passes`: mean over the images of ours; `overhead`: time of ours ÷ (total passes ×
+        plain), median of the turns, and `own`, the same with forward passes at their own price instead of a third; and
+        of the last solve `estimate` (of its gap), `converged` and `log_sigma`.
     """
     n = len(problem.inputs)
-    seconds: dict[str, list[float]] = {"ours": [], "captum": [], "plain": []}
-    overhead, batches = [], max(2, PLAIN_PASSES * n // problem.distance.batch_size)
+    seconds: dict[str, list[float]] = {"ours": [], "captum": [], "plain": [], "forward": []}
+    overhead, own, batches = [], [], max(2, PLAIN_PASSES * n // problem.distance.batch_size)
     plain_passes(problem, 2)
     if captum:
         integrated_gradients(problem)
@@ -68,9 +81,12 @@ def prices(problem: Problem, tolerance: float, max_passes: int, repeats: int, ca
         found = solve(problem, tolerance, max_passes)
         after = _timed(problem, lambda: plain_passes(problem, batches))
         plain = (before + after) / 2 / (batches * problem.distance.batch_size)
+        forward = _timed(problem, lambda: plain_forwards(problem, batches)) / (batches * problem.distance.batch_size)
         seconds["plain"].append(plain)
+        seconds["forward"].append(forward)
         seconds["ours"].append(found.seconds / n)
         overhead.append(found.seconds / (float(found.total.sum()) * plain))
+        own.append(found.seconds / (float(found.passes.sum()) * plain + float(found.forwards.sum()) * forward))
         if captum:
             seconds["captum"].append(_timed(problem, lambda: integrated_gradients(problem)) / n)
     medians = {name: statistics.median(values) if values else None for name, values in seconds.items()}
@@ -78,6 +94,7 @@ def prices(problem: Problem, tolerance: float, max_passes: int, repeats: int, ca
         "passes": float(found.passes.float().mean()),
         "total_passes": float(found.total.mean()),
         "overhead": statistics.median(overhead),
+        "own": statistics.median(own),
         "converged": found.solution.converged.tolist(),
         "estimate": found.solution.gap.tolist(),
         "log_sigma": found.solution.log_sigma,

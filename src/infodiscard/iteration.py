@@ -10,10 +10,10 @@ import torch
 from .filtering import Scales, filtered, live_mean, mean
 from .noise import SigmaSpace
 
-MEMORY = 2.0
+MEMORY = 1.0
 """Iterates are averaged with weights that grow as the step number to this power, so that early ones are forgotten."""
 
-CAUTION = 2.0
+CAUTION = 2.5
 """Standard errors that are added to the gap's estimate."""
 
 
@@ -42,6 +42,7 @@ class Iteration:
     level: torch.Tensor  # running average of L
     residual: torch.Tensor  # running average of the gap that each step's draws show, times their certainty
     certainty: torch.Tensor  # running average of one over the variance of such a gap
+    spread: torch.Tensor  # the variance of `residual`
     gap: torch.Tensor
     passes: torch.Tensor
     target: torch.Tensor
@@ -62,6 +63,7 @@ class Iteration:
             level=none.clone(),
             residual=none.clone(),
             certainty=none.clone(),
+            spread=none.clone(),
             gap=torch.full_like(target, math.inf),
             passes=torch.zeros(len(start), dtype=torch.long, device=start.device),
             target=target,
@@ -118,20 +120,20 @@ class Iteration:
         The square is a product of two halves of the draws, so that their noise, which is independent, drops out. Steps
         count by the inverse of their variance: at the last layers a single draw may outweigh a hundred others.
         """
+        if self.steps == 1:
+            return  # How far the start is from the optimum says nothing of what will be found.
         free = self._free(rows, (self.size[rows].sum(1) > 0).to(ratio))
         count, curvature = free.sum((1, 2, 3)).clamp(min=1), 2 * _curvature(power)
         first, second = ((half - live_mean(half, free)) * free for half in ratio.unbind(1))
         gap = (first * second).sum((1, 2, 3)) / count / curvature
         noise = (first - second).square().sum((1, 2, 3)) / count / curvature / 2
-        certainty = count / noise.square().clamp(min=1e-30)
-        rate = _rate(self.steps, MEMORY)
-        self.residual[rows] += rate * (gap * certainty - self.residual[rows])
-        self.certainty[rows] += rate * (certainty - self.certainty[rows])
-        if self.steps > 1:
-            # The variance of an average with these weights, as a multiple of that of one value.
-            share = (MEMORY + 1) ** 2 / (2 * MEMORY + 1) / self.steps
-            certainty = self.certainty[rows]
-            self.gap[rows] = (self.residual[rows] / certainty).clamp(min=0) + CAUTION * (share / certainty).sqrt()
+        fresh = count / noise.square().clamp(min=1e-30)
+        rate = _rate(self.steps - 1, MEMORY)
+        residual = self.residual[rows] + rate * (gap * fresh - self.residual[rows])
+        certainty = self.certainty[rows] + rate * (fresh - self.certainty[rows])
+        spread = (1 - rate) ** 2 * self.spread[rows] + rate**2 * fresh
+        self.residual[rows], self.certainty[rows], self.spread[rows] = residual, certainty, spread
+        self.gap[rows] = (residual / certainty).clamp(min=0) + CAUTION * spread.sqrt() / certainty
 
     def _newton_targets(self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
         """s − (g / ḡ − 1) / c, averaged over the past, from either half of the draws (dimension 1)."""

@@ -98,19 +98,25 @@ class FeatureDistance:
             self.batch_size //= 2
 
     def _distance(self, owner: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        difference = self._flat(self.inputs[owner] + noise) - self._clean[owner]
-        return (difference.square().sum(1),)
+        difference = self._difference(self._flat(self.inputs[owner] + noise), owner)
+        return (difference.square_().sum(1),)
 
     def _distance_and_gradient(self, owner: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
         noisy = (self.inputs[owner] + noise).requires_grad_()
         feature = self._flat(noisy)
-        difference = feature.detach() - self._clean[owner]
+        difference = self._difference(feature.detach(), owner)
         if not feature.requires_grad:
             raise InfodiscardError(_NO_GRADIENT)
-        (gradient,) = torch.autograd.grad(feature, noisy, 2 * difference, allow_unused=True)
+        (gradient,) = torch.autograd.grad(feature, noisy, difference, allow_unused=True)
         if gradient is None:
             raise InfodiscardError(_NO_GRADIENT)
-        return difference.square().sum(1), gradient
+        return difference.square().sum(1), 2 * gradient
+
+    def _difference(self, feature: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
+        """h(x + z) − h(x), `batch × units`."""
+        difference = self._clean[owner]
+        # Into the copy that the index made: in shallow layers, memory for another costs as much as the layer itself.
+        return torch.sub(feature, difference, out=difference)
 
 
 _NO_GRADIENT = (

@@ -86,7 +86,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class Estimate:
-    """An expected squared feature distance: mean and standard error (each `n`), and the draws per sample it took."""
+    """An expected squared feature distance: mean and standard error (each `n`), and the noisy inputs it took (`n`)."""
 
     mean: torch.Tensor
     se: torch.Tensor
@@ -144,25 +144,26 @@ def maximise_entropy(
         InfodiscardError: δ_f² is zero (the feature does not react to the input) or not finite.
     """
     inputs = distance.inputs
-    uniform = torch.full((len(inputs), *space.shape), math.log(tau) / 2, dtype=inputs.dtype, device=inputs.device)
-    variation = expected_distance(distance, space, uniform, SampleNoise(inputs, seed, "variation"), *effort.fine)
+    small = torch.full((len(inputs), *space.shape), math.log(tau) / 2, dtype=inputs.dtype, device=inputs.device)
+    # Enough to steer by: what is reported are ratios to δ_f² on common noise.
+    variation = expected_distance(distance, space, small, SampleNoise(inputs, seed, "variation"), *effort.coarse)
     check_variation(variation.mean)
-    target, limit = alpha * variation.mean, effort.max_passes - effort.reserve
+    limit = effort.max_passes - effort.reserve
     if start is None:
-        start = uniform + 0.5 * math.log(alpha)
+        start = small + 0.5 * math.log(alpha)
 
     def unfinished(state: Iteration) -> torch.Tensor:
         # Two steps at least: an estimate of the gap from a single one says too little.
         return (state.gap > effort.tolerance) & ((state.passes + effort.draws <= limit) | (state.steps < 2))
 
-    for state in ascend(distance, space, target, cap, start, seed, effort.draws, unfinished):  # noqa: B007
+    for state in ascend(distance, space, alpha * variation.mean, cap, start, seed, effort.draws, unfinished):  # noqa: B007
         pass
-    log_sigma, forwards = calibrate(
-        distance, space, state.log_sigma, target, math.log(cap), seed, effort, state.power()
-    )
-    check = expected_distance(distance, space, log_sigma, SampleNoise(inputs, seed, "check"), *effort.fine)
+    ratio, power = torch.full_like(variation.mean, alpha), state.power()
+    log_sigma, forwards = calibrate(distance, space, state.log_sigma, ratio, math.log(cap), seed, effort, power, small)
+    noise = SampleNoise(inputs, seed, "check")
+    check = expected_distance(distance, space, log_sigma, noise, *effort.fine, small=small)
     forwards = forwards + variation.draws + check.draws
-    return _solution(log_sigma, state, check, variation, forwards, alpha, space, math.log(cap), effort)
+    return _solution(log_sigma, state, check, forwards, alpha, space, math.log(cap), effort)
 
 
 def ascend(
@@ -181,7 +182,7 @@ def ascend(
         distance, space, cap, seed: as for `maximise_entropy`.
         target: α δ_f², `n`.
         start: log σ, `n × planes × rows × columns`.
-        draws: noisy inputs per sample and step.
+        draws: noisy inputs per sample and step; half as many in the first two steps, which come from farthest away.
         unfinished: says which samples need another step; all, for ever, by default.
 
     Yields:
@@ -191,7 +192,8 @@ def ascend(
     noise = SampleNoise(distance.inputs, seed, "solve")
     rows = torch.arange(len(start), device=start.device)
     while len(active := rows if unfinished is None else rows[unfinished(state)]):
-        state.step(active, *_gradients(distance, space, state.log_sigma, noise, active, draws))
+        count = draws if state.steps >= 2 else max(2, draws // 2)
+        state.step(active, *_gradients(distance, space, state.log_sigma, noise, active, count))
         yield state
 
 
@@ -210,7 +212,6 @@ def _solution(
     log_sigma: torch.Tensor,
     state: Iteration,
     check: Estimate,
-    variation: Estimate,
     forwards: torch.Tensor,
     alpha: float,
     space: SigmaSpace,
@@ -218,15 +219,13 @@ def _solution(
     effort: Effort,
 ) -> Solution:
     """Puts together what was found and how far to trust it."""
-    reached = check.mean / variation.mean
-    relative = ((check.se / check.mean).square() + (variation.se / variation.mean).square()).sqrt()
     weights = space.weights().to(log_sigma)
     capped = ((log_sigma >= log_cap - 1e-6) * weights).sum((1, 2, 3)) / weights.sum()
-    near = (reached / alpha - 1).abs() <= effort.distance_tolerance
+    near = (check.mean / alpha - 1).abs() <= effort.distance_tolerance
     return Solution(
         log_sigma=log_sigma,
-        distance=reached,
-        distance_se=reached * relative,
+        distance=check.mean,
+        distance_se=check.se,
         gap=state.gap,
         converged=near & (state.gap <= effort.tolerance),
         passes=state.passes + (forwards + 2) // 3,
@@ -243,33 +242,44 @@ def expected_distance(
     precision: float,
     max_draws: int,
     rows: torch.Tensor | None = None,
+    small: torch.Tensor | None = None,
 ) -> Estimate:
-    """Estimates E(σ) for every sample.
+    """Estimates E(σ) for every sample, or E(σ) / E(small) on common noise.
+
+    The same draws move both distances alike, so that their ratio is known from far fewer of them than either.
 
     Args:
         log_sigma: `n × planes × rows × columns`.
         noise: where draws come from; the estimate uses its next ones.
         precision: relative standard error at which to stop.
-        max_draws: most draws per sample.
+        max_draws: most noisy inputs per sample.
         rows: the samples to do it for; the others' means are NaN and their draws 0. All by default.
+        small: log of another σ, likewise; each draw then takes two noisy inputs.
     """
-    n = len(log_sigma)
-    total, squares, draws = (torch.zeros(n, dtype=torch.float64, device=log_sigma.device) for _ in range(3))
+    n, each = len(log_sigma), 1 if small is None else 2
+    most = max_draws // each
+    sums = torch.zeros(5, n, dtype=torch.float64, device=log_sigma.device)
+    draws = torch.zeros(n, dtype=torch.long, device=log_sigma.device)
     active = torch.arange(n, device=log_sigma.device) if rows is None else rows
     count = 16
     while len(active):
-        for group in _groups(active, count, distance.batch_size):
-            z = space.expand(log_sigma[group].exp())[:, None] * noise.draw(group.tolist(), count)
-            values = distance(group, z).double()
-            total[group] += values.sum(1)
-            squares[group] += values.square().sum(1)
+        for group in _groups(active, each * count, distance.batch_size):
+            unit = noise.draw(group.tolist(), count)
+            values = distance(group, space.expand(log_sigma[group].exp())[:, None] * unit).double()
+            base = torch.ones_like(values)
+            if small is not None:
+                base = distance(group, space.expand(small[group].exp())[:, None] * unit).double()
+            moments = values, base, values * values, values * base, base * base
+            sums[:, group] += torch.stack(moments).sum(2)
             draws[group] += count
-        mean = total / draws
-        se = ((squares / draws - mean.square()).clamp(min=0) / (draws - 1)).sqrt()
-        active = active[((se > precision * mean) & (draws < max_draws))[active]]
+        value, base, *squares = sums / draws
+        mean = value / base
+        residual = squares[0] - 2 * mean * squares[1] + mean.square() * squares[2]
+        se = (residual.clamp(min=0) / (draws - 1)).sqrt() / base
+        active = active[((se > precision * mean) & (draws < most))[active]]
         done = int(draws[active].max()) if len(active) else 0  # the same for all that are still active
-        count = min(done, 256, max_draws - done)
-    return Estimate(mean.to(log_sigma.dtype), se.to(log_sigma.dtype), draws.long())
+        count = min(max(1, done // 2), 256, most - done)
+    return Estimate(mean.to(log_sigma.dtype), se.to(log_sigma.dtype), each * draws)
 
 
 def _groups(rows: torch.Tensor, draws: int, batch_size: int) -> list[torch.Tensor]:
@@ -311,11 +321,13 @@ def calibrate(
     seed: int,
     effort: Effort,
     power: torch.Tensor | None = None,
+    small: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Scales σ by one number per sample so that E(σ) = target: a secant search on few draws, then one step on many.
 
     Args:
         power: what is known of d log E / d log(scale), `n`; 2 by default.
+        small: log of another σ, `n × planes × rows × columns`; then E(σ) / E(small) on common noise is to be `target`.
 
     Returns:
         The scaled log σ, and the forward passes used per sample.
@@ -328,7 +340,7 @@ def calibrate(
 
     def miss(rows: torch.Tensor, wanted: tuple[float, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         noise = SampleNoise(distance.inputs, seed, "scale")
-        estimate = expected_distance(distance, space, scaled(shift), noise, *wanted, rows)
+        estimate = expected_distance(distance, space, scaled(shift), noise, *wanted, rows, small)
         return (estimate.mean / target).log(), estimate.se <= effort.precision * estimate.mean, estimate.draws
 
     rows = torch.arange(len(target), device=target.device)
