@@ -36,8 +36,9 @@ class Distance(Protocol):
 SECANT_STEPS = 5
 """Most steps of the search for the scale of σ."""
 
-SMALL_MISS = 0.1
-"""A relative distance from the target that one more step mends, even if the power of E is known to 20 % only."""
+SMALL_MISS, MISS = 0.1, 0.25
+"""Relative distances from the target: the first is mended by one more step, even if the power of E is known to 20 %
+only; from the second, one step leads near enough for the last look, on many draws."""
 
 MIN_PASSES = 256
 """Fewer do not suffice for two steps and for the feature distance before and after them."""
@@ -359,8 +360,9 @@ def calibrate(
         power[learned], known[learned] = slope[learned], True
         old[rows], old_miss[rows] = shift[rows], new_miss[rows]
         shift[rows] -= (new_miss / power)[rows].clamp(-0.5, 0.5)
-        near = new_miss[rows].abs() < torch.where(known, SMALL_MISS, SMALL_MISS / 5)[rows]
-        precise[rows[near]] = exact[rows[near]]
+        size = new_miss[rows].abs()
+        near = size < torch.where(known, MISS, SMALL_MISS / 5)[rows]
+        precise[rows[near]] = (exact[rows] & (size < SMALL_MISS))[near]
         rows = rows[~near]
         if not len(rows):
             break
