@@ -264,7 +264,7 @@ def expected_distance(
     active = torch.arange(n, device=log_sigma.device) if rows is None else rows
     count = 16
     while len(active):
-        for group in _groups(active, each * count, distance.batch_size):
+        for group in _groups(active, count, distance.batch_size):
             unit = noise.draw(group.tolist(), count)
             values = distance(group, space.expand(log_sigma[group].exp())[:, None] * unit).double()
             base = torch.ones_like(values)
