@@ -236,6 +236,7 @@ BAD = [
     ({"seed": 0.5}, "seed was 0.5"),
     ({"cap": "big"}, "cap was 'big'"),
     ({"max_passes": 10}, "needs at least"),
+    ({"metrics": ["ru"]}, "no decoder for layer"),
     ({"batch_size": 0}, "batch_size was 0"),
     ({"start": "warm"}, "start was 'warm'; it can be 'uniform' or 'before'"),
     ({"precision": "fp8"}, "precision was 'fp8'"),
@@ -342,3 +343,71 @@ def test_published_weights_behave_as_the_method_says():
     assert run.dataset["converged"].sel(layer=["layer1", "layer2"]).all()
     assert (run.dataset["gap"].sel(layer="layer3") > 0.03).all()  # 700 passes do not suffice there, and it says so
     assert not run.dataset["converged"].sel(layer="layer3").any()
+
+
+# -- reconstruction uncertainty ----------------------------------------------------------------------------------------
+
+RU = {"metrics": ["sid", "ru"], "layers": ["layer1", "layer3"], "max_passes": 256, "progress": False}
+
+
+def test_both_metrics_of_the_carried_network():
+    pictures = data.load("demo", 2)
+    run = measure(zoo.load("demo"), pictures, **RU)
+    values = run.dataset.isel(network=0)
+    assert run.metrics == ("sid", "ru")
+    assert (values["ru"] > values["ru_floor"]).all()
+    np.testing.assert_allclose(values["ru_feature_distance"], 1.5, rtol=0.15)
+    np.testing.assert_allclose(values["ru"], values["ru_map"].mean(("y", "x")), atol=1e-5)
+    np.testing.assert_allclose(values["ru_floor"], values["ru_floor_map"].mean(("y", "x")), atol=1e-5)
+    assert values["ru_concentration"].notnull().all() and (values["ru_gap"] > 0).all()
+    assert (values["ru_passes"] <= 256).all() and (values["ru_sigma"] >= 0).all()
+    missed = (values["reconstruction"] - torch_to_array(pictures.images)) ** 2
+    early, late = missed.mean(("sample", "channel", "y", "x")).values
+    assert early < 0.003 < late < 0.05  # in images between 0 and 1
+    assert "decoder/resnet20/layer1" in run.plan.hashes
+
+
+def torch_to_array(pictures: torch.Tensor):
+    import xarray as xr
+
+    return xr.DataArray(pictures.numpy(), dims=("sample", "channel", "y", "x"))
+
+
+def test_ru_of_a_sample_does_not_depend_on_its_block_or_batch():
+    """Not at all on its block; on the batch size within the reported gap, since a rounding may take another path."""
+    options = RU | {"metrics": ["ru"], "layers": ["layer2"]}
+    together = measure(zoo.load("demo"), data.load("demo", 2), block=2, **options).dataset
+    apart = measure(zoo.load("demo"), data.load("demo", 2), block=1, **options).dataset
+    np.testing.assert_allclose(together["ru"], apart["ru"], atol=1e-6)
+    np.testing.assert_allclose(together["ru_sigma"], apart["ru_sigma"], atol=1e-6)
+    small = measure(zoo.load("demo"), data.load("demo", 1), batch_size=3, **options).dataset
+    assert abs(small["ru"] - together["ru"][..., :1]).item() < together["ru_gap"][..., 0].item()
+
+
+def test_ru_leaves_the_network_as_it_was_and_takes_doubles():
+    network = zoo.load("demo")
+    before = state(network.module)
+    options = RU | {"metrics": "ru", "layers": ["layer1"]}
+    single = measure(network, data.load("demo", 1), **options)
+    assert_same_state(before, state(network.module))
+    assert np.isfinite(single.dataset["ru"].values).all()
+
+
+def test_a_layer_without_decoder_is_told_with_the_command_that_trains_one(tmp_path):
+    network = zoo.load("demo")
+    with pytest.raises(InfodiscardError, match=r"no decoder for layer 'layer1\.0'.*train-decoder demo --layers 'lay"):
+        measure(network, data.load("demo", 1), **RU | {"layers": ["layer1", "layer1.0"], "out": tmp_path / "run"})
+    with torch.no_grad():
+        next(network.module.parameters()).mul_(2)
+    with pytest.raises(InfodiscardError, match="other weights"):
+        measure(network, data.load("demo", 1), **RU | {"out": tmp_path / "run", "decoders": tmp_path})
+    assert not (tmp_path / "run").exists()
+
+
+def test_passes_by_metric():
+    run = measure(zoo.load("demo"), data.load("demo", 1), **RU | {"layers": ["bn1"], "max_passes": {"ru": 300}})
+    assert run.plan.settings["max_passes"] == 5000 and run.plan.settings["ru_max_passes"] == 300
+    with pytest.raises(InfodiscardError, match="max_passes was 20"):
+        measure(tiny(), images(), layers=["0"], max_passes={"sid": 20})
+    with pytest.raises(InfodiscardError, match="'before', which is for SID"):
+        measure(tiny(), images(), layers=["0"], metrics=["ru"], start="before")

@@ -20,6 +20,7 @@ from .network import weights_hash
 
 FORMAT = "infodiscard-decoder-1"
 SUFFIX = ".safetensors"
+CARRIED = Path(__file__).parent / "demo" / "decoders"
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,11 @@ def find(
     *,
     normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
     network: str = "NETWORK",
+    layers: Sequence[str] = (),
 ) -> TrainedDecoder:
     """Returns the decoder of a layer; of several, the one of least held-out MSE.
+
+    Besides `folders` it looks among the decoders that the package carries, which are for the network `demo`.
 
     Args:
         network_hash: of the network's weights, as `network.weights_hash` returns it.
@@ -96,13 +100,14 @@ def find(
         folders: where to look; the user's cache if none are given.
         normalisation: (mean, std) that the decoder must have been trained in; `None` if any will do.
         network: the network's spec, for the message.
+        layers: all that decoders are wanted for, likewise; that layer alone by default.
 
     Raises:
         InfodiscardError: there is none, or only ones for other weights, another layer, size or normalisation.
     """
     given = [folders] if isinstance(folders, str | Path) else list(folders)
     places = [Path(place).expanduser() for place in given] or [default_folder()]
-    headers, broken = _headers(places)
+    headers, broken = _headers([*places, CARRIED])
     wanted: dict[str, Any] = {
         "weights_hash": network_hash,
         "layer": layer,
@@ -114,7 +119,8 @@ def find(
     matching = [(each["quality"]["mse"], each["digest"], path) for path, each in headers if _fits(each, wanted)]
     if not matching:
         reason = _reason(wanted, [each for _, each in headers], broken, places)
-        raise InfodiscardError(f"{reason}; train one with {_command(layer, places, given != [], network)}.")
+        command = _command(layers or [layer], places, given != [], network)
+        raise InfodiscardError(f"{reason}; train {'them' if len(layers) > 1 else 'one'} with {command}.")
     return load(min(matching)[2])
 
 
@@ -122,9 +128,9 @@ def _fits(header: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return all(header[name] == value for name, value in wanted.items())
 
 
-def _command(layer: str, places: Sequence[Path], given: bool, network: str) -> str:
+def _command(layers: Sequence[str], places: Sequence[Path], given: bool, network: str) -> str:
     where = f" --decoders {places[0]}" if given else ""
-    return f"infodiscard train-decoder {network} --layers '{layer}' --data SPEC{where}"
+    return f"infodiscard train-decoder {network} --layers '{','.join(layers)}' --data SPEC{where}"
 
 
 def _reason(

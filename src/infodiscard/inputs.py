@@ -52,12 +52,15 @@ class Inputs:
 
     def pictures(self) -> dict[str, np.ndarray | None]:
         """The images in [0, 1] and the masks, for plots; images of other than 1 or 3 channels are left out."""
-        images = self.images.float()
-        low, high = images.min(), images.max()
+        shown = self.shown(self.images.float()).numpy() if self.images.shape[1] in (1, 3) else None
+        return {"images": shown, "masks": None if self.masks is None else self.masks.numpy()}
+
+    def shown(self, images: torch.Tensor) -> torch.Tensor:
+        """Takes images of this kind, such as reconstructions, to where `pictures` has these in [0, 1]."""
+        low, high = self.images.min(), self.images.max()
         if low < 0 or high > 1:
             images = (images - low) / (high - low).clamp(min=1e-12)
-        shown = images.numpy() if images.shape[1] in (1, 3) else None
-        return {"images": shown, "masks": None if self.masks is None else self.masks.numpy()}
+        return images
 
     def cap(self, network: Network, cap: float | str) -> float:
         """The largest σ allowed, in units of the network's input space.
