@@ -11,7 +11,16 @@ from infodiscard.entropy import gaussian_entropy, identity_entropy, linear_sigma
 from infodiscard.iteration import CAUTION, Iteration
 from infodiscard.noise import SampleNoise, SigmaSpace
 from infodiscard.objectives import FeatureDistance
-from infodiscard.solver import MIN_PASSES, Effort, Estimate, Solution, ascend, expected_distance, maximise_entropy
+from infodiscard.solver import (
+    MIN_PASSES,
+    Effort,
+    Estimate,
+    Solution,
+    ascend,
+    calibrate,
+    expected_distance,
+    maximise_entropy,
+)
 
 ALPHA, TAU, CAP = 1.5, 0.01, 50.0
 CAREFUL = Effort(tolerance=0.008, max_passes=10_000, precision=0.004)
@@ -274,3 +283,19 @@ def test_the_first_two_steps_are_small():
     start = torch.full((2, 1, 16, 16), math.log(0.1), dtype=torch.float64)
     states = ascend(distance, space, torch.ones(2, dtype=torch.float64), CAP, start, draws=6)
     assert [next(states).passes.tolist() for _ in range(4)] == [[3, 3], [6, 6], [12, 12], [18, 18]]
+
+
+@pytest.mark.parametrize("shift", [-1.0, -0.1, 0.02, 0.7])
+def test_sigma_is_scaled_to_the_ratio_from_near_and_far(shift):
+    """E(σ) / E(small) in closed form afterwards, and nothing but a number has moved."""
+    weight, inputs = linear_problem()
+    distance, space = FeatureDistance(lambda x: x.flatten(1) @ weight.T, inputs), SigmaSpace.parse("pixel", (1, 8, 8))
+    small, shape = torch.full((2, 1, 8, 8), math.log(0.1), dtype=torch.float64), 0.3 * random(2, 1, 8, 8, seed=3)
+    wanted, power = torch.full((2,), ALPHA, dtype=torch.float64), torch.full((2,), 2.0, dtype=torch.float64)
+    start = small + shape + shift
+    found, _ = calibrate(distance, space, start, wanted, math.log(CAP), 0, Effort(), power, small)
+    norms = weight.square().sum(0).view(8, 8)
+    ratio = ((2 * (found - small)[:, 0]).exp() * norms).sum((1, 2)) / norms.sum()
+    assert ((ratio / ALPHA - 1).abs() < 0.04).all()  # four standard errors
+    moved = found - start
+    torch.testing.assert_close(moved, moved.mean((1, 2, 3), keepdim=True).expand_as(moved))

@@ -1,6 +1,6 @@
 """Our solver and what it is measured against, side by side in one run on the same network, images and noise level.
 
-    make bench                                       the carried network
+    make bench                                       the carried network, two images: about ten minutes
     make bench BENCH="--network zoo:resnet20=FILE --network zoo:resnet44=FILE --data parquet:FILES --profile full"
 
 For every network, layer and noise level it prints the entropy at equal constraint (each σ scaled by one number to the
