@@ -133,6 +133,8 @@ BAD = {
     "cap": (["net.py:plain", "--cap", "none"], "cap.*range"),
     "tolerance": (["net.py:plain", "--tolerance", "0"], "tolerance"),
     "passes": (["net.py:plain", "--max-passes", "0"], "max_passes|passes"),
+    "metric": (["net.py:plain", "--metrics", "sid,entropy"], "sid, ru"),
+    "no decoders": (["net.py:plain", "--metrics", "ru"], "infodiscard train-decoder .*'conv1,conv2'"),
     "device": (["net.py:plain", "--device", "gpu"], "gpu"),
     "mean": (["net.py:plain", "--mean", "a,b"], "--mean"),
     "size": (["net.py:plain", "--size", "8by8"], "--size"),
@@ -170,6 +172,17 @@ def test_measure_prints_a_table_and_leaves_a_run(place):
 
     said = refused(place, "measure", "net.py:plain", "--data", "npz:good.npz", *QUICK, "--out", "run", "--alpha", "2")
     assert "different run" in said and "alpha was 1.5, now 2" in said
+
+
+def test_measure_prints_both_metrics_and_the_report_shows_reconstructions(place):
+    quick = ("--max-passes", "256", "--samples", "1", "--layers", "bn1,layer1", "--no-progress")
+    result = call("measure", "demo", "--data", "demo", "--metrics", "sid,ru", *quick, "--out", "run")
+    assert result.exit_code == 0, result.output
+    rows = [line.split()[0] for line in result.stdout.splitlines() if line.startswith(("bn1 ", "layer1 "))]
+    assert rows == ["bn1", "layer1"] * 2
+    assert "RU ± se" in result.stdout and "floor" in result.stdout
+    assert call("report", "run").exit_code == 0
+    assert {"maps.png", "maps_ru.png", "reconstructions.png", "report.html"} <= {p.name for p in Path("run").iterdir()}
 
 
 def test_an_out_with_other_files_is_left_alone(place):
