@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BAD_INPUT, INTERRUPTED = 2, 130
 DEMO: dict[str, Any] = {  # what a dozen images and five layers take in a few minutes
     "metrics": ("sid", "ru"),
-    "max_passes": {"sid": 1000, "ru": 320},
+    "max_passes": {"sid": 1000, "ru": 500},
     "tolerance": 0.03,
 }
 NETWORK = "'demo', 'zoo:resnet20', 'torchvision:NAME', 'timm:NAME' or 'FILE.py:FUNCTION'."
@@ -495,8 +495,9 @@ def _show_files(console: Console, page: Path) -> None:
     """Prints where the files of a report lie; `page` is its report.html."""
     from .tables import show_paths
 
-    sheets = sorted(page.parent.glob("maps*.png"), key=lambda path: (len(path.name), path.name))  # maps, maps-2, …
-    names = {path.stem.replace("-", " "): path for path in sheets}
+    sheets = [*page.parent.glob("maps*.png"), *page.parent.glob("reconstructions*.png")]
+    sheets.sort(key=lambda path: (len(path.name), path.name))  # maps, maps-2, …
+    names = {path.stem.replace("-", " ").replace("_ru", " of RU"): path for path in sheets}
     show_paths(console, {"layer curve": page.parent / "layers.png", **names, "report": page})
 
 

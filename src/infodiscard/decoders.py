@@ -107,7 +107,8 @@ def find(
     """
     given = [folders] if isinstance(folders, str | Path) else list(folders)
     places = [Path(place).expanduser() for place in given] or [default_folder()]
-    headers, broken = _headers([*places, CARRIED])
+    headers, broken = _headers(places)
+    headers += [item for item in _headers([CARRIED])[0] if item[1]["weights_hash"] == network_hash]
     wanted: dict[str, Any] = {
         "weights_hash": network_hash,
         "layer": layer,
