@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from infodiscard.errors import InfodiscardError
-from infodiscard.solver import Effort, maximise_entropy
+from infodiscard.solver import LOOKS, Effort, maximise_entropy
 
 from .problem import Problem, entropy_of
 
@@ -156,7 +156,7 @@ def long_run(
     cache: Cache, layer: str, problem: Problem, passes: int, seed: int = SEED, start: torch.Tensor | None = None
 ) -> None:
     """Solves with at least `passes` gradient passes, from log σ of `start`, and keeps the result."""
-    effort = Effort(tolerance=-1, max_passes=passes + Effort(max_passes=passes).reserve, draws=32)
+    effort = Effort(tolerance=-1, max_passes=passes + Effort(max_passes=passes).reserve(LOOKS), draws=32)
     space = problem.space(GRID)
     problem.distance.reset()
     task = problem.distance, space, problem.alpha, problem.tau, problem.cap

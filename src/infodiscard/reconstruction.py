@@ -23,7 +23,7 @@ from .solver import Effort, calibrate, check_variation, expected_distance
 DRAWS = 8
 """Noisy inputs per sample and step."""
 
-RATE, DECAY = 1.0, 0.33
+RATE, DECAY = 1.0, 0.25
 """The first step, and the power of their number with which steps fall."""
 
 DAMPING = 0.1
@@ -50,6 +50,9 @@ CAUTION = 1.0
 
 JUDGED = 192
 """Noisy inputs from which the entropy that is reported is computed."""
+
+LOOKS = 2
+"""Looks on few draws at how far E is from its target, before the one on many: the walk ends near it."""
 
 MIN_STEPS = 8
 """Steps that are always made; half of them come before the first look back."""
@@ -177,11 +180,13 @@ def maximise_reconstruction_error(
     # Enough to steer by: what is reported are ratios to δ_f² on common noise.
     variation = expected_distance(error, space, small, SampleNoise(inputs, seed, "variation"), *effort.coarse)
     check_variation(variation.mean)
-    steps = max(MIN_STEPS, (effort.max_passes - effort.reserve - JUDGED // 3) // DRAWS)
+    reserve = effort.reserve(LOOKS) + JUDGED // 3
+    steps = max(MIN_STEPS, (effort.max_passes - reserve) // DRAWS)
     start, target = small + 0.5 * math.log(alpha), alpha * variation.mean
     walk = _walk(error, space, start, target, log_cap, seed, steps, effort.tolerance)
     ratio, power = torch.full_like(target, alpha), walk.power()
-    log_sigma, forwards = calibrate(error, space, walk.solution(log_cap), ratio, log_cap, seed, effort, power, small)
+    end = walk.solution(log_cap)
+    log_sigma, forwards = calibrate(error, space, end, ratio, log_cap, seed, effort, power, small, LOOKS)
     noise = SampleNoise(inputs, seed, "check")
     check = expected_distance(error, space, log_sigma, noise, *effort.fine, small=small)
     squares = _expected_errors(error, space, log_sigma, SampleNoise(inputs, seed, "judge"), JUDGED)
@@ -245,8 +250,6 @@ class _Walk:
         now, variance = self.log_sigma[rows], (2 * self.log_sigma[rows]).exp()
         price = (self.gain / self.cost)[rows]
         linear = variance * self.size[rows]
-        # A decoder that saturates gains less than a linear one would: what it gains in all sets the unit of a step.
-        linear = linear * _wide((self.gain[rows] / (_sum(linear) + TINY)).clamp(0.2, 1))
         slope = (h - _wide(price) * g) / (linear + DAMPING * linear.mean((1, 2, 3), keepdim=True) + TINY)
         moved = now + (RATE / number**DECAY * slope).clamp(-LONGEST, LONGEST) / 2
         # The step alone should leave E as it is; what it misses, and missed before, is made up for slowly.

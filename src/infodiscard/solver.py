@@ -33,7 +33,7 @@ class Distance(Protocol):
     def gradient(self, rows: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]: ...
 
 
-SECANT_STEPS = 5
+LOOKS = 5
 """Most steps of the search for the scale of σ."""
 
 SMALL_MISS, MISS = 0.1, 0.25
@@ -78,10 +78,9 @@ class Effort:
         """The same of one that only guides the search for the scale."""
         return 4 * self.precision, self.max_draws // 4
 
-    @property
-    def reserve(self) -> int:
-        """Passes kept for the forward passes that find δ_f², scale σ and check the result."""
-        forwards = 3 * self.max_draws + (1 + SECANT_STEPS) * self.coarse[1]
+    def reserve(self, looks: int) -> int:
+        """Passes kept for the forward passes that find δ_f², scale σ in so many looks, and check the result."""
+        forwards = 2 * self.max_draws + (1 + looks) * self.coarse[1]
         return math.ceil(forwards / 3)
 
 
@@ -149,7 +148,7 @@ def maximise_entropy(
     # Enough to steer by: what is reported are ratios to δ_f² on common noise.
     variation = expected_distance(distance, space, small, SampleNoise(inputs, seed, "variation"), *effort.coarse)
     check_variation(variation.mean)
-    limit = effort.max_passes - effort.reserve
+    limit = effort.max_passes - effort.reserve(LOOKS)
     if start is None:
         start = small + 0.5 * math.log(alpha)
 
@@ -323,12 +322,14 @@ def calibrate(
     effort: Effort,
     power: torch.Tensor | None = None,
     small: torch.Tensor | None = None,
+    looks: int = LOOKS,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Scales σ by one number per sample so that E(σ) = target: a secant search on few draws, then one step on many.
 
     Args:
         power: what is known of d log E / d log(scale), `n`; 2 by default.
         small: log of another σ, `n × planes × rows × columns`; then E(σ) / E(small) on common noise is to be `target`.
+        looks: most steps of the search.
 
     Returns:
         The scaled log σ, and the forward passes used per sample.
@@ -349,7 +350,7 @@ def calibrate(
     known = torch.full_like(precise, power is not None)
     power = torch.full_like(target, 2.0) if power is None else power.clone()
     old, old_miss = shift.clone(), torch.full_like(target, math.nan)
-    for _ in range(SECANT_STEPS):
+    for _ in range(looks):
         new_miss, exact, draws = miss(rows, effort.coarse)
         forwards = forwards + draws
         moved = shift - old
