@@ -16,13 +16,14 @@ import torch
 from torch import nn
 
 from infodiscard import decoders
+from infodiscard.course import DecoderRecipe, rate
 from infodiscard.data import ImageSet
 from infodiscard.decoders import TrainedDecoder, find
 from infodiscard.errors import InfodiscardError
 from infodiscard.network import Network, weights_hash
 from infodiscard.probes import Probe, untouched
 from infodiscard.taps import Taps
-from infodiscard.train_decoder import DecoderRecipe, quality, rate, train_decoders
+from infodiscard.train_decoder import quality, train_decoders
 
 LAYERS = ("conv1", "conv2", "head")
 QUICK: dict[str, Any] = {"epochs": 3, "batch_size": 8, "width": 2, "validation_share": 0.25, "seed": 3}
