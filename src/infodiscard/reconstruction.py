@@ -23,7 +23,7 @@ from .solver import Effort, calibrate, check_variation, expected_distance
 DRAWS = 8
 """Noisy inputs per sample and step."""
 
-RATE, DECAY = 1.0, 0.25
+RATE, DECAY = 0.6, 0.25
 """The first step, and the power of their number with which steps fall."""
 
 DAMPING = 0.1
@@ -250,6 +250,8 @@ class _Walk:
         now, variance = self.log_sigma[rows], (2 * self.log_sigma[rows]).exp()
         price = (self.gain / self.cost)[rows]
         linear = variance * self.size[rows]
+        # A decoder that saturates gains less than a linear one would: what it gains in all sets the unit of a step.
+        linear = linear * _wide((self.gain[rows] / (_sum(linear) + TINY)).clamp(0.2, 1))
         slope = (h - _wide(price) * g) / (linear + DAMPING * linear.mean((1, 2, 3), keepdim=True) + TINY)
         moved = now + (RATE / number**DECAY * slope).clamp(-LONGEST, LONGEST) / 2
         # The step alone should leave E as it is; what it misses, and missed before, is made up for slowly.
