@@ -53,10 +53,12 @@ class Problem:
     def judged(self, log_sigma: torch.Tensor) -> torch.Tensor:
         """RU of each image, nats per pixel, at the target distance."""
         target = torch.full((len(log_sigma),), ALPHA)
-        places = self.error, self.space, log_sigma, target, math.log(self.cap), JUDGE_SEED, JUDGE
-        scaled, _ = calibrate(*places, small=self.small)
+        # One search moves log σ by 2.6 at most, which is too little for what ends at twenty times the distance.
+        for _ in range(2):
+            places = self.error, self.space, log_sigma, target, math.log(self.cap), JUDGE_SEED, JUDGE
+            log_sigma, _ = calibrate(*places, small=self.small)
         noise = SampleNoise(self.error.inputs, JUDGE_SEED, "judge")
-        squares = _expected_errors(self.error, self.space, scaled, noise, self.draws)
+        squares = _expected_errors(self.error, self.space, log_sigma, noise, self.draws)
         return gaussian_entropy(squares.sqrt()).mean((1, 2, 3))
 
     def floor(self) -> torch.Tensor:
