@@ -51,7 +51,7 @@ CAUTION = 1.0
 JUDGED = 192
 """Noisy inputs from which the entropy that is reported is computed."""
 
-LOOKS = 2
+LOOKS = 3
 """Looks on few draws at how far E is from its target, before the one on many: the walk ends near it."""
 
 MIN_STEPS = 8
