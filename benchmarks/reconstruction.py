@@ -24,7 +24,7 @@ from infodiscard.entropy import gaussian_entropy
 from infodiscard.inputs import coerce_inputs
 from infodiscard.job import Job
 from infodiscard.noise import SampleNoise, SigmaSpace
-from infodiscard.reconstruction import ReconstructionError, _expected_errors, maximise_reconstruction_error
+from infodiscard.reconstruction import ReconstructionError, expected_errors, maximise_reconstruction_error
 from infodiscard.solver import Effort, calibrate, expected_distance
 
 ALPHA, TAU = 1.5, 0.01
@@ -58,7 +58,7 @@ class Problem:
             places = self.error, self.space, log_sigma, target, math.log(self.cap), JUDGE_SEED, JUDGE
             log_sigma, _ = calibrate(*places, small=self.small)
         noise = SampleNoise(self.error.inputs, JUDGE_SEED, "judge")
-        squares = _expected_errors(self.error, self.space, log_sigma, noise, self.draws)
+        squares = expected_errors(self.error, self.space, log_sigma, noise, self.draws)
         return gaussian_entropy(squares.sqrt()).mean((1, 2, 3))
 
     def floor(self) -> torch.Tensor:

@@ -4,7 +4,7 @@ e = x − g(h(x + z)) is what a decoder g misses when the noise z = σ ∘ δ is
 Lagrangian is h_j − λ g_j with h_j = E[z_j (Jᵀ (w ∘ (x̂ − x)))_j], w_i = 1 / E e_i², and g_j = ∂E/∂s_j. It is divided by
 σ_j² E[(Jᵀ (v ∘ √w))_j²] with random signs v: what h_j would be if the decoder were linear, and always positive. So the
 step is a multiplicative one in q = σ², the noise of the two unbiased estimates enters linearly, and the average of q
-over the steps is the answer (docs/decoders.md derives it and says how the gap is estimated).
+over the steps is the answer (docs/reconstruction.md derives it and says how the gap is estimated).
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def maximise_reconstruction_error(
     log_sigma, forwards = calibrate(error, space, end, ratio, log_cap, seed, effort, power, small, LOOKS)
     noise = SampleNoise(inputs, seed, "check")
     check = expected_distance(error, space, log_sigma, noise, *effort.fine, small=small)
-    squares = _expected_errors(error, space, log_sigma, SampleNoise(inputs, seed, "judge"), JUDGED)
+    squares = expected_errors(error, space, log_sigma, SampleNoise(inputs, seed, "judge"), JUDGED)
     forwards = forwards + variation.draws + check.draws + JUDGED
     near = (check.mean / alpha - 1).abs() <= effort.distance_tolerance
     return Reconstruction(
@@ -371,10 +371,14 @@ def _wide(values: torch.Tensor) -> torch.Tensor:
     return values[:, None, None, None]
 
 
-def _expected_errors(
+def expected_errors(
     error: ReconstructionError, space: SigmaSpace, log_sigma: torch.Tensor, noise: SampleNoise, draws: int
 ) -> torch.Tensor:
-    """Returns E e² of each input unit, `n × C × H × W`."""
+    """Returns E e² of each input unit, `n × C × H × W`, over the next `draws` of the noise.
+
+    Args:
+        log_sigma: `n × planes × rows × columns`.
+    """
     rows, sigma = torch.arange(len(log_sigma), device=log_sigma.device), space.expand(log_sigma.exp())[:, None]
     total, done = torch.zeros_like(error.inputs, dtype=torch.float64), 0
     while done < draws:
