@@ -9,7 +9,9 @@ QUARTERS = (2, 5, 8, 11)
 
 LAYERS: dict[str, tuple[str, ...]] = {
     "CifarResNet": ("bn1", "layer1", "layer2", "layer3", "linear"),
+    "AutoEncoder": ("bn1", "layer1", "layer2", "layer3"),
     "ResNet": ("maxpool", "layer1", "layer2", "layer3", "layer4", "fc"),
+    "SmallResNet": ("maxpool", "layer1", "layer2", "layer3", "layer4", "fc"),
     "DenseNet": ("features.pool0", *(f"features.denseblock{i}" for i in range(1, 5)), "classifier"),
     "VisionTransformer": (
         *(f"encoder.layers.encoder_layer_{i}" for i in QUARTERS),  # torchvision's names

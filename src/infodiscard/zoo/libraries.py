@@ -16,22 +16,26 @@ from torch import nn
 from ..errors import InfodiscardError, nearest
 from ..network import Network
 from .layers import default_layers
+from .spec import Spec
 
 
-def from_torchvision(what: str, download: str | None) -> Network:
-    """Returns `torchvision.models.<what>`, with random weights or those that it downloads.
+def from_torchvision(spec: Spec, download: str | None, source: str) -> Network:
+    """Returns `torchvision.models.<name>`, with random weights or those that it downloads.
 
-    Normalisation and size are those of the weights, or of its default weights, where these say them.
+    Normalisation and size are those of the weights, or of its default weights, where these say them. If `classes` is
+    given, its last linear layer is a new one with so many logits.
 
     Args:
-        what: the model's name.
+        spec: the model's name and options.
         download: `DEFAULT`, the name of one of its weights, or `None`.
+        source: the spec as given, for the record.
 
     Raises:
         InfodiscardError: it has no such model or weights, or cannot download them.
     """
     from torchvision import models
 
+    what = spec.name
     if what not in models.list_models():
         raise InfodiscardError(f"torchvision has no model '{what}'; near it are {nearest(what, models.list_models())}.")
     known = models.get_model_weights(what)
@@ -49,17 +53,29 @@ def from_torchvision(what: str, download: str | None) -> Network:
             module = models.get_model(what, weights=chosen, **({"weights_backbone": None} if backbone else {}))
     except OSError as error:
         raise _no_download(f"torchvision's '{what}'", error) from error
+    if "classes" in spec.options:
+        _new_head(module, spec.count("classes", 10), what)
     preset: Any = (chosen or known["DEFAULT"]).transforms() if len(known) else None
     size = getattr(preset, "crop_size", None)
     return Network(
         module,
-        name=what,
+        name=source.removeprefix("torchvision:"),
         mean=_numbers(getattr(preset, "mean", None)),
         std=_numbers(getattr(preset, "std", None)),
-        input_size=(size[0], size[-1]) if size else None,
+        input_size=spec.size() or ((size[0], size[-1]) if size else None),
         default_layers=default_layers(module),
-        source=f"torchvision:{what}",
+        source=source,
     )
+
+
+def _new_head(module: nn.Module, classes: int, what: str) -> None:
+    """Replaces the last linear layer, which gives the logits."""
+    linears = [name for name, child in module.named_modules() if isinstance(child, nn.Linear)]
+    if not linears:
+        raise InfodiscardError(f"torchvision's '{what}' has no linear layer to replace; leave classes out.")
+    place, _, attribute = linears[-1].rpartition(".")
+    old: Any = module.get_submodule(linears[-1])
+    setattr(module.get_submodule(place), attribute, nn.Linear(old.in_features, classes, old.bias is not None))
 
 
 def from_timm(what: str, download: str | None) -> Network:

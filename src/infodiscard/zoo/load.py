@@ -9,14 +9,16 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ..errors import InfodiscardError, nearest
 from ..network import Network
 from .layers import default_layers
-from .resnet import DEPTHS, resnet
-from .weights import SUFFIXES, load_weights
+from .resnet import DEPTHS, CifarResNet
+from .spec import Spec
+from .weights import SUFFIXES, load_weights, trained_spec
 
-SPECS = ("demo", "zoo:NAME", "torchvision:NAME", "timm:NAME", "FILE.py:FUNCTION")
+SPECS = ("demo", "zoo:NAME", "torchvision:NAME", "timm:NAME", "FILE.py:FUNCTION", "FILE.safetensors")
 DEMO = "resnet20", "resnet20_cifar10.safetensors"
 
 # He et al.'s CIFAR networks are mostly passed around as trained with ImageNet's statistics.
@@ -25,7 +27,9 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def names() -> list[str]:
     """Returns the names of the networks in the zoo, for `zoo:NAME`."""
-    return [f"resnet{depth}" for depth in DEPTHS]
+    resnets = [f"resnet{depth}" for depth in DEPTHS]
+    autoencoders = [f"autoencoder{depth}" for depth in DEPTHS]
+    return ["alexnet", "vgg16", "vgg19", "resnet18", "resnet34", *resnets, *autoencoders]
 
 
 def load(
@@ -43,8 +47,11 @@ def load(
 
     Args:
         spec: `demo` (a ResNet-20 trained on CIFAR-10, carried in the package); `zoo:NAME`; `torchvision:NAME`;
-            `timm:NAME`; or `FILE.py:FUNCTION`, which runs the file and calls the function without arguments for a
-            module, with its weights in it or to be given here, or for a `Network`.
+            `timm:NAME`; a `.safetensors` file that `infodiscard train` wrote, which says itself what it is of; or
+            `FILE.py:FUNCTION`, which runs the file and calls the function without arguments for a module, with its
+            weights in it or to be given here, or for a `Network`. Options may follow the names of zoo and torchvision
+            after commas: `classes=200`, `size=64x64`, and in the zoo `width=0.25` (times the usual channels) and
+            `damage=layer2.1` (see `zoo.resnet`).
         weights: a `.safetensors`, `.pt` or `.pth` file with the state dict; for torchvision also `DEFAULT` or another
             name of its weights, and for timm `pretrained`, which these libraries download.
         mean: per-channel mean of images in [0, 1]; `None` for the network's own, where it is known.
@@ -57,6 +64,8 @@ def load(
     Raises:
         InfodiscardError: the spec is unknown, a library or file is missing, the weights do not fit, or there are none.
     """
+    if spec.endswith(".safetensors"):
+        spec, weights, name = _trained(spec, weights, name)
     with _own_rng(seed):
         network = _open(spec, weights)
     file = _weights_file(spec, weights)
@@ -88,31 +97,58 @@ def _open(spec: str, weights: str | Path | None) -> Network:
     place, _, function = spec.rpartition(":")
     if place.endswith(".py") or spec.endswith(".py"):
         return libraries.from_file(place, function, spec)
-    kind, _, what = spec.partition(":")
+    parsed = Spec.parse(spec)
     if spec == "demo":
         return _demo(weights)
-    if kind == "zoo" and what in names():
-        return _zoo(what)
-    if kind == "torchvision" and what:
-        return libraries.from_torchvision(what, download)
-    if kind == "timm" and what:
-        return libraries.from_timm(what, download)
+    if parsed.kind == "zoo" and parsed.name in names():
+        return _zoo(parsed, spec)
+    if parsed.kind == "torchvision" and parsed.name:
+        return libraries.from_torchvision(parsed, download, spec)
+    if parsed.kind == "timm" and parsed.name:
+        return libraries.from_timm(parsed.name, download)
     known = ["demo", *(f"zoo:{each}" for each in names())]
     raise InfodiscardError(
         f"There is no network '{spec}'; near it are {nearest(spec, known)}, and allowed are {', '.join(SPECS)}."
     )
 
 
-def _zoo(what: str) -> Network:
-    module = resnet(int(what.removeprefix("resnet")))
-    return Network(module, what, MEAN, STD, (32, 32), default_layers(module), f"zoo:{what}")
+def _trained(path: str, weights: str | Path | None, name: str | None) -> tuple[str, str, str]:
+    """Takes the file of a trained network to its spec, the weights' path and its name."""
+    if weights is not None:
+        raise InfodiscardError(f"'{path}' holds weights itself; leave --weights out for it ('-').")
+    return trained_spec(Path(path)), path, name or Path(path).stem
+
+
+def _zoo(spec: Spec, text: str) -> Network:
+    module = _module(spec)
+    name = text.removeprefix("zoo:")
+    return Network(module, name, MEAN, STD, spec.size() or (32, 32), default_layers(module), text)
+
+
+def _module(spec: Spec) -> nn.Module:
+    """Returns a network of the zoo with random weights."""
+    from .autoencoder import AutoEncoder
+    from .small import RESNET_BLOCKS, VGG_PLANS, SmallResNet, alexnet, vgg
+
+    width, classes, damage = spec.number("width", 1.0), spec.count("classes", 10), spec.options.get("damage")
+    name, depth = spec.name, int("".join(character for character in spec.name if character.isdigit()) or 0)
+    cifar = name.startswith("resnet") and depth in DEPTHS
+    if damage is not None and not cifar:
+        raise InfodiscardError(f"'{name}' cannot be damaged; that is for resnet20, resnet32, resnet44 and resnet56.")
+    if cifar:
+        return CifarResNet(depth, classes, width, damage)
+    if name.startswith("autoencoder"):
+        return AutoEncoder(depth, spec.size() or (32, 32), width)
+    if name in VGG_PLANS:
+        return vgg(name, classes, width)
+    return alexnet(classes, width) if name == "alexnet" else SmallResNet(RESNET_BLOCKS[name], classes, width)
 
 
 def _demo(weights: str | Path | None) -> Network:
     architecture, carried = DEMO
     if weights is not None:
         raise InfodiscardError(f"The network 'demo' carries its own weights; give others to 'zoo:{architecture}'.")
-    network = _zoo(architecture)
+    network = _zoo(Spec("zoo", architecture), f"zoo:{architecture}")
     with as_file(files("infodiscard").joinpath("demo", carried)) as path:
         load_weights(network.module, path)
     return replace(network, source="demo")

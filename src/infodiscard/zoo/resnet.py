@@ -6,12 +6,17 @@ by two and pads the new channels with zeros, so that it has no parameters.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..errors import InfodiscardError
+
 DEPTHS = (20, 32, 44, 56)
 STAGES = ("layer1", "layer2", "layer3")
+BOTTLENECK = 8  # channels in the middle of a damaging block
 
 
 class BasicBlock(nn.Module):
@@ -48,24 +53,44 @@ class BasicBlock(nn.Module):
         return self.relu2(self.bn2(self.conv2(y)) + self.shortcut(x))
 
 
+class DamagingBlock(nn.Sequential):
+    """Two 1×1 convolutions through a bottleneck, each followed by a ReLU, and no shortcut (Ma et al. 2019, Fig. 4a).
+
+    Args:
+        channels: that it takes and gives.
+        bottleneck: channels between the two convolutions.
+    """
+
+    def __init__(self, channels: int, bottleneck: int = BOTTLENECK) -> None:
+        super().__init__(nn.Conv2d(channels, bottleneck, 1), nn.ReLU(), nn.Conv2d(bottleneck, channels, 1), nn.ReLU())
+
+
 class CifarResNet(nn.Module):
     """A ResNet for 32×32 images.
 
     Args:
         depth: number of layers with weights, 6n + 2: 20, 32, 44 or 56.
         classes: number of logits.
+        width: times the usual number of channels.
+        damage: the block after which a `DamagingBlock` is put, such as `layer2.1`; it is called `layer2.damage` and
+            leaves the other blocks' names as they are. `None` for the undamaged network.
+
+    Raises:
+        InfodiscardError: there is no such block, or it is the last of all.
     """
 
-    def __init__(self, depth: int, classes: int = 10) -> None:
+    def __init__(self, depth: int, classes: int = 10, width: float = 1.0, damage: str | None = None) -> None:
         super().__init__()
         blocks = (depth - 2) // 6
-        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
+        first, second, third = (max(1, round(channels * width)) for channels in (16, 32, 64))
+        self.conv1 = nn.Conv2d(3, first, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(first)
         self.relu = nn.ReLU()
-        self.layer1 = _stage(16, 16, 1, blocks)
-        self.layer2 = _stage(16, 32, 2, blocks)
-        self.layer3 = _stage(32, 64, 2, blocks)
-        self.linear = nn.Linear(64, classes)
+        stage, after = _damaged(depth, blocks, damage)
+        self.layer1 = _stage(first, first, 1, blocks, after if stage == "layer1" else None)
+        self.layer2 = _stage(first, second, 2, blocks, after if stage == "layer2" else None)
+        self.layer3 = _stage(second, third, 2, blocks, after if stage == "layer3" else None)
+        self.linear = nn.Linear(third, classes)
         self.apply(_initialise)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -80,9 +105,33 @@ def resnet(depth: int, classes: int = 10) -> CifarResNet:
     return CifarResNet(depth, classes)
 
 
-def _stage(inputs: int, outputs: int, stride: int, blocks: int) -> nn.Sequential:
-    first = BasicBlock(inputs, outputs, stride)
-    return nn.Sequential(first, *(BasicBlock(outputs, outputs, 1) for _ in range(blocks - 1)))
+def damage_positions(depth: int) -> list[str]:
+    """Returns the blocks of a ResNet after which another block comes, and so one can be put."""
+    blocks = (depth - 2) // 6
+    return [f"{stage}.{i}" for stage in STAGES for i in range(blocks)][:-1]
+
+
+def _damaged(depth: int, blocks: int, damage: str | None) -> tuple[str, int | None]:
+    """Takes `layer2.1` to ("layer2", 1)."""
+    if damage is None:
+        return "", None
+    allowed = damage_positions(depth)
+    if damage not in allowed:
+        raise InfodiscardError(
+            f"ResNet-{depth} has no block '{damage}' with another one behind it; damage can go after one of "
+            f"{', '.join(allowed)}."
+        )
+    stage, _, block = damage.partition(".")
+    return stage, int(block)
+
+
+def _stage(inputs: int, outputs: int, stride: int, blocks: int, damage: int | None) -> nn.Sequential:
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    for i in range(blocks):
+        parts[str(i)] = BasicBlock(inputs if i == 0 else outputs, outputs, stride if i == 0 else 1)
+        if i == damage:
+            parts["damage"] = DamagingBlock(outputs)
+    return nn.Sequential(parts)
 
 
 def _initialise(module: nn.Module) -> None:

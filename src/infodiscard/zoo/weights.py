@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -28,6 +29,28 @@ def load_weights(module: nn.Module, path: Path) -> None:
     state = _unwrap(_read(path), path)
     _check(state, module, path)
     module.load_state_dict(state, strict=False)  # checked above, but for counters that old files lack
+
+
+def trained_spec(path: Path) -> str:
+    """Returns the spec of the network whose weights `infodiscard train` wrote into a file.
+
+    Raises:
+        InfodiscardError: there is no such file, or it does not say.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise InfodiscardError(f"There is no weights file '{path}'; give the path of one that exists.")
+    try:
+        with safe_open(path, "pt") as file:
+            recipe = json.loads((file.metadata() or {})["recipe"])
+        network = (recipe[-1] if isinstance(recipe, list) else recipe)["network"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise InfodiscardError(
+            f"'{path}' does not say which network its weights are of, as a file of infodiscard train does; name the "
+            f"network and give the file as its weights, as in 'zoo:resnet20 --weights {path}'."
+        ) from error
+    return str(network) if ":" in str(network) else f"zoo:{network}"
 
 
 def _read(path: Path) -> Any:

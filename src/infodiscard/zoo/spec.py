@@ -1,0 +1,90 @@
+"""The text that names a network: `KIND:NAME,key=value,…`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..errors import InfodiscardError
+
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "zoo": ("width", "classes", "size", "damage"),
+    "torchvision": ("classes", "size"),
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A network of the zoo or of a library, and how it differs from the usual one.
+
+    Attributes:
+        kind: `demo`, `zoo`, `torchvision` or `timm`.
+        name: what that kind calls it.
+        options: `width` (times the usual number of channels), `classes`, `size` (HEIGHTxWIDTH), `damage` (the block of
+            a ResNet after which one without a skip is put), as far as they are given.
+    """
+
+    kind: str
+    name: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Spec:
+        """Reads one.
+
+        Raises:
+            InfodiscardError: an option is not `key=value`, not one of the kind's, or given twice.
+        """
+        head, *parts = text.split(",")
+        kind, _, name = head.partition(":")
+        options: dict[str, str] = {}
+        for part in parts:
+            key, equals, value = (piece.strip() for piece in part.partition("="))
+            allowed = ALLOWED.get(kind, ())
+            if not equals or not value or key not in allowed or key in options:
+                what = f"options of '{head}' are {', '.join(allowed)}" if allowed else f"'{head}' takes no options"
+                raise InfodiscardError(
+                    f"'{part}' in '{text}' cannot be taken; {what}, each once and as key=value, as in "
+                    "'zoo:vgg16,width=0.25'."
+                )
+            options[key] = value
+        return cls(kind, name, options)
+
+    def number(self, key: str, usual: float) -> float:
+        """Returns an option that is a number above 0.
+
+        Raises:
+            InfodiscardError: it is none.
+        """
+        try:
+            value = float(self.options.get(key, usual))
+        except ValueError:
+            value = -1.0
+        if not 0 < value < 1e6:
+            raise InfodiscardError(f"{key} was '{self.options[key]}'; give a number above 0, such as {usual:g}.")
+        return value
+
+    def count(self, key: str, usual: int) -> int:
+        """Returns an option that is a whole number above 0.
+
+        Raises:
+            InfodiscardError: it is none.
+        """
+        value = self.number(key, usual)
+        if value != int(value):
+            raise InfodiscardError(f"{key} was '{self.options[key]}'; give a whole number, such as {usual}.")
+        return int(value)
+
+    def size(self) -> tuple[int, int] | None:
+        """Returns (height, width) as given; `None` if they are not.
+
+        Raises:
+            InfodiscardError: they are no sizes.
+        """
+        text = self.options.get("size")
+        if text is None:
+            return None
+        height, _, width = text.partition("x")
+        if not height.isdigit() or not (width or height).isdigit() or not int(height) * int(width or height):
+            raise InfodiscardError(f"size was '{text}'; give pixels as one number or as HEIGHTxWIDTH, such as 64x64.")
+        return int(height), int(width or height)
