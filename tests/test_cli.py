@@ -9,11 +9,12 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from infodiscard.arguments import common_size, named_runs, number_or_word, numbers, patterns, pixels
 from infodiscard.cli import app, keep_memory
+from infodiscard.cli.arguments import common_size, named_runs, number_or_word, numbers, patterns, pixels
 from infodiscard.errors import InfodiscardError
 from infodiscard.network import Network
 from synthetic import make_run
@@ -50,6 +51,9 @@ def network(kind="plain", size=(8, 8)):
 
 def plain(): return network()
 def other(): return Network(Tiny(), "other", (0.5,) * 3, (0.25,) * 3, (8, 8), ("conv1", "conv2"))
+def inner(*layers): return Network(nn.Sequential(Tiny()), "far", (0.5,) * 3, (0.25,) * 3, (8, 8), layers)
+def far(): return inner("0.conv1", "0")
+def short(): return inner("0")
 def large(): return network("large", (16, 16))
 def random(): return network("random")
 def constant(): return network("constant")
@@ -215,6 +219,42 @@ def test_several_networks_and_layers_and_a_run_of_its_own_name(place):
     assert Path("table.csv").read_text().startswith("layer,a,b,mean_a")
 
 
+def test_networks_are_measured_compared_and_reported_at_once(place):
+    names = ("--name", "a", "--name", "b", "--name", "c")
+    words = ("net.py:plain", "net.py:other", "net.py:plain", *names, "--data", "npz:good.npz", *QUICK)
+    result = call("compare-networks", *words, "--tolerance", "0.5", "--out", "run")
+    assert result.exit_code == 0, result.output
+    titles = [line.rstrip() for line in result.stdout.splitlines() if " minus that of a" in line]
+    assert titles == [f"{what} of {who} minus that of a" for what in ("SID", "concentration") for who in "bc"]
+    table = pd.read_csv("run/comparison.csv")
+    assert list(table.columns[:5]) == ["metric", "layer", "a", "b", "mean_a"]
+    assert list(zip(table["metric"], table["b"], table["layer"], strict=True)) == [
+        (what, who, layer) for what in ("sid", "concentration") for who in "bc" for layer in ("conv1", "conv2")
+    ]
+    assert (table["difference"] == 0).all() and (table["n"] == 2).all()  # the same weights, images and noise
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["comparison", "run/comparison.csv"] in lines and ["report", "run/report.html"] in lines
+    assert {"layers.png", "comparison.csv", "report.html", "run.zarr"} <= {path.name for path in Path("run").iterdir()}
+    again = call("compare-networks", *words, "--tolerance", "0.5", "--out", "run")
+    assert again.exit_code == 0 and "reopened" in again.stdout
+
+
+def test_compared_networks_without_shared_names_are_paired_by_position(place):
+    words = ("net.py:plain", "net.py:far", "--data", "npz:good.npz", *QUICK, "--tolerance", "0.5")
+    result = call("compare-networks", *words, "--out", "run")
+    assert result.exit_code == 0, result.output
+    assert set(pd.read_csv("run/comparison.csv")["layer"]) == {"conv1 ~ 0.conv1", "conv2 ~ 0"}
+
+
+def test_networks_that_cannot_be_compared_are_not_measured_first(place):
+    rest = ("--data", "npz:good.npz", *QUICK, "--out", "run")
+    assert "two networks or more" in refused(place, "compare-networks", "net.py:plain", *rest)
+    assert "--name" in refused(place, "compare-networks", "net.py:plain", "net.py:plain", *rest)
+    said = refused(place, "compare-networks", "net.py:plain", "net.py:short", *rest)
+    assert "'plain' has 2 layers and 'far' has 1" in said
+    assert "conv9" in refused(place, "compare-networks", "net.py:plain", "net.py:other", "--layers", "conv9", *rest)
+
+
 def interrupt(*_, **__):
     raise KeyboardInterrupt
 
@@ -350,6 +390,10 @@ def test_help_does_not_wait_for_heavy_imports():
     assert result.stdout == "[]\n"
     for command in ("demo", "layers", "measure", "compare", "report", "train", "train-decoder"):
         assert call(command, "--help").exit_code == 0
+    for command in ("compare-networks", "check"):
+        said = call(command, "--help").stdout
+        assert "--max-passes" in said and "--tolerance" in said and "--options" not in said
+    assert "Holm" in said and "--max-increase" in said
 
 
 def test_memory_setting_does_without_glibc(monkeypatch):

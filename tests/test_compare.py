@@ -95,6 +95,8 @@ def test_layers_are_paired_by_name_unless_asked():
         compare({"a": a, "c": c})
     with pytest.raises(InfodiscardError, match="has 3"):
         compare({"a": a, "c": c}, by="position")
+    auto = compare({"a": a, "b": b, "c": run_with(np.ones(5), layers=("e1", "e2"))}, by="auto")
+    assert list(auto["layer"]) == ["c2", "c1 ~ e1", "c2 ~ e2"]  # by position where no name is shared
     with pytest.raises(InfodiscardError, match="place"):
         compare({"a": a, "b": b}, by="place")
 
@@ -154,6 +156,20 @@ def test_warnings_are_about_the_metric_that_is_compared(values, metric, warning)
     row = compare(runs, metric=metric).iloc[0]
     assert row["warning"] == warning
     assert row["difference"] == {"sid": 1, "ru": 2, "ru_concentration": 2, "ru_floor": 1}[metric]
+
+
+def test_the_cap_is_each_networks_own():
+    old, new = (run_with(np.zeros(9), networks=(name,), cap={name: 40.0}) for name in ("old", "new"))
+    assert compare({"a": old, "b": new})["warning"].item() == ""
+    other = run_with(np.zeros(9), networks=("new",), cap={"new": 10.0})
+    assert compare({"a": old, "b": other})["warning"].item() == "cap differs (40.0 and 10.0)"
+
+
+def test_the_gap_is_the_larger_of_both():
+    a, b = (run_with({"sid": np.full(6, x), "gap": np.full(6, x)}) for x in (0.25, 0.5))
+    row = compare({"a": a, "b": b}).iloc[0]
+    assert row["gap"] == 0.5 and "estimated gap (0.500)" in row["warning"]
+    assert compare({"a": run_with(np.zeros(6)), "b": run_with(np.ones(6))})["gap"].item() == 0
 
 
 def test_few_samples_are_pointed_out():

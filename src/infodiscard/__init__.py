@@ -10,9 +10,21 @@ Everything public is here; see the README for a tour.
 from .compare import compare
 from .data import ImageSet
 from .errors import InfodiscardError
+from .gate import check
 from .measure import measure
 from .network import Network
 from .probes import Layer, list_layers
 from .run import Run, open_run
 
-__all__ = ["ImageSet", "InfodiscardError", "Layer", "Network", "Run", "compare", "list_layers", "measure", "open_run"]
+__all__ = [
+    "ImageSet",
+    "InfodiscardError",
+    "Layer",
+    "Network",
+    "Run",
+    "check",
+    "compare",
+    "list_layers",
+    "measure",
+    "open_run",
+]

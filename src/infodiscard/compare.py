@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -82,7 +82,7 @@ def compare(
     runs: Mapping[str, Any] | Run | str | Path,
     metric: str = "sid",
     reference: str | None = None,
-    by: Literal["name", "position"] = "name",
+    by: Literal["name", "position", "auto"] = "name",
     data: Any = None,
     **options: Any,
 ) -> pd.DataFrame:
@@ -93,15 +93,17 @@ def compare(
             several networks counts as several entries named "name/network".
         metric: a scalar variable, such as "sid", "ru" or "concentration".
         reference: the entry that the others are compared with; the first by default.
-        by: pair layers of the same name, or of the same "position" in their networks.
+        by: pair layers of the same name, or of the same "position" in their networks; "auto": by name if two networks
+            share any, else by position.
         data: what networks among `runs` are measured on, as for `infodiscard.measure`.
         options: other arguments of `infodiscard.measure` for them, such as `layers`.
 
     Returns:
         A table with the columns `layer`; `a` (the reference) and `b`, the entries' names; `mean_a`, `mean_b`;
         `difference`, the mean of b − a; `se`, its standard error over the n pairs (n − 1); `low`, `high`, its 95 %
-        interval from Student's t with n − 1 degrees of freedom; `n`; `warning`, why not to trust the row ("" if nothing
-        is known against it). A layer with no pair measured is left out.
+        interval from Student's t with n − 1 degrees of freedom; `n`; `gap`, the larger of both sides' mean gaps to the
+        optimum, as the solver estimates them; `warning`, why not to trust the row ("" if nothing is known against it).
+        A layer with no pair measured is left out.
 
     Raises:
         InfodiscardError: fewer than two entries, an unknown reference or metric, inputs of different sizes, no shared
@@ -109,8 +111,7 @@ def compare(
     """
     import pandas as pd
 
-    if by not in ("name", "position"):
-        raise InfodiscardError(f"Layers are paired by 'name' or by 'position', not by '{by}'.")
+    check_pairing(by)
     sides = _sides(runs, data, options)
     names = [side.name for side in sides]
     if len(sides) < 2:
@@ -118,8 +119,20 @@ def compare(
     if reference is not None and reference not in names:
         raise InfodiscardError(f"No entry is named '{reference}'; the nearest are {nearest(reference, names)}.")
     first = sides[names.index(reference)] if reference else sides[0]
-    rows = [row for side in sides if side is not first for row in _rows(first, side, metric, by)]
+    rows = [row for side in sides if side is not first for row in compare_sides(first, side, metric, by)]
+    for row in rows if metric in METRICS else ():
+        if row["gap"] > abs(row["difference"]):
+            within = f"the difference is within the solver's estimated gap ({row['gap']:.3f})"
+            row["warning"] = "; ".join(filter(None, (row["warning"], within)))
     return pd.DataFrame(rows)
+
+
+def check_pairing(by: str) -> None:
+    """Raises InfodiscardError unless `by` is a way to pair layers."""
+    if by not in ("name", "position", "auto"):
+        raise InfodiscardError(
+            f"Layers are paired by 'name', by 'position' or by 'auto' (by name if any is shared), not by '{by}'."
+        )
 
 
 def _sides(runs: Mapping[str, Any] | Any, data: Any, options: Mapping[str, Any]) -> list[Side]:
@@ -135,8 +148,12 @@ def _sides(runs: Mapping[str, Any] | Any, data: Any, options: Mapping[str, Any])
     return sides
 
 
-def _rows(a: Side, b: Side, metric: str, by: str) -> list[dict[str, Any]]:
-    """Returns the rows of one pair of entries."""
+def compare_sides(a: Side, b: Side, metric: str, by: str) -> list[dict[str, Any]]:
+    """Returns the rows of one pair of entries, which hold what `compare` returns, but for its warning of the gap.
+
+    Raises:
+        InfodiscardError: as for `compare`.
+    """
     _check(a, b)
     general = _settings_warnings(a, b)
     table_a, table_b = a.table, b.table
@@ -145,15 +162,18 @@ def _rows(a: Side, b: Side, metric: str, by: str) -> list[dict[str, Any]]:
         if metric not in scalars:
             raise InfodiscardError(f"'{side.name}' has no '{metric}'; the nearest are {nearest(metric, scalars)}.")
     rows = []
-    for layer_a, layer_b in _paired_layers(a, b, by):
+    for layer_a, layer_b in pair_layers(a.name, a.layers, b.name, b.layers, by):
         left, right = (
             table[table["layer"] == layer].set_index("sample").dropna(subset=[metric])
             for table, layer in ((table_a, layer_a), (table_b, layer_b))
         )
         shared = left.index.intersection(right.index, sort=False)
         if len(shared):
-            row = {"layer": layer_a if layer_a == layer_b else f"{layer_a} ~ {layer_b}", "a": a.name, "b": b.name}
+            layer = layer_a if layer_a == layer_b else f"{layer_a} ~ {layer_b}"
+            layer = layer_a if layer_a == layer_b else f"{layer_a} ~ {layer_b}"
+            row: dict[str, Any] = {"layer": layer, "a": a.name, "b": b.name}
             row |= _paired(left.loc[shared, metric], right.loc[shared, metric])
+            row["gap"] = max(_mean_gap(table.loc[shared], metric) for table in (left, right))
             warnings = general + _row_warnings(a, b, left.loc[shared], right.loc[shared], row, metric)
             rows.append({**row, "warning": "; ".join(warnings)})
     if not rows:
@@ -176,19 +196,25 @@ def _check(a: Side, b: Side) -> None:
         raise InfodiscardError(f"'{a.name}' and '{b.name}' share no samples; measure both on the same inputs.")
 
 
-def _paired_layers(a: Side, b: Side, by: str) -> list[tuple[str, str]]:
-    """Returns the pairs of layers, in the order of `a`."""
-    if by == "position":
-        if len(a.layers) != len(b.layers):
+def pair_layers(
+    name_a: str, layers_a: Sequence[str], name_b: str, layers_b: Sequence[str], by: str
+) -> list[tuple[str, str]]:
+    """Returns the pairs of two networks' layers, in the order of the first.
+
+    Raises:
+        InfodiscardError: no layer has a partner, or by position some have none.
+    """
+    shared = [(layer, layer) for layer in layers_a if layer in layers_b]
+    if by == "position" or (by == "auto" and not shared):
+        if len(layers_a) != len(layers_b):
             raise InfodiscardError(
-                f"'{a.name}' has {len(a.layers)} layers and '{b.name}' has {len(b.layers)}; pairing by position needs "
+                f"'{name_a}' has {len(layers_a)} layers and '{name_b}' has {len(layers_b)}; pairing by position needs "
                 "as many: measure as many layers of each."
             )
-        return list(zip(a.layers, b.layers, strict=True))
-    shared = [(layer, layer) for layer in a.layers if layer in b.layers]
+        return list(zip(layers_a, layers_b, strict=True))
     if not shared:
         raise InfodiscardError(
-            f"'{a.name}' ({a.layers[0]} …) and '{b.name}' ({b.layers[0]} …) share no layer names; pair them by "
+            f"'{name_a}' ({layers_a[0]} …) and '{name_b}' ({layers_b[0]} …) share no layer names; pair them by "
             "position."
         )
     return shared
@@ -235,18 +261,35 @@ def t_quantile(freedom: int) -> float:
 def _settings_warnings(a: Side, b: Side) -> list[str]:
     """Returns what differs between the runs as wholes, and what is missing of them."""
     warnings = []
-    old, new = a.run.plan, b.run.plan
     for name in MUST_AGREE:
-        first, second = old.settings.get(name), new.settings.get(name)
+        first, second = (_setting(side, name) for side in (a, b))
         if first != second:
             warnings.append(f"{name} differs ({first} and {second})")
-    pictures = (old.hashes.get("images"), new.hashes.get("images"))
-    if old.samples == new.samples and None not in pictures and pictures[0] != pictures[1]:
+    if other_pixels(a, b):
         warnings.append("the samples have the same names but other pixels")
     for side in (a, b):
         if side.missing:
             warnings.append(f"'{side.name}' is not finished, {side.missing} units are missing")
     return warnings
+
+
+def _setting(side: Side, name: str) -> Any:
+    """Returns a setting of a run, or the network's own where each network has one, as with the cap."""
+    value = side.run.plan.settings.get(name)
+    return value.get(side.network) if isinstance(value, Mapping) else value
+
+
+def other_pixels(a: Side, b: Side) -> bool:
+    """Says whether two runs have samples of the same names that are known to be different images."""
+    old, new = a.run.plan, b.run.plan
+    pictures = {old.hashes.get("images"), new.hashes.get("images")}
+    return old.samples == new.samples and None not in pictures and len(pictures) > 1
+
+
+def _mean_gap(table: pd.DataFrame, metric: str) -> float:
+    """Returns the mean gap to the optimum of some samples of one layer, nats/pixel; 0 where none is known."""
+    trust = diagnostics(table, metric)
+    return float(trust["gap"].fillna(0).mean()) if "gap" in trust else 0.0
 
 
 def _row_warnings(
@@ -256,10 +299,6 @@ def _row_warnings(
     warnings = [f"only {row['n']} samples"] if row["n"] < FEW_SAMPLES else []
     for side, table in ((a, left), (b, right)):
         warnings += [f"'{side.name}' {text}" for text in distrust(table, side.run.plan.settings.get("alpha"), metric)]
-    both = [diagnostics(table, metric) for table in (left, right)]
-    gap = max(float(trust["gap"].fillna(0).mean()) if "gap" in trust else 0.0 for trust in both)
-    if metric in METRICS and gap > abs(row["difference"]):
-        warnings.append(f"the difference is within the solver's estimated gap ({gap:.3f})")
     return warnings
 
 

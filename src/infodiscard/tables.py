@@ -18,6 +18,7 @@ from .store import METRICS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .gate import Gate
     from .probes import Layer
     from .run import Run
 
@@ -133,6 +134,36 @@ def show_comparison(console: Console, table: pd.DataFrame, metric: str) -> None:
             _add_row(shown, str(row["layer"]), cells, doubted=bool(row["warning"]))
         console.print(shown)
     _show_warnings(console, _by_reason(table))
+
+
+def show_gate(console: Console, gate: Gate) -> None:
+    """Prints what a check found: a table of the layers, what its words mean, what should not be trusted."""
+    shown = _table(f"{METRICS[gate.metric]} of the candidate against that of the base, nats/pixel")
+    shown.add_column("layer", overflow="fold", min_width=8)
+    for heading in ("base", "candi-\ndate", "differ-\nence", "se", "bound", "p\n(Holm)", "verdict"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for row in gate.table.to_dict("records"):
+        cells = [f"{row['base']:.3f}", f"{row['candidate']:.3f}", f"{row['difference']:+.3f}", f"{row['se']:.3f}"]
+        cells += [f"{row['bound']:+.3f}", "<0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}"]
+        _add_row(shown, str(row["layer"]), [*cells, row["verdict"]], doubted=bool(row["warning"]))
+    console.print(shown)
+    console.print(f"\n{_gate_meaning(gate)}", style="dim")
+    _show_warnings(console, _by_reason(gate.table.assign(a="base", b="candidate")))
+
+
+def _gate_meaning(gate: Gate) -> str:
+    """Returns what was compared, and what the words of a check mean."""
+    images = "–".join(str(n) for n in sorted({gate.table["n"].min(), gate.table["n"].max()}))
+    sentences = [
+        f"Base: {gate.base}. Candidate: {gate.candidate}.",
+        f"More: the paired difference over {images} images, less the solver's estimated gap, exceeds "
+        f"{gate.max_increase:g} (as its bound shows). Within, less: with the gap added, it is at most "
+        f"{gate.max_increase:g}, below 0. One-sided t-tests at {gate.confidence:.4g}, corrected for the number of "
+        f"layers ({len(gate.table)}) by Holm's method.",
+    ]
+    if gate.left_out:
+        sentences.append(f"Only one of both has {', '.join(gate.left_out)}, which is not compared.")
+    return escape(" ".join(sentences))
 
 
 def _by_reason(table: pd.DataFrame) -> list[str]:

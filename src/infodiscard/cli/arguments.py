@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import InfodiscardError
+from ..errors import InfodiscardError
 
 if TYPE_CHECKING:
-    from .network import Network
+    from ..network import Network
 
 
 def load_networks(
@@ -18,29 +19,39 @@ def load_networks(
     """Returns the networks by name, each with the weights and the name given in its place.
 
     Raises:
-        InfodiscardError: weights or names are not one per network, two have one name, one cannot be
-            loaded, or how it wants its images normalised is not known.
+        InfodiscardError: weights or names are not one per network, two have one name, or one cannot be used
+            (see `load_network`).
     """
-    from . import zoo
-
-    files, called = _one_each(specs, weights, "weights"), _one_each(specs, names, "name")
+    files, called = one_each(specs, weights, "weights"), one_each(specs, names, "name")
     loaded: dict[str, Network] = {}
     for spec, file, name in zip(specs, files, called, strict=True):
-        network = zoo.load(spec, file, name=name, **options)
+        network = load_network(spec, file, name, **options)
         if network.name in loaded:
             raise InfodiscardError(
                 f"Two networks are named '{network.name}'; give each a --name of its own, in the order of the networks."
-            )
-        if network.mean is None or network.std is None:
-            raise InfodiscardError(
-                f"The normalisation of '{spec}' is not known; give --mean and --std, one number per channel for images "
-                "in [0, 1], or --mean 0,0,0 --std 1,1,1 if it takes them as they are."
             )
         loaded[network.name] = network
     return loaded
 
 
-def _one_each(specs: list[str], given: list[str] | None, option: str) -> list[str | None]:
+def load_network(spec: str, weights: str | None, name: str | None, **options: Any) -> Network:
+    """Returns a network that knows how its images are normalised.
+
+    Raises:
+        InfodiscardError: it cannot be loaded, or how it wants its images normalised is not known.
+    """
+    from .. import zoo
+
+    network = zoo.load(spec, weights, name=name, **options)
+    if network.mean is None or network.std is None:
+        raise InfodiscardError(
+            f"The normalisation of '{spec}' is not known; give --mean and --std, one number per channel for images "
+            "in [0, 1], or --mean 0,0,0 --std 1,1,1 if it takes them as they are."
+        )
+    return network
+
+
+def one_each(specs: list[str], given: list[str] | None, option: str) -> list[str | None]:
     """Returns one value per network, `None` where there is none or a dash."""
     if not given:
         return [None] * len(specs)
@@ -53,7 +64,7 @@ def _one_each(specs: list[str], given: list[str] | None, option: str) -> list[st
     return [None if value == "-" else value for value in given]
 
 
-def common_size(networks: dict[str, Network]) -> tuple[int, int] | None:
+def common_size(networks: Mapping[str, Network]) -> tuple[int, int] | None:
     """Returns the (height, width) that all the networks take; `None` if any size will do.
 
     Raises:
@@ -88,6 +99,18 @@ def numbers(text: str | None, option: str) -> tuple[float, ...] | None:
         raise InfodiscardError(
             f"--{option} was '{text}'; give one number per channel with commas between, such as 0.485,0.456,0.406."
         ) from error
+
+
+def whole_numbers(text: str | None, option: str) -> tuple[int, ...]:
+    """Takes "0,1,5" to whole numbers; none if nothing was given.
+
+    Raises:
+        InfodiscardError: they are not whole numbers of 0 or more.
+    """
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() for part in parts):
+        raise InfodiscardError(f"--{option} was '{text}'; give whole numbers with commas between, such as 0,1,5,10.")
+    return tuple(int(part) for part in parts)
 
 
 def pixels(text: str | None) -> tuple[int, int] | None:

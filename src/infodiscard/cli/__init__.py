@@ -1,0 +1,89 @@
+"""The command line: parse, call, print. Everything heavy is imported inside the commands, so that --help is quick."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ..errors import InfodiscardError
+from . import comparing, measuring, studies, training
+from .support import BAD_INPUT, INTERRUPTED
+
+
+class Commands(TyperGroup):
+    """The commands, with one place that turns what a user can mend into a sentence and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command; exits with 2 for bad input and 130 for Ctrl-C, without a traceback."""
+        try:
+            return super().invoke(ctx)
+        except InfodiscardError as error:
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(BAD_INPUT) from error
+        except KeyboardInterrupt as error:
+            typer.echo("\nInterrupted.", err=True)
+            raise typer.Exit(INTERRUPTED) from error
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+COMMANDS = (  # in the order of --help
+    measuring.demo,
+    measuring.layers,
+    measuring.measure,
+    comparing.compare,
+    comparing.compare_networks,
+    comparing.check,
+    measuring.report,
+    training.train,
+    training.train_decoder,
+    training.compress,
+    studies.reproduce,
+)
+for command in COMMANDS:
+    app.command()(command)
+
+
+def main() -> None:
+    """Runs the command line; the entry point of the `infodiscard` script."""
+    keep_memory()
+    app(prog_name="infodiscard")
+
+
+def keep_memory() -> None:
+    """Tells glibc to keep freed memory instead of handing it back to the kernel.
+
+    A solve frees and allocates the same activations thousands of times. By default glibc maps each large one afresh and
+    the kernel zeroes its pages again; in some containers these page faults cost more than the arithmetic.
+    """
+    trim_threshold, top_pad, mmap_max = -1, -2, -4  # <malloc.h>: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX
+    try:
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(top_pad, 64 << 20)
+    except (AttributeError, OSError, TypeError):  # another C library, or Windows
+        pass
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(version("infodiscard"))
+        except PackageNotFoundError:
+            typer.echo("unknown: not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which it is.")
+    ] = False,
+) -> None:
+    """How much information about its input a neural network discards: layer by layer, pixel by pixel, in nats."""

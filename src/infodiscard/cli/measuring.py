@@ -1,0 +1,99 @@
+"""The commands that measure one run or read one: demo, layers, measure, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InfodiscardError
+from .arguments import numbers, pixels
+from .measurement import images_of, load, run_of
+from .options import DEMO, DataSpec, Mean, Measuring, Size, Spec, Specs, measures
+from .support import announce, interruptible, plain_console, show_files
+
+
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the run and its report go.")] = Path("runs/demo"),
+    progress: Annotated[bool, typer.Option(help="Show the time left.")] = True,
+) -> None:
+    """Measures the network that the package carries on a dozen images that it carries, and writes a report."""
+    from .. import data, zoo
+    from ..measure import measure as run_measurement
+    from ..report import write_report
+    from ..tables import show_run
+
+    network, images = zoo.load("demo"), data.load("demo")
+    console = plain_console()
+    console.print(
+        f"Strict information discarding (SID) and reconstruction uncertainty (RU) of a {network.name} trained on "
+        f"CIFAR-10, {len(images)} images, with at most {DEMO['max_passes']['sid']} and {DEMO['max_passes']['ru']} "
+        "passes per image and layer (a full measurement may take 5,000 and 1,600).",
+        highlight=False,
+    )
+    announce(out)
+    with interruptible(out):
+        run = run_measurement({network.name: network}, images, out=out, progress=progress, **DEMO)
+    page = write_report(run)
+    show_run(console, run)
+    console.print()
+    show_files(console, page, run=run.path)
+
+
+def layers(
+    network: Spec,
+    weights: Annotated[str | None, typer.Option(metavar="FILE", help="Not needed to list layers.")] = None,
+    mean: Mean = None,
+    size: Size = None,
+) -> None:
+    """Lists the layers of a network in execution order: name, type, output shape, calls.
+
+    The input has as many channels as --mean has numbers, 3 if that is not known.
+    """
+    import torch
+
+    from .. import zoo
+    from ..probes import list_layers
+    from ..tables import show_layers
+
+    loaded = zoo.load(network, weights, mean=numbers(mean, "mean"), input_size=pixels(size), allow_random=True)
+    if loaded.input_size is None:
+        raise InfodiscardError(f"The input size of '{network}' is not known; give it as --size, such as --size 32x32.")
+    channels = len(loaded.mean) if loaded.mean else 3
+    shape = (channels, *loaded.input_size)
+    found = list_layers(loaded.module, torch.zeros(1, *shape))
+    console = plain_console()
+    show_layers(console, found, f"{loaded.name}, input {'×'.join(map(str, shape))}", loaded.default_layers)
+    if loaded.default_layers:
+        console.print("• measured if no --layers are given", style="dim")
+
+
+@measures
+def measure(networks: Specs, data: DataSpec, options: Measuring) -> None:
+    """Measures networks on images and writes a run; the same command continues one that was interrupted."""
+    from ..tables import show_paths, show_run
+
+    loaded = load(networks, options)
+    run = run_of(loaded, images_of(data, loaded, options), options)
+    console = plain_console()
+    show_run(console, run)
+    console.print()
+    show_paths(console, {"run": run.path})
+
+
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write; the run's own directory.")] = None,
+) -> None:
+    """Writes a run's pictures, tables and one page of HTML."""
+    from ..report import write_report
+    from ..run import open_run
+    from ..tables import show_run
+
+    opened = open_run(run)
+    page = write_report(opened, out)
+    console = plain_console()
+    show_run(console, opened)
+    console.print()
+    show_files(console, page)

@@ -1,0 +1,188 @@
+"""Options and arguments that several commands take, and what the demo measures."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .arguments import number_or_word, numbers, patterns, pixels
+
+DEMO: dict[str, Any] = {  # what a dozen images and five layers take in a few minutes
+    "metrics": ("sid", "ru"),
+    "max_passes": {"sid": 1000, "ru": 500},
+    "tolerance": 0.03,
+}
+NETWORK = "'demo', 'zoo:resnet20', 'torchvision:NAME', 'timm:NAME', 'FILE.py:FUNCTION' or a trained 'FILE.safetensors'."
+DATA = "'demo', 'cifar10', 'cub:DIR', 'folder:DIR', 'parquet:PATTERN' (quoted) or 'npz:FILE'."
+
+NETWORKS, IMAGES, METHOD = "Networks", "Images", "Method"  # panels of --help
+
+Spec = Annotated[str, typer.Argument(metavar="NETWORK", help=NETWORK, show_default=False)]
+Specs = Annotated[list[str], typer.Argument(metavar="NETWORK", help=NETWORK, show_default=False)]
+DataSpec = Annotated[str, typer.Option("--data", metavar="SPEC", help=DATA, show_default=False, rich_help_panel=IMAGES)]
+NetworkData = Annotated[
+    str | None, typer.Option("--data", metavar="SPEC", help=f"For networks: {DATA}", rich_help_panel=IMAGES)
+]
+Pairing = Annotated[
+    str, typer.Option(help="Pair layers by 'name', by 'position', or 'auto': by name if any is shared.")
+]
+Csv = Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the table here.")]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Layers, such as 'layer*' or 'output'; repeat, or use commas. By default the network's usual ones.",
+        rich_help_panel=NETWORKS,
+    ),
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(metavar="M,M,M", help="Per-channel mean of images between 0 and 1.", rich_help_panel=NETWORKS),
+]
+Std = Annotated[
+    str | None, typer.Option(metavar="S,S,S", help="Per-channel standard deviation likewise.", rich_help_panel=NETWORKS)
+]
+Size = Annotated[
+    str | None,
+    typer.Option(metavar="H[xW]", help="Resize and crop images to this, such as 224x224.", rich_help_panel=IMAGES),
+]
+Device = Annotated[str, typer.Option(help="Where to compute, such as 'cpu', 'cuda' or 'cuda:1'.")]
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """The options of every command that measures networks, as they were typed; their defaults and their help."""
+
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="State dict; once per network, in order ('-' for one that needs none).",
+            rich_help_panel=NETWORKS,
+        ),
+    ] = None
+    name: Annotated[
+        list[str] | None,
+        typer.Option(help="What tables call the network; once per network, in order.", rich_help_panel=NETWORKS),
+    ] = None
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="Networks without weights will do.", rich_help_panel=NETWORKS)
+    ] = False
+    samples: Annotated[int, typer.Option(help="How many images, from the first.", rich_help_panel=IMAGES)] = 16
+    layers: Layers = None
+    metrics: Annotated[
+        str, typer.Option(help="'sid', 'ru' or 'sid,ru'; RU needs decoders.", rich_help_panel=METHOD)
+    ] = "sid"
+    decoders: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where RU's decoders are; by default your cache.", rich_help_panel=NETWORKS),
+    ] = None
+    alpha: Annotated[
+        float, typer.Option(help="Feature distance to reach, in units of δ_f².", rich_help_panel=METHOD)
+    ] = 1.5
+    tau: Annotated[
+        str,
+        typer.Option(
+            help="Variance of the noise behind δ_f²; or 'paper' (0.01), 'code' (0.0001).", rich_help_panel=METHOD
+        ),
+    ] = "0.01"
+    sigma: Annotated[
+        str, typer.Option(help="One σ per 'pixel', per 'unit', or on a 'grid:G'.", rich_help_panel=METHOD)
+    ] = "pixel"
+    seed: Annotated[int, typer.Option(help="Of the noise, and of random weights.", rich_help_panel=METHOD)] = 0
+    tolerance: Annotated[
+        float, typer.Option(help="Gap to the optimum at which to stop, nats/pixel.", rich_help_panel=METHOD)
+    ] = 0.02
+    max_passes: Annotated[
+        int | None,
+        typer.Option(help="Most passes per image and layer; 5,000 for SID, 1,600 for RU.", rich_help_panel=METHOD),
+    ] = None
+    cap: Annotated[
+        str,
+        typer.Option(help="Largest σ: 'range' (10 × that of the input), 'data', or a number.", rich_help_panel=METHOD),
+    ] = "range"
+    start: Annotated[
+        str,
+        typer.Option(help="'uniform', or from the σ of the layer measured 'before'.", rich_help_panel=METHOD),
+    ] = "uniform"
+    split: Annotated[str, typer.Option(help="'train' or 'test', for 'cifar10' and 'cub'.", rich_help_panel=IMAGES)] = (
+        "test"
+    )
+    crop: Annotated[
+        float | None, typer.Option(help="For 'cub': times the bird's box to keep.", rich_help_panel=IMAGES)
+    ] = None
+    mean: Mean = None
+    std: Std = None
+    size: Size = None
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Noisy images at once; by default as fits.")] = None
+    precision: Annotated[str, typer.Option(help="Of the passes: 'full', or 'bf16' by autocast.")] = "full"
+    device: Device = "cpu"
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the run goes; one that is there is continued.")
+    ] = None
+    progress: Annotated[bool, typer.Option(help="Show the time left.")] = True
+
+    @property
+    def space(self) -> dict[str, Any]:
+        """How networks take their images: what `zoo.load` calls mean, std and input_size, `None` where not given.
+
+        Raises:
+            InfodiscardError: they are not numbers.
+        """
+        return {"mean": numbers(self.mean, "mean"), "std": numbers(self.std, "std"), "input_size": pixels(self.size)}
+
+    def arguments(self, only: Collection[str] | None = None) -> dict[str, Any]:
+        """Returns the keyword arguments of `infodiscard.measure`.
+
+        Args:
+            only: names of options; what the others say is left out.
+        """
+        values = {
+            "layers": patterns(self.layers),
+            "metrics": [name for name in re.split(r"[,\s]+", self.metrics.lower()) if name],
+            "decoders": self.decoders,
+            "alpha": self.alpha,
+            "tau": number_or_word(self.tau),
+            "sigma": self.sigma,
+            "seed": self.seed,
+            "out": self.out,
+            "progress": self.progress,
+            "tolerance": self.tolerance,
+            "max_passes": self.max_passes,
+            "cap": number_or_word(self.cap),
+            "start": self.start,
+            "precision": self.precision,
+            "batch_size": self.batch_size,
+            "device": self.device,
+        }
+        return {name: value for name, value in values.items() if only is None or name in only}
+
+
+def measures(command: Callable[..., None]) -> Callable[..., None]:
+    """Makes a command take, in place of its parameter `options`, one option for every field of `Measuring`."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())
+    shared = list(inspect.signature(Measuring, eval_str=True).parameters.values())
+    kept = [each for each in own if each.name != "options"]
+
+    @wraps(command)
+    def called(**values: Any) -> None:
+        options = Measuring(**{each.name: values.pop(each.name) for each in fields(Measuring)})
+        command(**values, options=options)
+
+    # Keywords only, as an option without a default may then follow one with a default.
+    keywords = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*kept, *shared)]
+    called.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
+    return called
+
+
+def typed(context: typer.Context) -> set[str]:
+    """Returns the names of the options of `Measuring` that were given on the command line."""
+    names = {each.name for each in fields(Measuring)}
+    return {name for name in names if getattr(context.get_parameter_source(name), "name", "DEFAULT") != "DEFAULT"}

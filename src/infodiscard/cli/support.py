@@ -1,0 +1,91 @@
+"""What the commands share: where things go, what is printed about them, and how an interruption ends."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..network import Network
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
+
+
+def fresh(networks: Mapping[str, Network]) -> Path:
+    """Returns a directory for a run that was given none: `runs/NAME-TIMESTAMP`."""
+    return Path("runs") / f"{file_name('+'.join(networks))}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def file_name(text: str) -> str:
+    """Returns the text as the name of a file or directory: no spaces or slashes, at most 80 characters."""
+    return re.sub(r"[^\w.+-]+", "-", text)[:80]
+
+
+def announce(path: Path) -> None:
+    """Says where the run goes, and that it is there already, in whole or in part."""
+    from ..run import Run
+    from ..store import STORE
+
+    if not (path.expanduser() / STORE).is_dir():
+        typer.echo(f"Run in {path}")
+        return
+    run = Run.open(path)
+    left, total = len(run.pending()), len(run.plan.units())
+    state = f"{total - left} of {total} parts are finished; going on" if left else "finished; it is reopened"
+    typer.echo(f"Run in {path}: there already, {state} if its settings are these.")
+
+
+@contextmanager
+def interruptible(path: Path, given: bool = True) -> Iterator[None]:
+    """Says on Ctrl-C what is kept and how to go on.
+
+    Args:
+        path: where the work is kept.
+        given: whether the same command would find it there; otherwise the command is shown with --out.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:  # Lightning turns the one into the other
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        again = "" if given else f": {shlex.join(['infodiscard', *sys.argv[1:], '--out', str(path)])}"
+        typer.echo(f"\nInterrupted. What was finished is kept in '{path}'; the same command continues{again}", err=True)
+        raise typer.Exit(INTERRUPTED) from error
+
+
+def show_files(console: Console, page: Path, **first: Path | None) -> None:
+    """Prints where the files of a report lie, below those given first; `page` is its report.html."""
+    from ..tables import show_paths
+
+    sheets = [*page.parent.glob("maps*.png"), *page.parent.glob("reconstructions*.png")]
+    sheets.sort(key=lambda path: (len(path.name), path.name))  # maps, maps-2, …
+    names = {path.stem.replace("-", " ").replace("_ru", " of RU"): path for path in sheets}
+    show_paths(console, {**first, "layer curve": page.parent / "layers.png", **names, "report": page})
+
+
+def plain_console() -> Console:
+    """Returns the console that results are printed on, without highlighting."""
+    return Console(highlight=False)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Writes a table as CSV, over the file that may be there.
+
+    Raises:
+        InfodiscardError: it cannot be written.
+    """
+    from ..store import told
+
+    with told("write the table", path):
+        table.to_csv(path, index=False)

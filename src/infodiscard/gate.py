@@ -1,0 +1,409 @@
+"""A gate for pipelines: does a changed network discard significantly more than the one it was made from?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from .compare import Side, check_pairing, compare_sides, other_pixels, pair_layers
+from .errors import InfodiscardError, nearest
+from .network import Network
+from .run import Run
+from .store import METRICS, STORE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MUST_BE_EQUAL = ("alpha", "tau", "sigma")
+"""Settings that say what is measured; two runs that differ in them hold different quantities."""
+
+LIKE = ("alpha", "tau", "sigma", "seed", "tolerance", "precision")
+"""Settings that a network is measured under if it is checked against a run and nothing else is said."""
+
+MORE, WITHIN, LESS, UNKNOWN = "more", "within", "less", "cannot tell"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a check found.
+
+    Attributes:
+        table: one row per layer, in execution order: `layer`; `base` and `candidate`, the means over the images;
+            `difference`, the mean of candidate − base; `se`, its standard error over the `n` images; `gap`, the larger
+            of both sides' mean estimated gaps to the optimum; `bound`, the one-sided lower confidence bound of the
+            difference less the gap, at the level at which Holm's method tests the layer: above `max_increase` just if
+            the verdict is "more"; `p`, one-sided, of the difference less the gap being `max_increase` or less;
+            `p_holm`, the same corrected for the number of layers; `verdict`; `warning`, why not to trust the row.
+            Entropies in nats/pixel.
+        passed: whether no layer's verdict is "more".
+        worst: the layer of the largest difference, among those of the verdict "more" if there are any.
+        base: which network of which run the first is.
+        candidate: likewise the second.
+        metric: "sid" or "ru".
+        max_increase: what is allowed, nats/pixel.
+        confidence: of the one-sided tests.
+        left_out: layers that only one of both has, which are not compared.
+    """
+
+    table: pd.DataFrame
+    passed: bool
+    worst: str
+    base: str
+    candidate: str
+    metric: str
+    max_increase: float
+    confidence: float
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """Whether it passed, and where the candidate discards most."""
+        row = self.table.set_index("layer").loc[self.worst]
+        name, count = METRICS[self.metric], len(self.table)
+        more, unknown = (int((self.table["verdict"] == word).sum()) for word in (MORE, UNKNOWN))
+        where = f"{'most at' if more > 1 else 'at'} {self.worst}: {row['difference']:+.3f} nats/pixel"
+        if more:
+            return (
+                f"FAIL: {name} of the candidate is significantly more than {self.max_increase:g} nats/pixel above that "
+                f"of the base in {more} of {count} layers, {where}, at least {row['bound']:+.3f}."
+            )
+        doubt = f"; in {unknown} of {count} layers it cannot be told whether it is" if unknown else ""
+        return (
+            f"PASS: {name} of the candidate is nowhere significantly more than {self.max_increase:g} nats/pixel above "
+            f"that of the base; largest difference {where}{doubt}."
+        )
+
+
+def check(
+    base: Any,
+    candidate: Any,
+    max_increase: float = 0.05,
+    metric: Literal["sid", "ru"] = "sid",
+    by: Literal["name", "position", "auto"] = "name",
+    confidence: float = 0.95,
+    data: Any = None,
+    **options: Any,
+) -> Gate:
+    """Says whether a candidate (pruned, quantised, distilled, retrained) discards significantly more than its base.
+
+    At each layer, the difference candidate − base is averaged over the images that both have. It is significantly more
+    than allowed if, less the solver's estimated gap, it exceeds `max_increase` in a one-sided t-test (n − 1 degrees of
+    freedom) at this confidence, corrected for the number of layers by Holm's method. The verdicts are "more"; "within",
+    significantly not more than allowed even if the gap is added; "less", significantly less than the base likewise; or
+    "cannot tell". The check passes unless some layer's verdict is "more".
+
+    Args:
+        base: a run of one network; its directory; `DIR/NETWORK` for one network of several; a `compare.Side`; or a
+            network (a module or a `Network`), which is measured on `data`.
+        candidate: likewise. If only one of both is a network, it is measured on the layers and under the settings of
+            the other's run, unless `options` say otherwise.
+        max_increase: what is allowed, nats/pixel, 0 or more.
+        metric: "sid" or "ru".
+        by: how layers are paired, as for `compare`.
+        confidence: between 0.5 and 1.
+        data: what networks are measured on, as for `infodiscard.measure`.
+        options: other arguments of `infodiscard.measure` for them.
+
+    Raises:
+        InfodiscardError: it cannot be decided: unlike settings or images, an unfinished run, a layer with fewer than
+            two images, or no shared layers; or bad arguments.
+    """
+    check_arguments(max_increase, metric, by, confidence)
+    a, b = _sides(base, candidate, metric, by, data, options)
+    _refuse_unlike(a, b)
+    rows = compare_sides(a, b, metric, by)
+    pairs = pair_layers(a.name, a.layers, b.name, b.layers, by)
+    _refuse_few(rows, len(pairs))
+    table = judged(rows, max_increase, confidence)
+    more = table[table["verdict"] == MORE]
+    ranked = (more if len(more) else table).set_index("layer")["difference"]
+    paired = {layer for pair in pairs for layer in pair}
+    return Gate(
+        table,
+        passed=more.empty,
+        worst=str(ranked.idxmax()),
+        base=_described(a),
+        candidate=_described(b),
+        metric=metric,
+        max_increase=max_increase,
+        confidence=confidence,
+        left_out=tuple(layer for layer in dict.fromkeys((*a.layers, *b.layers)) if layer not in paired),
+    )
+
+
+def judged(rows: Sequence[Mapping[str, Any]], max_increase: float, confidence: float) -> pd.DataFrame:
+    """Returns the table of a `Gate`.
+
+    Args:
+        rows: of `compare.compare_sides`, each of two images or more.
+        max_increase: what is allowed, nats/pixel.
+        confidence: of the one-sided tests.
+    """
+    import pandas as pd
+
+    alpha, table = 1 - confidence, pd.DataFrame(rows).rename(columns={"mean_a": "base", "mean_b": "candidate"})
+    # The gap counts against whatever is to be shown.
+    more = [_tail(row, row["difference"] - row["gap"] - max_increase) for row in rows]
+    within = [1 - _tail(row, row["difference"] + row["gap"] - max_increase) for row in rows]
+    less = [_tail(row, -row["difference"] - row["gap"]) for row in rows]
+    shown = {word: [p <= alpha for p in holm(each)] for word, each in ((MORE, more), (LESS, less), (WITHIN, within))}
+    levels = holm_levels(more, alpha)
+    table["bound"] = [_bound(row, level) for row, level in zip(rows, levels, strict=True)]
+    table["p"], table["p_holm"] = more, holm(more)
+    table["verdict"] = [next((word for word in shown if shown[word][i]), UNKNOWN) for i in range(len(rows))]
+    columns = ["layer", "base", "candidate", "difference", "se", "n", "gap", "bound", "p", "p_holm", "verdict"]
+    return table[[*columns, "warning"]]
+
+
+def _tail(row: Mapping[str, Any], excess: float) -> float:
+    """Returns how probable an excess of this size or more is if there is none; without any scatter it is known."""
+    if row["se"] == 0:
+        return 0.0 if excess > 0 else 1.0
+    return t_tail(excess / row["se"], row["n"] - 1)
+
+
+def _bound(row: Mapping[str, Any], level: float) -> float:
+    """Returns the lower confidence bound of the difference less the gap, wrong with a probability of `level`."""
+    half = t_bound(level, row["n"] - 1) * row["se"] if row["se"] > 0 else 0.0
+    return row["difference"] - row["gap"] - half
+
+
+# -- what is compared ------------------------------------------------------------------------------------------------
+
+
+def is_run(place: str | Path) -> bool:
+    """Says whether a text means a run, or one network of a run (`DIR/NETWORK`), rather than a network to measure."""
+    path = Path(place).expanduser()
+    return _holds_run(path) or (_holds_run(path.parent) and path.parent != Path() and not path.exists())
+
+
+def _holds_run(path: Path) -> bool:
+    return path.name == STORE or (path / STORE).is_dir()
+
+
+def side_of(value: Any, role: str) -> Side:
+    """Takes a run of one network, its directory, or `DIR/NETWORK` to what is compared; `role` is its name there.
+
+    Raises:
+        InfodiscardError: there is no such run, it has no such network, or several and none is named.
+    """
+    if isinstance(value, Side):
+        return replace(value, name=role)
+    network = None
+    if isinstance(value, Run):
+        run = value
+    elif isinstance(value, str | Path):
+        path = Path(value).expanduser()
+        if is_run(path) and not _holds_run(path):
+            path, network = path.parent, path.name
+        run = Run.open(path)
+    else:
+        raise InfodiscardError(
+            f"Cannot check a {type(value).__name__}; give a run, the directory of one, or a network with data."
+        )
+    names = run.plan.networks
+    if network is not None and network not in names:
+        raise InfodiscardError(f"'{run.path}' holds no network '{network}'; the nearest are {nearest(network, names)}.")
+    if network is None and len(names) > 1:
+        place = run.path or "DIR"
+        raise InfodiscardError(
+            f"The run given as {role} holds {len(names)} networks; name one of them, as in '{place}/{names[0]}'."
+        )
+    return Side(role, run, network or names[0])
+
+
+def like(side: Side, metric: str, by: str = "name") -> dict[str, Any]:
+    """Returns the arguments of `infodiscard.measure` under which a network is measured as that of a run was."""
+    settings = side.run.plan.settings
+    arguments = {name: settings[name] for name in LIKE if name in settings}
+    if metric == "sid" and "start" in settings:
+        arguments["start"] = settings["start"]
+    passes = settings.get("max_passes" if metric == "sid" else "ru_max_passes")
+    cap = settings.get("cap")
+    cap = cap.get(side.network) if isinstance(cap, Mapping) else cap
+    # Other networks call their layers something else.
+    layers = list(side.layers) if by == "name" else None
+    given = {"layers": layers, "max_passes": passes, "cap": cap, "metrics": (metric,)}
+    return arguments | {name: value for name, value in given.items() if value is not None}
+
+
+def _sides(base: Any, candidate: Any, metric: str, by: str, data: Any, options: Mapping[str, Any]) -> tuple[Side, Side]:
+    """Takes what was given to two sides, and measures what are networks; both into one run if both are."""
+    fresh = [isinstance(value, Network) or hasattr(value, "named_modules") for value in (base, candidate)]
+    if not any(fresh):
+        if data is not None or options:
+            raise InfodiscardError(
+                "Both are runs, which are measured already; leave out data and the options of measuring "
+                f"({', '.join(['data'] * (data is not None) + list(options))})."
+            )
+        return side_of(base, "base"), side_of(candidate, "candidate")
+    if data is None:
+        raise InfodiscardError("A network is measured before it is checked; give data to measure it on.")
+    if metric not in options.get("metrics", metric):
+        raise InfodiscardError(f"metrics was {options['metrics']}; it must include '{metric}', which is checked.")
+    if hasattr(data, "__len__") and len(data) < 2:
+        raise _few(f"{len(data)} was given")
+    from .measure import TAU_PRESETS, measure
+
+    if all(fresh):
+        names = _names(base, candidate)
+        arguments = {"metrics": (metric,)} | dict(options)
+        run = measure(dict(zip(names, (base, candidate), strict=True)), data, **arguments)
+        return Side("base", run, names[0]), Side("candidate", run, names[1])
+    known = side_of(candidate, "candidate") if fresh[0] else side_of(base, "base")
+    value, role = (base, "base") if fresh[0] else (candidate, "candidate")
+    name = value.name if isinstance(value, Network) else role
+    arguments = like(known, metric, by) | dict(options)
+    tau = TAU_PRESETS.get(arguments["tau"], arguments["tau"]) if "tau" in arguments else None
+    _refuse_settings(known.run.plan.settings, arguments | {"tau": tau})
+    run = measure({name: value}, data, **arguments)
+    new = Side(role, run, name)
+    return (new, known) if fresh[0] else (known, new)
+
+
+def _names(base: Any, candidate: Any) -> tuple[str, str]:
+    """Returns what two networks are called in their run: as they are themselves, if that tells them apart."""
+    names = tuple(value.name if isinstance(value, Network) else "" for value in (base, candidate))
+    return (names[0], names[1]) if all(names) and len(set(names)) == 2 else ("base", "candidate")
+
+
+def _described(side: Side) -> str:
+    return f"{side.network} in {side.run.path or 'memory'}"
+
+
+# -- when nothing can be decided -------------------------------------------------------------------------------------
+
+
+def check_arguments(max_increase: float, metric: str, by: str, confidence: float) -> None:
+    """Raises InfodiscardError if an argument of `check` is none of those allowed."""
+    if not (isinstance(max_increase, int | float) and 0 <= max_increase < math.inf):
+        raise InfodiscardError(f"max_increase was {max_increase}; it must be a number of nats/pixel, 0 or more.")
+    if not (isinstance(confidence, int | float) and 0.5 < confidence < 1):
+        raise InfodiscardError(f"confidence was {confidence}; it must lie between 0.5 and 1, such as 0.95.")
+    if metric not in METRICS:
+        raise InfodiscardError(f"metric was '{metric}'; what can be checked is {', '.join(METRICS)}.")
+    check_pairing(by)
+
+
+def _refuse_unlike(a: Side, b: Side) -> None:
+    """Raises InfodiscardError if two sides hold different quantities, or not all that they should."""
+    for side in (a, b):
+        if side.missing:
+            raise InfodiscardError(
+                f"The run of the {side.name} is not finished, {side.missing} units are missing, and a part decides "
+                "nothing; finish it with the command that started it."
+            )
+    _refuse_settings(a.run.plan.settings, b.run.plan.settings)
+    if other_pixels(a, b):
+        raise InfodiscardError(
+            "The samples of base and candidate have the same names but other pixels; measure both on the same images."
+        )
+
+
+def _refuse_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raises InfodiscardError if two settings of a run say that different quantities are measured."""
+    for name in MUST_BE_EQUAL:
+        if old.get(name) != new.get(name):
+            raise InfodiscardError(
+                f"{name} differs ({old.get(name)} and {new.get(name)}), and values under different ones are not "
+                "comparable; measure both alike."
+            )
+
+
+def _refuse_few(rows: Sequence[Mapping[str, Any]], layers: int) -> None:
+    """Raises InfodiscardError if a layer has fewer than two images, whose scatter is unknown."""
+    few = [f"{row['layer']} has {row['n']}" for row in rows if row["n"] < 2]
+    if len(rows) < layers:
+        few.append(f"{layers - len(rows)} layers have none")
+    if few:
+        raise _few(few[0])
+
+
+def _few(what: str) -> InfodiscardError:
+    return InfodiscardError(
+        f"There are too few images on both sides to decide anything: {what}; measure two or more, better thirty."
+    )
+
+
+# -- statistics ------------------------------------------------------------------------------------------------------
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Returns p-values corrected for their number by Holm's step-down method, in the order given.
+
+    Those at most alpha may be called significant together, with a probability of at most alpha that one is not.
+    """
+    corrected, highest = [0.0] * len(p), 0.0
+    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        highest = max(highest, min(1.0, (len(p) - rank) * p[i]))
+        corrected[i] = highest
+    return corrected
+
+
+def holm_levels(p: Sequence[float], alpha: float) -> list[float]:
+    """Returns the level at which Holm's method tests each: p is at most its level just if it is significant."""
+    levels, rank = [0.0] * len(p), 0
+    for i in sorted(range(len(p)), key=p.__getitem__):
+        levels[i] = alpha / (len(p) - rank)
+        # After the first that is not significant no further one can be: the level stays.
+        rank += p[i] <= levels[i] and rank < len(p) - 1
+    return levels
+
+
+def t_tail(t: float, freedom: float) -> float:
+    """Returns the probability that Student's t is `t` or more, to 1e-9 of its value."""
+    if math.isinf(t):
+        return 0.0 if t > 0 else 1.0
+    square = t * t
+    half = 0.5 * _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + square), square / (freedom + square))
+    return half if t >= 0 else 1 - half
+
+
+def t_bound(level: float, freedom: float) -> float:
+    """Returns the t that Student's t exceeds with a probability of `level`, which is between 0 and 0.5."""
+    low, high = 0.0, 1.0
+    while t_tail(high, freedom) > level:
+        high *= 2
+    for _ in range(200):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        low, high = (middle, high) if t_tail(middle, freedom) > level else (low, middle)
+    return high
+
+
+def _incomplete_beta(a: float, b: float, x: float, rest: float) -> float:
+    """Returns the regularised incomplete beta function I_x(a, b), by its continued fraction (DLMF 8.17.22).
+
+    Args:
+        a: first parameter.
+        b: second parameter.
+        x: where, from 0 to 1.
+        rest: 1 − x, which may be too small to be seen in x.
+    """
+    if x <= 0 or rest <= 0:
+        return float(rest <= 0)
+    if x > (a + 1) / (a + b + 2):  # where the fraction converges slowly
+        return 1 - _incomplete_beta(b, a, rest, x)
+    constant = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    return math.exp(constant + a * math.log(x) + b * math.log(rest)) / (a * _fraction(a, b, x))
+
+
+def _fraction(a: float, b: float, x: float, tiny: float = 1e-300) -> float:
+    """Returns 1 + d1/(1 + d2/(1 + …)) of the incomplete beta function, by Lentz's method."""
+    value, c, d = 1.0, 1.0, 0.0
+    for i in range(1, 1000):
+        m = i // 2
+        if i % 2:
+            term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        else:
+            term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        d = 1 / (1 + term * d or tiny)
+        c = 1 + term / c or tiny
+        value *= c * d
+        if abs(c * d - 1) < 1e-16:
+            break
+    return value
