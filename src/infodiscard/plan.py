@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Any
@@ -89,16 +90,7 @@ class Plan:
 
     def union(self) -> tuple[str, ...]:
         """Returns all layers, in an order that respects each network's wherever these agree with one another."""
-        orders = [self.layers[name] for name in self.networks]
-        rest = list(dict.fromkeys(layer for order in orders for layer in order))
-        merged: list[str] = []
-        while rest:
-            left = set(rest)
-            blocked = {after for order in orders for _, after in pairwise(layer for layer in order if layer in left)}
-            # If every remaining layer waits for another, the networks contradict each other: first come, first served.
-            merged.append(next((layer for layer in rest if layer not in blocked), rest[0]))
-            rest.remove(merged[-1])
-        return tuple(merged)
+        return merged([self.layers[name] for name in self.networks])
 
     def differences(self, other: Plan) -> list[str]:
         """Returns, in words, how `other` differs from this plan; empty if they define the same run.
@@ -118,6 +110,19 @@ class Plan:
             else:
                 pairs.append((name, old, new))
         return [f"{name} was {shorten(old)}, now {shorten(new)}" for name, old, new in pairs if old != new]
+
+
+def merged(orders: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Returns all names of several orders, in one that respects each wherever they agree with one another."""
+    rest = list(dict.fromkeys(name for order in orders for name in order))
+    result: list[str] = []
+    while rest:
+        left = set(rest)
+        blocked = {after for order in orders for _, after in pairwise(name for name in order if name in left)}
+        # If every name that is left waits for another, the orders contradict each other: first come, first served.
+        result.append(next((name for name in rest if name not in blocked), rest[0]))
+        rest.remove(result[-1])
+    return tuple(result)
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,8 @@
+"""The paper's studies: each trains or loads what it needs, measures it, and says which claims held.
+
+infodiscard reproduce flaws --profile cpu --data-dir DIR
+"""
+
+from .reproduce import STUDIES, reproduce
+
+__all__ = ["STUDIES", "reproduce"]

@@ -1,0 +1,142 @@
+"""What a study found: tables of means by layer, figures, and a verdict for each claim."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..compare import distrust
+from ..run import Run
+from ..store import told
+from .claims import Claim
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from .workshop import Product
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The result of a study.
+
+    Attributes:
+        study: its name.
+        title: what it asks.
+        claims: of the paper, with a verdict each.
+        table: one row per network, layer and measure.
+        figures: by the name of their file.
+        notes: what a reader must know beside the numbers.
+    """
+
+    study: str
+    title: str
+    claims: tuple[Claim, ...]
+    table: pd.DataFrame = field(repr=False)
+    figures: Mapping[str, Figure] = field(repr=False, default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def layer_means(
+    product: Product, *runs: Run, layers: Sequence[str] = (), extra: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """Returns one row per layer and measure of a network: its mean over the images.
+
+    Args:
+        product: the network.
+        runs: of this network alone.
+        layers: which; all that were measured if none are named.
+        extra: columns that say more of it.
+
+    Returns:
+        The columns network, seed, accuracy, layer, position (0 for the first layer measured), measure (`sid`, `ru`,
+        `concentration`, …), mean, se (over images), n, warning.
+    """
+    import pandas as pd
+
+    rows = []
+    for run in runs:
+        frame = run.to_dataframe()
+        alpha = run.plan.settings.get("alpha")
+        known = [layer for layer in run.plan.layers[run.plan.networks[0]] if not layers or layer in layers]
+        for measure in ("sid", "concentration", "ru", "ru_floor", "ru_concentration"):
+            if measure not in frame:
+                continue
+            for position, layer in enumerate(known):
+                part = frame[frame["layer"] == layer]
+                values = part[measure].dropna()
+                row = {"network": product.name, "seed": product.seed, "accuracy": product.accuracy, **(extra or {})}
+                row |= {"layer": layer, "position": position, "measure": measure, "mean": values.mean()}
+                row |= {"se": values.sem(), "n": len(values)}
+                rows.append({**row, "warning": "; ".join(distrust(part, alpha, measure.partition("_")[0]))})
+    return pd.DataFrame(rows)
+
+
+def mean_of(table: pd.DataFrame, network: str, seed: int | None, measure: str, layers: Iterable[str] = ()) -> float:
+    """Returns the mean of a measure over some layers of one trained network (over all of them if none are named)."""
+    rows = table[(table["network"] == network) & (table["measure"] == measure)]
+    rows = rows[rows["seed"].isna()] if seed is None else rows[rows["seed"] == seed]
+    wanted = list(layers)
+    return float((rows[rows["layer"].isin(wanted)] if wanted else rows)["mean"].mean())
+
+
+def write(findings: Findings, folder: Path, about: Mapping[str, Any]) -> Path:
+    """Writes `table.csv`, the figures as SVG and PNG, `result.json` and `result.md`; returns the last.
+
+    Args:
+        findings: of a study.
+        folder: where to; made if missing.
+        about: profile, command, seconds.
+
+    Raises:
+        InfodiscardError: the folder cannot be written.
+    """
+    import torch
+
+    from .. import __name__ as package
+
+    with told("write the study in", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        findings.table.to_csv(folder / "table.csv", index=False, float_format="%.5g")
+        for name, figure in findings.figures.items():
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+            figure.savefig(folder / f"{name}.png", dpi=110)
+        versions = {package: _version(package), "torch": torch.__version__, "python": platform.python_version()}
+        result = {
+            "study": findings.study,
+            "title": findings.title,
+            "claims": [asdict(claim) for claim in findings.claims],
+            "notes": findings.notes,
+            "versions": versions,
+            "date": time.strftime("%Y-%m-%d"),
+            **about,
+        }
+        (folder / "result.json").write_text(json.dumps(result, indent=1))
+        page = folder / "result.md"
+        page.write_text(markdown(findings, {**about, "versions": versions}))
+    return page
+
+
+def markdown(findings: Findings, about: Mapping[str, Any]) -> str:
+    """Returns the claims, figures and notes as a piece of Markdown."""
+    lines = [f"## {findings.study}: {findings.title}", "", f"`{about['command']}`, {about['seconds']:.0f} s.", ""]
+    lines += ["| claim | here | statistic |", "|---|---|---|"]
+    lines += [f"| {claim.text} | **{claim.verdict}** | {claim.statistic} |" for claim in findings.claims]
+    lines += ["", *(f"![{name}]({name}.png)" for name in findings.figures), ""]
+    lines += [*(f"- {note}" for note in findings.notes), ""]
+    return "\n".join(lines)
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,103 @@
+"""Architectural flaws (the paper's Fig. 4a): a block without a skip between two residual blocks."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from .claims import direction
+from .curves import curves, panels
+from .findings import Findings, layer_means, mean_of
+from .workshop import Product, Workshop
+
+NAME, TITLE = "flaws", "do damaged networks discard more, and most at the damage?"
+
+
+def run(shop: Workshop) -> Findings:
+    """Trains the shallowest ResNet with and without damage; measures SID about the damage and at the stages' ends."""
+    depth = shop.profile.depths[0]
+    intact = f"resnet{depth}"
+    tables = []
+    for product in networks(shop):
+        tables.append(layer_means(product, shop.sid(product, layers(shop, product))))
+    table = pd.concat(tables, ignore_index=True)
+    seeds = range(shop.profile.seeds)
+    more, jumps = [], []
+    for place in shop.profile.damage:
+        name = damaged_name(intact, place)
+        stage, shared = place.partition(".")[0], list(_common(shop, place))
+        for seed in seeds:
+            more.append(mean_of(table, name, seed, "sid", shared) - mean_of(table, intact, seed, "sid", shared))
+            before, block, after = (
+                mean_of(table, name, seed, "sid", [layer]) for layer in (place, f"{stage}.damage", _next(place, depth))
+            )
+            usual = mean_of(table, intact, seed, "sid", [_next(place, depth)])
+            usual -= mean_of(table, intact, seed, "sid", [place])
+            jumps.append((block - before) - max(after - block, usual))
+    what = f"SID of the damaged minus the intact {intact}, mean over the layers from the damage on,"
+    claims = (
+        direction("Damaged networks discard more than the original.", more, what),
+        direction(
+            "The inserted block boosts the discarding: more than the block after it does.",
+            jumps,
+            "rise of SID across the inserted block minus that across the next block (the larger of the damaged and the "
+            "intact network's),",
+        ),
+    )
+    figure, axes = panels(len(shop.profile.damage))
+    for ax, place in zip(axes, shop.profile.damage, strict=True):
+        curves(ax, table, "sid", [intact, damaged_name(intact, place)], f"damage after {place}")
+        ax.legend(fontsize=7, frameon=False)
+    return Findings(NAME, TITLE, claims, table, {"flaws": figure}, (accuracies(table),))
+
+
+def networks(shop: Workshop) -> list[Product]:
+    """Returns the intact and the damaged networks."""
+    depth, made = shop.profile.depths[0], []
+    for seed in range(shop.profile.seeds):
+        made.append(shop.train(f"zoo:resnet{depth}", seed))
+        for place in shop.profile.damage:
+            spec = f"zoo:resnet{depth},damage={place}"
+            made.append(shop.train(spec, seed, damaged_name(f"resnet{depth}", place)))
+    return made
+
+
+def damaged_name(intact: str, place: str) -> str:
+    """Returns what tables call a damaged network."""
+    return f"{intact},damage={place}"
+
+
+def layers(shop: Workshop, product: Product) -> list[str]:
+    """Returns the layers about every place of damage, and the ends of the stages."""
+    depth = shop.profile.depths[0]
+    wanted = {"bn1", "layer1", "layer2", "layer3"}
+    for place in shop.profile.damage:
+        wanted |= {place, _next(place, depth)}
+        if f"damage={place}" in product.name:
+            wanted.add(f"{place.partition('.')[0]}.damage")
+    # A stage's end is its last block's output; one name for it is enough.
+    last = (depth - 2) // 6 - 1
+    return sorted(wanted - {f"layer{stage}.{last}" for stage in (1, 2, 3)}, key=lambda name: (name != "bn1", name))
+
+
+def _next(place: str, depth: int) -> str:
+    """Returns the block after a place of damage, by the name that `layers` has for it."""
+    stage, _, block = place.partition(".")
+    last = (depth - 2) // 6 - 1
+    if int(block) == last:
+        return f"layer{int(stage[-1]) + 1}.0"
+    return stage if int(block) + 1 == last else f"{stage}.{int(block) + 1}"
+
+
+def _common(shop: Workshop, place: str) -> list[str]:
+    """Returns the ends of the stages from the damage on."""
+    return [f"layer{stage}" for stage in range(int(place.partition(".")[0][-1]), 4)]
+
+
+def accuracies(table: pd.DataFrame) -> str:
+    """Returns the test accuracies of the networks of a table, in words."""
+    trained = table.drop_duplicates(["network", "seed"]).dropna(subset=["accuracy"])
+    parts = [
+        f"{name} {' / '.join(f'{share:.1%}' for share in group['accuracy'])}"
+        for name, group in trained.groupby("network", sort=False)
+    ]
+    return "Test accuracy by seed: " + ", ".join(parts) + "."

@@ -1,0 +1,172 @@
+"""How large a study is: from a few minutes for a test to a paper's full setting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InfodiscardError, nearest
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The size of everything that a study trains and measures.
+
+    Attributes:
+        name: what it is called.
+        width: times the usual channels of AlexNet, VGG and ResNet-18/34.
+        seeds: how many times each network is trained.
+        depths: of the ResNets for CIFAR-10, from the shallowest.
+        autoencoders: depths of the auto-encoders.
+        damage: blocks of the shallowest ResNet after which one without a skip is put.
+        samples: CIFAR-10 images to train on, from the first; `None` for all.
+        epochs: passes of ResNet-20/32/44 over them.
+        plain_epochs: passes of AlexNet, VGG and ResNet-18/34.
+        batch_size: images per training step.
+        kept_epochs: whose weights the study of epochs measures.
+        test_samples: images that accuracies are measured on; `None` for all.
+        images: measured images, and so the pairs behind each difference.
+        ru_images: likewise for RU, which takes several times as long.
+        sid_passes: most passes per image and layer for SID.
+        ru_passes: likewise for RU.
+        tolerance: gap to the optimum at which a solve stops, nats/pixel.
+        decoder: recipe values of RU's decoders.
+        autoencoder_epochs: passes of the auto-encoders.
+        thresholds: of pruning, in standard deviations of a layer's weights.
+        retrain_epochs: passes after pruning.
+        cub_network: spec options of the networks for birds.
+        cub_epochs: passes over the birds.
+        cub_library: whether AlexNet and VGG for birds are torchvision's.
+        attacked: images that robustness is measured on.
+    """
+
+    name: str
+    width: float
+    seeds: int
+    depths: tuple[int, ...]
+    autoencoders: tuple[int, ...]
+    damage: tuple[str, ...]
+    samples: int | None
+    epochs: int
+    plain_epochs: int
+    batch_size: int
+    kept_epochs: tuple[int, ...]
+    test_samples: int | None
+    images: int
+    ru_images: int
+    sid_passes: int
+    ru_passes: int
+    tolerance: float
+    decoder: dict[str, Any]
+    autoencoder_epochs: int
+    thresholds: tuple[float, ...]
+    retrain_epochs: int
+    cub_network: str
+    cub_epochs: int
+    cub_library: bool
+    attacked: int
+
+    def spec(self, name: str) -> str:
+        """Returns the spec of an AlexNet, VGG or ResNet-18/34 of this profile's width."""
+        return f"zoo:{name}" + ("" if self.width == 1 else f",width={self.width:g}")
+
+
+QUICK = Profile(
+    name="quick",
+    width=0.05,
+    seeds=2,
+    depths=(20, 32),
+    autoencoders=(20,),
+    damage=("layer1.1",),
+    samples=64,
+    epochs=1,
+    plain_epochs=1,
+    batch_size=32,
+    kept_epochs=(0, 1),
+    test_samples=20,
+    images=3,
+    ru_images=2,
+    sid_passes=256,
+    ru_passes=256,
+    tolerance=5.0,
+    decoder={"samples": 32, "epochs": 1, "width": 4},
+    autoencoder_epochs=1,
+    thresholds=(0.5,),
+    retrain_epochs=1,
+    cub_network="width=0.05,size=32",
+    cub_epochs=1,
+    cub_library=False,
+    attacked=8,
+)
+
+CPU = Profile(
+    name="cpu",
+    width=0.25,
+    seeds=3,
+    depths=(20, 32),
+    autoencoders=(20,),
+    damage=("layer1.1", "layer2.1"),
+    samples=12_800,
+    epochs=4,
+    plain_epochs=8,
+    batch_size=64,
+    kept_epochs=(0, 1, 2, 3, 4),
+    test_samples=2_000,
+    images=32,
+    ru_images=32,
+    sid_passes=256,
+    ru_passes=256,
+    tolerance=0.05,
+    decoder={"samples": 6_400, "epochs": 3, "width": 8},
+    autoencoder_epochs=3,
+    thresholds=(0.75, 1.25, 1.75),
+    retrain_epochs=2,
+    cub_network="width=0.25,size=64",
+    cub_epochs=60,
+    cub_library=False,
+    attacked=256,
+)
+
+PAPER = Profile(
+    name="paper",
+    width=1.0,
+    seeds=3,
+    depths=(20, 32, 44),
+    autoencoders=(20, 32, 44),
+    damage=("layer1.1", "layer2.1", "layer3.0"),
+    samples=None,
+    epochs=100,
+    plain_epochs=100,
+    batch_size=128,
+    kept_epochs=(0, 1, 2, 5, 10, 20, 40, 60, 80, 100),
+    test_samples=None,
+    images=128,
+    ru_images=128,
+    sid_passes=5_000,
+    ru_passes=1_600,
+    tolerance=0.02,
+    decoder={"epochs": 20},
+    autoencoder_epochs=50,
+    thresholds=(0.5, 1.0, 1.5, 2.0),
+    retrain_epochs=30,
+    cub_network="",
+    cub_epochs=100,
+    cub_library=True,
+    attacked=2_000,
+)
+
+PROFILES = {profile.name: profile for profile in (QUICK, CPU, PAPER)}
+
+
+def find(name: str) -> Profile:
+    """Returns a profile by its name.
+
+    Raises:
+        InfodiscardError: there is none of that name.
+    """
+    if name not in PROFILES:
+        raise InfodiscardError(
+            f"There is no profile '{name}'; near it is {nearest(name, list(PROFILES), 1)}, and allowed are "
+            f"{', '.join(PROFILES)}."
+        )
+    return PROFILES[name]

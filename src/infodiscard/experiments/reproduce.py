@@ -1,0 +1,58 @@
+"""Runs a study in a workshop and writes what it found."""
+
+from __future__ import annotations
+
+import time
+from importlib import import_module
+from pathlib import Path
+
+from ..errors import InfodiscardError, nearest
+from ..training import make_folder
+from . import profile as profiles
+from .findings import Findings, write
+from .places import Places
+from .workshop import Workshop
+
+STUDIES = ("coherency", "maps", "networks", "flaws", "compression", "distillation", "epochs", "robustness")
+
+
+def reproduce(
+    study: str,
+    profile: str = "cpu",
+    data_dir: str | Path | None = None,
+    out: str | Path | None = None,
+    device: str = "cpu",
+) -> tuple[Findings, Path]:
+    """Runs one of the paper's studies.
+
+    What it trains and measures lies in `out` and is used again: by the same command, which goes on where it was
+    interrupted, and by the other studies.
+
+    Args:
+        study: one of `STUDIES`.
+        profile: `quick` (minutes; for tests, it says nothing about networks), `cpu` (real training on two cores) or
+            `paper` (the full setting, for a GPU).
+        data_dir: folder with the data sets (see `Places`); `None` downloads CIFAR-10.
+        out: where everything goes; `runs/reproduce-PROFILE` by default.
+        device: where to measure.
+
+    Returns:
+        What was found, and the folder that it was written to.
+
+    Raises:
+        InfodiscardError: an unknown study or profile, or a data set that is missing or incomplete.
+    """
+    if study not in STUDIES:
+        raise InfodiscardError(
+            f"There is no study '{study}'; near it is {nearest(study, STUDIES, 1)}, and allowed are "
+            f"{', '.join(STUDIES)}."
+        )
+    size = profiles.find(profile)
+    folder = make_folder(Path(out) if out is not None else Path("runs") / f"reproduce-{profile}")
+    shop = Workshop(folder, Places(None if data_dir is None else Path(data_dir)), size, device)
+    begin = time.monotonic()
+    findings: Findings = import_module(f"{__package__}.{study}").run(shop)
+    command = f"infodiscard reproduce {study} --profile {profile}" + ("" if data_dir is None else " --data-dir DIR")
+    about = {"profile": profile, "command": command, "seconds": time.monotonic() - begin}
+    write(findings, folder / study, about)
+    return findings, folder / study
