@@ -13,7 +13,7 @@ from .support import interruptible, plain_console
 if TYPE_CHECKING:
     from ..experiments.findings import Findings
 
-NAMES = "coherency, maps, networks, flaws, compression, distillation, epochs or robustness"
+NAMES = "coherency, maps, networks, flaws, compression, distillation, epochs, robustness, or all"
 SIZES = "'quick' (minutes, for tests), 'cpu' (real training on two cores) or 'paper' (the full setting, for a GPU)."
 
 
@@ -27,12 +27,17 @@ def reproduce(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where all goes; runs/reproduce-PROFILE.")] = None,
     device: Device = "cpu",
 ) -> None:
-    """Reruns one of the paper's studies: trains what is missing, measures it, and says which claims held."""
+    """Reruns one of the paper's studies, or all: trains what is missing, measures it, and says which claims held."""
+    from ..experiments import STUDIES, collect
     from ..experiments import reproduce as run_study
 
-    with interruptible(out or Path("runs") / f"reproduce-{profile}"):
-        findings, folder = run_study(study, profile, data_dir, out, device)
-    _show(findings, folder)
+    place = out or Path("runs") / f"reproduce-{profile}"
+    with interruptible(place):
+        for each in STUDIES if study == "all" else [study]:
+            _show(*run_study(each, profile, data_dir, place, device))
+            plain_console().print()
+    if study == "all":
+        typer.echo(f"All of them: {collect(place)}")
 
 
 def _show(findings: Findings, folder: Path) -> None:

@@ -52,13 +52,14 @@ def curves(
         mean = groups["mean"].mean()
         several = groups["mean"].count().max() > 1
         error = groups["mean"].sem() if several else groups["se"].mean()
-        x = np.array([place[item] for item in mean.index])
+        shift = 0.2 * (number / max(1, len(networks) - 1) - 0.5) if len(networks) > 1 else 0.0  # bars side by side
+        x = np.array([place[item] for item in mean.index]) + shift
         order = np.argsort(x)
         style = STYLES[number // len(COLOURS) % len(STYLES)]
         ax.errorbar(x[order], mean.to_numpy()[order], error.fillna(0).to_numpy()[order], color=colour, ls=style, lw=1.5,
                     marker="o", ms=3.5, capsize=2, label=network, zorder=3)  # fmt: skip
         if several:
-            ax.scatter([place[item] for item in own[by]], own["mean"], s=7, color=colour, alpha=0.35, lw=0)
+            ax.scatter([place[item] + shift for item in own[by]], own["mean"], s=7, color=colour, alpha=0.35, lw=0)
     if by == "layer":
         ax.set_xticks(range(len(layers)), layers, rotation=35, ha="right", rotation_mode="anchor", fontsize=7)
     else:

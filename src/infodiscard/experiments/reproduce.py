@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from importlib import import_module
 from pathlib import Path
 
 from ..errors import InfodiscardError, nearest
+from ..store import told
 from ..training import make_folder
 from . import profile as profiles
 from .findings import Findings, write
@@ -56,3 +58,20 @@ def reproduce(
     about = {"profile": profile, "command": command, "seconds": time.monotonic() - begin}
     write(findings, folder / study, about)
     return findings, folder / study
+
+
+def collect(folder: Path) -> Path:
+    """Writes one page of all studies that were run in a folder, with a table of their verdicts first; returns its path.
+
+    Raises:
+        InfodiscardError: the page cannot be written.
+    """
+    results = {name: folder / name / "result.json" for name in STUDIES}
+    found = {name: json.loads(path.read_text()) for name, path in results.items() if path.exists()}
+    lines = ["| study | claim | here |", "|---|---|---|"]
+    lines += [f"| {name} | {claim['text']} | {claim['verdict']} |" for name in found for claim in found[name]["claims"]]
+    pages = [(folder / name / "result.md").read_text().replace("](", f"]({name}/") for name in found]
+    page = folder / "studies.md"
+    with told("write the page of all studies", page):
+        page.write_text("\n".join([*lines, "", *pages]))
+    return page
