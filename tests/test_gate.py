@@ -17,8 +17,9 @@ from infodiscard import Network, check, data, measure, zoo
 from infodiscard.cli import app
 from infodiscard.compare import Side
 from infodiscard.errors import InfodiscardError
-from infodiscard.gate import holm, holm_levels, is_run, judged, t_bound, t_tail
+from infodiscard.gate import is_run, judged
 from infodiscard.run import Plan, Run
+from infodiscard.statistics import holm, holm_levels, t_bound, t_tail
 from synthetic import RESNET, make_plan, make_run, shared_run, values_of
 
 SMALL = {"layers": RESNET[:3], "samples": 8, "size": 4}

@@ -13,6 +13,7 @@ import numpy as np
 from .errors import InfodiscardError, nearest
 from .network import Network
 from .run import Run
+from .statistics import t_quantile
 from .store import METRICS, diagnostics
 
 if TYPE_CHECKING:
@@ -236,26 +237,6 @@ def _paired(a: pd.Series, b: pd.Series) -> dict[str, Any]:
         "high": mean + half,
         "n": n,
     }
-
-
-def t_quantile(freedom: int) -> float:
-    """Returns the 97.5 % quantile of Student's t, to 0.2 %.
-
-    Exact for 1 and 2 degrees of freedom; above, the Cornish-Fisher expansion (Abramowitz & Stegun, 26.7.5).
-    """
-    if freedom == 1:
-        return math.tan(0.475 * math.pi)
-    if freedom == 2:
-        return 0.95 * math.sqrt(2 / (1 - 0.95**2))
-    z, v = 1.959963984540054, freedom
-    terms = (
-        z,
-        (z**3 + z) / (4 * v),
-        (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2),
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3),
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * v**4),
-    )
-    return sum(terms)
 
 
 def _settings_warnings(a: Side, b: Side) -> list[str]:

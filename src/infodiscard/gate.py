@@ -12,6 +12,7 @@ from .compare import Side, check_pairing, compare_sides, other_pixels, pair_laye
 from .errors import InfodiscardError, nearest
 from .network import Network
 from .run import Run
+from .statistics import holm, holm_levels, t_bound, t_tail
 from .store import METRICS, STORE
 
 if TYPE_CHECKING:
@@ -326,84 +327,3 @@ def _few(what: str) -> InfodiscardError:
     return InfodiscardError(
         f"There are too few images on both sides to decide anything: {what}; measure two or more, better thirty."
     )
-
-
-# -- statistics ------------------------------------------------------------------------------------------------------
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Returns p-values corrected for their number by Holm's step-down method, in the order given.
-
-    Those at most alpha may be called significant together, with a probability of at most alpha that one is not.
-    """
-    corrected, highest = [0.0] * len(p), 0.0
-    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        highest = max(highest, min(1.0, (len(p) - rank) * p[i]))
-        corrected[i] = highest
-    return corrected
-
-
-def holm_levels(p: Sequence[float], alpha: float) -> list[float]:
-    """Returns the level at which Holm's method tests each: p is at most its level just if it is significant."""
-    levels, rank = [0.0] * len(p), 0
-    for i in sorted(range(len(p)), key=p.__getitem__):
-        levels[i] = alpha / (len(p) - rank)
-        # After the first that is not significant no further one can be: the level stays.
-        rank += p[i] <= levels[i] and rank < len(p) - 1
-    return levels
-
-
-def t_tail(t: float, freedom: float) -> float:
-    """Returns the probability that Student's t is `t` or more, to 1e-9 of its value."""
-    if math.isinf(t):
-        return 0.0 if t > 0 else 1.0
-    square = t * t
-    half = 0.5 * _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + square), square / (freedom + square))
-    return half if t >= 0 else 1 - half
-
-
-def t_bound(level: float, freedom: float) -> float:
-    """Returns the t that Student's t exceeds with a probability of `level`, which is between 0 and 0.5."""
-    low, high = 0.0, 1.0
-    while t_tail(high, freedom) > level:
-        high *= 2
-    for _ in range(200):
-        middle = (low + high) / 2
-        if middle in (low, high):
-            break
-        low, high = (middle, high) if t_tail(middle, freedom) > level else (low, middle)
-    return high
-
-
-def _incomplete_beta(a: float, b: float, x: float, rest: float) -> float:
-    """Returns the regularised incomplete beta function I_x(a, b), by its continued fraction (DLMF 8.17.22).
-
-    Args:
-        a: first parameter.
-        b: second parameter.
-        x: where, from 0 to 1.
-        rest: 1 − x, which may be too small to be seen in x.
-    """
-    if x <= 0 or rest <= 0:
-        return float(rest <= 0)
-    if x > (a + 1) / (a + b + 2):  # where the fraction converges slowly
-        return 1 - _incomplete_beta(b, a, rest, x)
-    constant = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
-    return math.exp(constant + a * math.log(x) + b * math.log(rest)) / (a * _fraction(a, b, x))
-
-
-def _fraction(a: float, b: float, x: float, tiny: float = 1e-300) -> float:
-    """Returns 1 + d1/(1 + d2/(1 + …)) of the incomplete beta function, by Lentz's method."""
-    value, c, d = 1.0, 1.0, 0.0
-    for i in range(1, 1000):
-        m = i // 2
-        if i % 2:
-            term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        else:
-            term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        d = 1 / (1 + term * d or tiny)
-        c = 1 + term / c or tiny
-        value *= c * d
-        if abs(c * d - 1) < 1e-16:
-            break
-    return value

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,20 +21,12 @@ from .errors import InfodiscardError
 from .network import Network, placed
 from .noise import SampleNoise
 from .probes import structure, untouched
+from .statistics import Correlation, rank_correlation
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FEWEST_NETWORKS = 4  # three are in one order or its reverse once in three times, whatever they are
-
-
-class Correlation(NamedTuple):
-    """Spearman's ρ over `n` networks, −1 … 1, and the ends of its 95 % interval."""
-
-    rho: float
-    low: float
-    high: float
-    n: int
+__all__ = ["Correlation", "attacked", "rank_correlation", "robustness", "under_attack", "under_noise"]
 
 
 def under_noise(
@@ -178,40 +170,6 @@ def robustness(
     return pd.DataFrame(rows, columns=["kind", "strength", "accuracy", "se", "n", "kept", "kept_se"])
 
 
-def rank_correlation(
-    x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, resamples: int = 2000, seed: int = 0
-) -> Correlation:
-    """Returns Spearman's rank correlation over networks, with a bootstrap interval.
-
-    The interval is from the 2.5th to the 97.5th percentile of ρ over networks drawn with replacement; draws in which
-    all values of a side are the same have no ρ and are left out. It is a rough one for a handful of networks.
-
-    Args:
-        x: a value per network, such as its SID.
-        y: another, such as its accuracy under attack. A network that lacks either (a finite number) is left out.
-        resamples: draws, 100 or more.
-        seed: of the draws.
-
-    Returns:
-        ρ, the interval and the number of networks; NaN where they are fewer than 4 or a side is constant.
-
-    Raises:
-        InfodiscardError: the two differ in length, or `resamples` is too small.
-    """
-    _check_number("resamples", resamples, 100)
-    if len(x) != len(y):
-        raise InfodiscardError(f"There are {len(x)} and {len(y)} values; give one of each for every network.")
-    pairs = np.array([x, y], dtype=float)
-    pairs = pairs[:, np.isfinite(pairs).all(0)]
-    n = pairs.shape[1]
-    rho = _spearman(pairs[:, None])[0]
-    if n < FEWEST_NETWORKS or np.isnan(rho):
-        return Correlation(float("nan"), float("nan"), float("nan"), n)
-    drawn = np.random.default_rng(seed).integers(n, size=(resamples, n))
-    low, high = np.nanquantile(_spearman(pairs[:, drawn]), (0.025, 0.975))
-    return Correlation(float(rho), float(low), float(high), n)
-
-
 @contextmanager
 def _classifying(network: Network) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
     """Yields the function from images in [0, 1] to logits, both on the CPU wherever the network is."""
@@ -316,15 +274,6 @@ def _mean_and_error(values: np.ndarray) -> tuple[float, float]:
     count = len(values)
     mean = float(np.mean(values)) if count else float("nan")
     return mean, float(np.std(values, ddof=1) / count**0.5) if count > 1 else float("nan")
-
-
-def _spearman(pairs: np.ndarray) -> np.ndarray:
-    """Returns the correlation of ranks, ties sharing theirs, `2 × many × n` to `many`; NaN where a side is constant."""
-    import pandas as pd
-
-    x, y = (pd.DataFrame(side).rank(axis=1).to_numpy() - (pairs.shape[2] + 1) / 2 for side in pairs)
-    with np.errstate(invalid="ignore"):
-        return (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1))
 
 
 def _check_number(what: str, value: float, least: float) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..compare import t_quantile
+from ..statistics import t_quantile
 
 HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "cannot tell"
 FEW = 3  # trainings below which nothing is said about networks in general
