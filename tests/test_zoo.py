@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from infodiscard import data, zoo
@@ -19,11 +19,18 @@ from infodiscard.errors import InfodiscardError
 from infodiscard.network import Network
 from infodiscard.train import accuracy
 from infodiscard.zoo.layers import default_layers
-from infodiscard.zoo.resnet import BasicBlock, resnet
-from infodiscard.zoo.weights import load_weights
+from infodiscard.zoo.resnet import BasicBlock, damage_positions, resnet
+from infodiscard.zoo.spec import Spec
+from infodiscard.zoo.weights import load_weights, trained_spec
+from tiny import write_weights
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the real data are not here")
+
+
+def random(spec: str) -> Network:
+    """Returns a network of the zoo with random weights."""
+    return zoo.load(f"zoo:{spec}", allow_random=True)
 
 
 # Architecture
@@ -35,6 +42,62 @@ def test_resnets_have_the_size_of_the_paper(depth: int, parameters: float) -> No
     module = zoo.load(f"zoo:resnet{depth}", allow_random=True).module
     assert round(sum(p.numel() for p in module.parameters()) / 1e6, 2) == parameters
     assert sum(isinstance(m, nn.Conv2d | nn.Linear) for m in module.modules()) == depth
+
+
+@pytest.mark.parametrize(
+    "name, parameters", [("vgg16", 14.73), ("vgg19", 20.04), ("resnet18", 11.17), ("resnet34", 21.28)]
+)
+def test_networks_for_small_images_have_their_usual_size(name: str, parameters: float) -> None:
+    """As usual for CIFAR-10 (github.com/kuangliu/pytorch-cifar), in millions."""
+    module = random(name).module
+    assert round(sum(p.numel() for p in module.parameters()) / 1e6, 2) == parameters
+    layers = [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    shortcuts = [m for m in layers if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)]
+    # VGG with one linear layer instead of three.
+    assert len(layers) - len(shortcuts) + 2 * name.startswith("vgg") == int(name[-2:])
+
+
+def test_alexnet_has_its_size() -> None:
+    """Counted by hand: five convolutions, and three linear layers from 4 × 4 × 256."""
+    sizes = [(3 * 25, 64), (64 * 25, 192), (192 * 9, 384), (384 * 9, 256), (256 * 9, 256), (4096, 1024), (1024, 1024)]
+    module = random("alexnet").module
+    assert sum(p.numel() for p in module.parameters()) == sum((i + 1) * o for i, o in [*sizes, (1024, 10)])
+    assert sum(isinstance(m, nn.Dropout) for m in module.modules()) == 2
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg16", "vgg19", "resnet18", "resnet34", "resnet20"])
+def test_classes_width_and_size(name: str) -> None:
+    network = random(f"{name},width=0.1,classes=7,size=64x48")
+    assert network.input_size == (64, 48) and network.name == f"{name},width=0.1,classes=7,size=64x48"
+    inputs = network.normalise(torch.rand(2, 3, 64, 48, generator=torch.Generator().manual_seed(0)))
+    with torch.no_grad():
+        logits = network.module(inputs)
+    assert logits.shape == (2, 7) and logits.isfinite().all() and not torch.equal(logits[0], logits[1])
+    assert not any(tensor.is_meta for tensor in network.module.state_dict().values())
+    assert set(network.default_layers) <= {layer for layer, _ in network.module.named_modules()}
+    wide, narrow = random(name).module.state_dict(), random(f"{name},width=0.1").module.state_dict()
+    assert wide.keys() == narrow.keys()
+    for key, value in wide.items():
+        for usual, made in zip(value.shape, narrow[key].shape, strict=True):
+            # Kernels, input colours and classes stay; AlexNet's linear layer takes 16 numbers of each channel.
+            cells = 16 if key == "classifier.1.weight" and usual == 4096 else 1
+            assert made in (usual, cells * round(usual / cells * 0.1))
+    assert sum(v.numel() for v in narrow.values()) < 0.03 * sum(v.numel() for v in wide.values())
+
+
+def test_the_thinnest_network_has_a_channel_left() -> None:
+    assert random("vgg16,width=0.001").module(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+    assert random("resnet20,width=0.001").module.conv1.out_channels == 1
+
+
+def test_a_network_for_small_images_is_torchvisions_but_for_its_entrance() -> None:
+    """Weights of torchvision's ResNet-18 fit all blocks, and then the blocks compute the same."""
+    ours, theirs = random("resnet18").module, zoo.load("torchvision:resnet18", allow_random=True, seed=1).module
+    state = {key: value for key, value in theirs.state_dict().items() if key.startswith("layer")}
+    assert not ours.load_state_dict(state, strict=False).unexpected_keys
+    x = torch.rand(2, 64, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(*(m.layer4(m.layer3(m.layer2(m.layer1(x)))) for m in (ours, theirs)))
 
 
 def test_shortcut_subsamples_and_pads_with_zeros() -> None:
@@ -53,6 +116,85 @@ def test_a_block_outputs_what_the_next_one_takes() -> None:
     assert seen["out"] is seen["given"] and seen["out"].min() >= 0
 
 
+# Damage
+
+
+DAMAGED = [("layer1.0", "layer1.1"), ("layer1.2", "layer2"), ("layer2.1", "layer2.2"), ("layer3.1", "layer3.2")]
+
+
+@pytest.mark.parametrize("place, next_one", DAMAGED)
+def test_a_damaging_block_lies_between_its_neighbours(place: str, next_one: str) -> None:
+    module, stage = random(f"resnet20,damage={place}").module, place.partition(".")[0]
+    seen: list[tuple[str, torch.Tensor, torch.Tensor]] = []
+    for name, child in module.named_modules():
+        if name in (place, f"{stage}.damage", next_one):
+            child.register_forward_hook(lambda _, given, out, name=name: seen.append((name, given[0], out)))
+    module(torch.rand(1, 3, 32, 32))
+    (first, _, before), (second, taken, given), (third, after, _) = seen
+    assert (first, second, third) == (place, f"{stage}.damage", next_one)
+    assert taken is before and after is given
+    block = module.get_submodule(f"{stage}.damage")
+    assert [type(part).__name__ for part in block] == ["Conv2d", "ReLU", "Conv2d", "ReLU"]
+    assert block[0].kernel_size == block[2].kernel_size == (1, 1) and block[0].out_channels == 8
+    assert block[2].out_channels == block[0].in_channels == before.shape[1]
+    with torch.no_grad():  # no shortcut: of nothing it makes what its biases are
+        block[0].bias.zero_(), block[2].bias.zero_()
+        assert not block(torch.zeros(1, before.shape[1], 4, 4)).any()
+
+
+@pytest.mark.parametrize("place", [place for place, _ in DAMAGED])
+def test_damage_changes_no_other_name(place: str) -> None:
+    whole, damaged = random("resnet20").module, random(f"resnet20,damage={place}").module
+    stage = place.partition(".")[0]
+    assert [name for name in damaged.state_dict() if ".damage." not in name] == list(whole.state_dict())
+    found = damaged.load_state_dict(whole.state_dict(), strict=False)
+    assert not found.unexpected_keys and set(found.missing_keys) == {
+        f"{stage}.damage.{part}" for part in ("0.weight", "0.bias", "2.weight", "2.bias")
+    }
+    x = torch.rand(2, 3, 32, 32)
+    assert not torch.equal(damaged(x), whole(x))
+    setattr(damaged.get_submodule(stage), "damage", nn.Identity())  # noqa: B010
+    assert torch.equal(damaged(x), whole(x))
+
+
+def test_where_damage_can_be() -> None:
+    assert damage_positions(20) == [f"layer{i}.{j}" for i in (1, 2, 3) for j in (0, 1, 2)][:-1]
+    assert len(damage_positions(56)) == 26
+    for place in ("layer3.2", "layer1.3", "layer4.0", "layer1", "bn1", "layer1.01"):
+        with pytest.raises(InfodiscardError, match=rf"no block '{place}'.* layer1\.0, layer1\.1.*, layer3\.1\.$"):
+            random(f"resnet20,damage={place}")
+    for name in ("vgg16", "resnet18", "autoencoder20"):
+        with pytest.raises(InfodiscardError, match=f"'{name}' cannot be damaged; that is for resnet20, "):
+            random(f"{name},damage=layer1.0")
+
+
+# Auto-encoders
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 64), (33, 47), (5, 6)])
+def test_an_autoencoder_restores_the_shape(size: tuple[int, int]) -> None:
+    network = random(f"autoencoder20,width=0.1,size={size[0]}x{size[1]}")
+    assert network.input_size == size
+    x = torch.rand(2, 3, *size)
+    assert network.module(x).shape == x.shape
+    assert network.default_layers == ("bn1", "layer1", "layer2", "layer3")
+
+
+@pytest.mark.parametrize("depth", [20, 44])
+def test_an_encoder_is_the_classifier_without_its_end(depth: int) -> None:
+    classifier, whole = random(f"resnet{depth},width=0.5").module, random(f"autoencoder{depth},width=0.5").module
+    names = [name for name, _ in whole.named_modules() if name and not name.startswith("decoder")]
+    assert names == [name for name, _ in classifier.named_modules() if name and name != "linear"]
+    found = whole.load_state_dict(classifier.state_dict(), strict=False)
+    assert found.unexpected_keys == ["linear.weight", "linear.bias"]
+    assert all(key.startswith("decoder.") for key in found.missing_keys)
+    seen = []
+    classifier.layer3.register_forward_hook(lambda module, given, out: seen.append(out))
+    x = torch.rand(2, 3, 32, 32)
+    classifier(x)
+    assert torch.equal(whole.encode(x), seen[0])
+
+
 # Specs
 
 
@@ -62,7 +204,19 @@ def test_zoo_network_is_ready_to_feed() -> None:
     assert network.default_layers == ("bn1", "layer1", "layer2", "layer3", "linear")
     assert not any(module.training for module in network.module.modules())
     assert network.module(network.normalise(torch.rand(2, 3, 32, 32))).shape == (2, 10)
-    assert zoo.names() == ["resnet20", "resnet32", "resnet44", "resnet56"]
+
+
+def test_every_name_of_the_zoo_loads() -> None:
+    depths = (20, 32, 44, 56)
+    assert zoo.names() == [
+        *("alexnet", "vgg16", "vgg19", "resnet18", "resnet34"),
+        *(f"resnet{depth}" for depth in depths),
+        *(f"autoencoder{depth}" for depth in depths),
+    ]
+    for name in zoo.names():
+        network = random(f"{name},width=0.05")
+        assert network.input_size == (32, 32) and network.default_layers and network.mean is not None
+        assert not any(module.training for module in network.module.modules())
 
 
 def test_what_is_given_overrides_what_is_known() -> None:
@@ -100,6 +254,61 @@ def test_bad_specs(spec: str, message: str) -> None:
         zoo.load(spec)
 
 
+def test_specs_are_taken_apart() -> None:
+    spec = Spec.parse("zoo:vgg16, width = 0.25,classes=5,size=64x48")
+    assert (spec.kind, spec.name) == ("zoo", "vgg16")
+    assert spec.options == {"width": "0.25", "classes": "5", "size": "64x48"}
+    assert (spec.number("width", 1), spec.count("classes", 10), spec.size()) == (0.25, 5, (64, 48))
+    plain = Spec.parse("timm:vit.augreg")
+    assert (plain.kind, plain.name, plain.options, plain.size()) == ("timm", "vit.augreg", {}, None)
+    assert (plain.number("width", 1), plain.count("classes", 10)) == (1, 10)
+    assert Spec.parse("zoo:vgg16,size=40").size() == (40, 40) and Spec.parse("zoo:vgg16,size=40×32").size() == (40, 32)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ("", r"'' in 'zoo:vgg16,' cannot be taken; options of 'zoo:vgg16' are width, classes, size, damage"),
+        ("width", "'width' in 'zoo:vgg16,width' cannot be taken"),
+        ("width=", "cannot be taken.*as key=value, as in 'zoo:vgg16,width=0.25'"),
+        ("=3", "cannot be taken"),
+        ("depth=3", "'depth=3' in"),
+        ("width=1,width=2", "'width=2' in .* each once"),
+        ("width=wide", "width was 'wide'; give a number above 0 and below a million, such as 1"),
+        ("width=0", "width was '0'"),
+        ("width=nan", "width was 'nan'"),
+        ("classes=2.5", "classes was '2.5'; give a whole number, such as 10"),
+        ("classes=-2", "classes was '-2'; give a number above 0"),
+        ("classes=1e9", "below a million"),
+        ("size=0x3", "size was '0x3'; give pixels as one number or as HEIGHTxWIDTH"),
+        ("size=64x", "size was '64x'"),
+        ("size=large", "size was 'large'"),
+        ("size=²", "size was '²'"),
+        ("size=64x31", "'vgg16' leaves nothing of images of 64×31 pixels; give a size of 32 or more"),
+    ],
+)
+def test_bad_options(options: str, message: str) -> None:
+    with pytest.raises(InfodiscardError, match=message):
+        random(f"vgg16,{options}")
+
+
+@pytest.mark.parametrize(
+    "spec, message",
+    [
+        ("resnet20,width=0.5", "'resnet20' takes no options such as 'width=0.5'; .* as in 'zoo:vgg16,width=0.25'"),
+        ("demo,width=0.5", "'demo' takes no options"),
+        ("timm:resnet18,classes=3", "'timm:resnet18' takes no options"),
+        ("torchvision:resnet18,width=2", "options of 'torchvision:resnet18' are classes, size"),
+        ("torchvision:squeezenet1_1,classes=3", "no linear layer to replace; leave classes out"),
+        ("zoo:autoencoder20,classes=3", "restores images and knows no classes"),
+        ("zoo:alexnet,size=7", "give a size of 8 or more"),
+    ],
+)
+def test_options_of_others(spec: str, message: str) -> None:
+    with pytest.raises(InfodiscardError, match=message):
+        zoo.load(spec, allow_random=True)
+
+
 @pytest.mark.parametrize("spec", ["zoo:resnet20", "torchvision:alexnet", "timm:resnet10t"])
 def test_random_weights_are_refused(spec: str) -> None:
     with pytest.raises(InfodiscardError, match=r"says nothing.*--random-weights"):
@@ -110,6 +319,18 @@ def test_torchvision_knows_its_normalisation_and_layers() -> None:
     network = zoo.load("torchvision:resnet18", allow_random=True)
     assert network.mean == (0.485, 0.456, 0.406) and network.input_size == (224, 224) and network.name == "resnet18"
     assert network.default_layers == ("maxpool", "layer1", "layer2", "layer3", "layer4", "fc")
+
+
+@pytest.mark.parametrize("name, head", [("resnet18", "fc"), ("mobilenet_v3_small", "classifier.3")])
+def test_torchvision_gets_another_head_and_nothing_else(name: str, head: str) -> None:
+    usual = zoo.load(f"torchvision:{name}", allow_random=True, seed=3)
+    other = zoo.load(f"torchvision:{name},classes=5,size=96x64", allow_random=True, seed=3)
+    assert other.input_size == (96, 64) and other.name == f"{name},classes=5,size=96x64"
+    one, two = usual.module.state_dict(), other.module.state_dict()
+    assert one.keys() == two.keys()
+    assert {key for key in one if not torch.equal(one[key], two[key])} == {f"{head}.weight", f"{head}.bias"}
+    assert other.module(torch.zeros(1, 3, 96, 64)).shape == (1, 5)
+    assert other.default_layers == usual.default_layers and other.mean == usual.mean
 
 
 def test_torchvision_downloads_nothing_unasked() -> None:
@@ -310,6 +531,70 @@ def test_other_faults_of_files(tmp_path: Path) -> None:
 
 
 # Trained networks
+
+
+def write_trained(path: Path, spec: str, recipe: object) -> Path:
+    save_file(load_file(write_weights(path, spec, seed=4)), path, {"recipe": json.dumps(recipe)})
+    return path
+
+
+@pytest.mark.parametrize(
+    "spec, given",
+    [
+        ("zoo:resnet20,width=0.1,damage=layer2.0", "resnet20,width=0.1,damage=layer2.0"),
+        ("zoo:vgg16,width=0.05", "zoo:vgg16,width=0.05"),
+        ("zoo:autoencoder20,width=0.1", "autoencoder20,width=0.1"),
+        ("torchvision:mobilenet_v3_small,classes=3,size=64", "torchvision:mobilenet_v3_small,classes=3,size=64"),
+    ],
+)
+def test_a_trained_file_says_what_it_is(tmp_path: Path, spec: str, given: str) -> None:
+    path = write_trained(tmp_path / "mine.safetensors", spec, {"network": given})
+    network = zoo.load(str(path))
+    assert (network.source, network.name) == (spec, "mine") and not network.module.training
+    assert zoo.load(str(path), name="other").name == "other"
+    wanted = zoo.load(spec, path)
+    assert (network.input_size, network.default_layers) == (wanted.input_size, wanted.default_layers)
+    assert all(torch.equal(v, wanted.module.state_dict()[k]) for k, v in network.module.state_dict().items())
+
+
+def test_a_trained_file_takes_no_other_weights(tmp_path: Path) -> None:
+    path = write_trained(tmp_path / "mine.safetensors", "zoo:resnet20,width=0.1", {"network": "resnet20,width=0.1"})
+    with pytest.raises(InfodiscardError, match=r"mine\.safetensors' holds weights itself; leave --weights out"):
+        zoo.load(str(path), path)
+
+
+def test_files_that_do_not_say_what_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "bare.safetensors"
+    with pytest.raises(InfodiscardError, match=r"no weights file '.*bare\.safetensors'"):
+        zoo.load(str(path))
+    for recipe in (None, {}, [], [3], "resnet20", 5):
+        write_weights(path, "zoo:resnet20,width=0.1")
+        if recipe is not None:
+            write_trained(path, "zoo:resnet20,width=0.1", recipe)
+        with pytest.raises(InfodiscardError, match=r"does not say which network.*'zoo:resnet20 --weights .*bare\.safe"):
+            zoo.load(str(path))
+    path.write_bytes(b"nonsense")
+    with pytest.raises(InfodiscardError, match="does not say which network"):
+        zoo.load(str(path))
+
+
+def test_a_trained_file_runs_no_code(file: Path, tmp_path: Path) -> None:
+    """Weights of others can be read; what their recipe names must not be run."""
+    path = tmp_path / "mine.safetensors"
+    save_file({"weight": torch.ones(1, 2), "bias": torch.zeros(1)}, path, {"recipe": f'{{"network": "{file}:module"}}'})
+    with pytest.raises(InfodiscardError, match=r"whose file is not run unless you name it.*net\.py:module --weights"):
+        zoo.load(str(path))
+    assert zoo.load(f"{file}:module", path).module(torch.ones(1, 2)).item() == 2
+
+
+def test_the_last_cycle_of_several_says_what_a_file_is(tmp_path: Path) -> None:
+    """The demo network's file holds a list of recipes."""
+    cycles = [{"network": "resnet32"}, {"network": "resnet20,width=0.1"}]
+    path = write_trained(tmp_path / "mine.safetensors", "zoo:resnet20,width=0.1", cycles)
+    assert zoo.load(str(path)).source == "zoo:resnet20,width=0.1"
+    with as_file(files("infodiscard").joinpath("demo", "resnet20_cifar10.safetensors")) as carried:
+        assert trained_spec(carried) == "zoo:resnet20"
+        assert zoo.load(str(carried)).name == "resnet20_cifar10"
 
 
 def test_demo_classifies_its_images() -> None:

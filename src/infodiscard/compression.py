@@ -23,8 +23,7 @@ from torch.nn.modules.conv import _ConvNd
 from .errors import InfodiscardError, nearest
 from .network import Network, weights_hash
 from .recipe import Recipe, differing
-from .train import _held_out as held_out
-from .train import accuracy, train
+from .train import accuracy, held_out, train
 from .training import make_folder
 from .zoo import load as load_network
 from .zoo.autoencoder import AutoEncoder

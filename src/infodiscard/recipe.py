@@ -76,6 +76,10 @@ class Recipe:
             raise InfodiscardError("Give a label smoothing from 0 to below 1 and a weight decay of 0 or more.")
         if not 0 <= self.teacher_share <= 1:
             raise InfodiscardError(f"teacher_share is {self.teacher_share}; give a share from 0 to 1.")
+        if self.seed < 0:
+            raise InfodiscardError(f"seed is {self.seed}; give a whole number of 0 or more.")
+        if self.teacher is None and self.teacher_weights is not None:
+            raise InfodiscardError(f"'{self.teacher_weights}' are the weights of no teacher; name the teacher, too.")
         for what, allowed in (("optimizer", OPTIMIZERS), ("keep", KEEPS)):
             if getattr(self, what) not in allowed:
                 raise InfodiscardError(
@@ -89,19 +93,32 @@ class Recipe:
         The usual learning rate of SGD is proportional to the images in a step.
 
         Raises:
-            InfodiscardError: a value is not allowed.
+            InfodiscardError: a value is not allowed, or there is no usual learning rate for the optimizer given.
         """
         network = network.removeprefix("zoo:")
         usual = dict(USUAL.get(max((name for name in USUAL if network.startswith(name)), key=len, default=""), {}))
         chosen = {name: value for name, value in given.items() if value is not None}
-        if (usual | chosen).get("optimizer", "sgd") == "sgd" and usual:
+        optimizer = usual.get("optimizer", "sgd")
+        if optimizer == "sgd" and usual:
             usual["lr"] *= chosen.get("batch_size", 128) / 128
-        return cls(network, data, **(usual | chosen))
+        plan = cls(network, data, **(usual | chosen))
+        if plan.optimizer != optimizer and "lr" not in chosen:
+            raise InfodiscardError(
+                f"The usual learning rate of '{network}' is for {optimizer}, not for {plan.optimizer}; give lr, too."
+            )
+        return plan
 
     @property
     def spec(self) -> str:
         """The network's spec with its kind, as `zoo.load` takes it."""
         return self.network if self.network.partition(",")[0].count(":") else f"zoo:{self.network}"
+
+    @property
+    def teacher_spec(self) -> str | None:
+        """The teacher's spec likewise; `None` if there is none."""
+        if self.teacher is None or self.teacher == "demo" or self.teacher.endswith(".safetensors"):
+            return self.teacher
+        return self.teacher if self.teacher.partition(",")[0].count(":") else f"zoo:{self.teacher}"
 
     @property
     def file_name(self) -> str:
@@ -119,6 +136,10 @@ def differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     name is taken as not used.
     """
     usual = {name: item.default for name, item in Recipe.__dataclass_fields__.items()}
-    hashed = [name for name, digest in NAMED_BY_HASH.items() if found.get(digest) and wanted.get(digest)]
-    keys = [key for key in {**found, **wanted} if key not in (*hashed, "teacher_weights")]
-    return ", ".join(key for key in keys if found.get(key, usual.get(key)) != wanted.get(key, usual.get(key)))
+    hashed = {name: key for name, key in NAMED_BY_HASH.items() if found.get(key) and wanted.get(key)}
+
+    def value(recipe: Mapping[str, Any], name: str) -> Any:
+        return recipe.get(hashed.get(name, name), usual.get(name))
+
+    names = [name for name in {**found, **wanted} if name not in (*NAMED_BY_HASH.values(), "teacher_weights")]
+    return ", ".join(name for name in names if value(found, name) != value(wanted, name))

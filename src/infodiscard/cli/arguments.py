@@ -108,7 +108,7 @@ def whole_numbers(text: str | None, option: str) -> tuple[int, ...]:
         InfodiscardError: they are not whole numbers of 0 or more.
     """
     parts = [] if text is None else [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() for part in parts):
+    if not all(part.isdecimal() for part in parts):
         raise InfodiscardError(f"--{option} was '{text}'; give whole numbers with commas between, such as 0,1,5,10.")
     return tuple(int(part) for part in parts)
 

@@ -10,7 +10,7 @@ import typer
 
 from .arguments import numbers, patterns, pixels, whole_numbers
 from .options import NETWORKS, DataSpec, Layers, Mean, Size, Spec, Std
-from .support import file_name, interruptible, plain_console
+from .support import file_name, interruptible, plain_console, write_table
 
 if TYPE_CHECKING:
     from ..compression import Compressed
@@ -143,6 +143,7 @@ def compress(
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where it goes; runs/compressed-NETWORK.")] = None,
     samples: Annotated[int | None, typer.Option(help="How many images to retrain on, from the first; all.")] = None,
+    crop: Annotated[float | None, typer.Option(help="For 'cub': times the bird's box to keep.")] = None,
     test_data: Annotated[str | None, typer.Option(metavar="SPEC", help="Images to measure accuracy on.")] = None,
     test_samples: Annotated[int | None, typer.Option(help="How many of them; all.")] = None,
     epochs: Annotated[int, typer.Option(help="Passes of retraining with the mask.", rich_help_panel=STEPS)] = 10,
@@ -173,12 +174,14 @@ def compress(
             test_data=test_data,
             test_samples=test_samples,
             samples=samples,
+            crop=crop,
             epochs=epochs,
             batch_size=batch_size,
             lr=lr,
             seed=seed,
         )
-    _show_compression(made)
+    write_table(made.report, folder / "sizes.csv")
+    _show_compression(made, folder / "sizes.csv")
 
 
 def train_decoder(
@@ -268,8 +271,8 @@ def _show_decoders(network: str, trained: Iterable[TrainedDecoder]) -> None:
     console.print(f"Measured on {escape('; '.join(sorted(measured)))}.", style="dim")
 
 
-def _show_compression(made: Compressed) -> None:
-    """Prints what is left of each layer, the sizes and the accuracies."""
+def _show_compression(made: Compressed, sizes: Path) -> None:
+    """Prints what is left of each layer, the sizes, the accuracies and where the rest lies."""
     import pandas as pd
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
@@ -278,18 +281,17 @@ def _show_compression(made: Compressed) -> None:
     from ..tables import show_paths
 
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("weights", overflow="fold", min_width=8)
-    for heading in ("parameters", "left", "values", "dense\nbytes", "pruned\nbytes", "shared\nbytes", "Huffman\nbytes",
-                    "times\nsmaller"):  # fmt: skip
+    table.add_column("weights\nof", overflow="fold", min_width=8)
+    for heading in ("parameters\n", "left\n", "values\n", "dense\nkB", "Huffman\nkB", "times\nsmaller"):
         table.add_column(heading, justify="right", no_wrap=True)
     for _, row in made.report.iterrows():
         share, values, ratio = row["share_left"], row["shared_values"], row["ratio"]
-        cells = [f"{row[key]:,.0f}" for key in ("dense", "pruned", "shared", "huffman")]
-        table.add_row(escape(str(row["name"])), f"{row['parameters']:,.0f}", f"{share:.0%}",
+        cells = [f"{row[key] / 1000:,.1f}" for key in ("dense", "huffman")]
+        table.add_row(escape(str(row["name"]).removesuffix(".weight")), f"{row['parameters']:,.0f}", f"{share:.0%}",
                       "–" if pd.isna(values) else f"{values:,.0f}", *cells, f"{ratio:.1f}")  # fmt: skip
     console = plain_console()
     console.print(table)
     told = ", ".join(f"{stage} {share:.2%}" for stage, share in made.accuracy.items() if share is not None)
     if told:
         console.print(f"Test accuracy: {told}.")
-    show_paths(console, {"weights": made.weights})
+    show_paths(console, {"weights": made.weights, "all sizes": sizes})

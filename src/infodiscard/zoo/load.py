@@ -23,6 +23,7 @@ DEMO = "resnet20", "resnet20_cifar10.safetensors"
 
 # He et al.'s CIFAR networks are mostly passed around as trained with ImageNet's statistics.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SIZE = 32, 32
 
 
 def names() -> list[str]:
@@ -122,7 +123,7 @@ def _trained(path: str, weights: str | Path | None, name: str | None) -> tuple[s
 def _zoo(spec: Spec, text: str) -> Network:
     module = _module(spec)
     name = text.removeprefix("zoo:")
-    return Network(module, name, MEAN, STD, spec.size() or (32, 32), default_layers(module), text)
+    return Network(module, name, MEAN, STD, spec.size() or SIZE, default_layers(module), text)
 
 
 def _module(spec: Spec) -> nn.Module:
@@ -130,18 +131,32 @@ def _module(spec: Spec) -> nn.Module:
     from .autoencoder import AutoEncoder
     from .small import RESNET_BLOCKS, VGG_PLANS, SmallResNet, alexnet, vgg
 
-    width, classes, damage = spec.number("width", 1.0), spec.count("classes", 10), spec.options.get("damage")
+    _check(spec)
+    width, classes = spec.number("width", 1.0), spec.count("classes", 10)
     name, depth = spec.name, int("".join(character for character in spec.name if character.isdigit()) or 0)
-    cifar = name.startswith("resnet") and depth in DEPTHS
-    if damage is not None and not cifar:
-        raise InfodiscardError(f"'{name}' cannot be damaged; that is for resnet20, resnet32, resnet44 and resnet56.")
-    if cifar:
-        return CifarResNet(depth, classes, width, damage)
     if name.startswith("autoencoder"):
-        return AutoEncoder(depth, spec.size() or (32, 32), width)
+        return AutoEncoder(depth, spec.size() or SIZE, width)
+    if depth in DEPTHS:
+        return CifarResNet(depth, classes, width, spec.options.get("damage"))
     if name in VGG_PLANS:
         return vgg(name, classes, width)
     return alexnet(classes, width) if name == "alexnet" else SmallResNet(RESNET_BLOCKS[name], classes, width)
+
+
+def _check(spec: Spec) -> None:
+    """Raises InfodiscardError if the network has no such option, or its poolings leave nothing of such images."""
+    from .small import SMALLEST
+
+    name, size, least = spec.name, spec.size() or SIZE, SMALLEST.get(spec.name, 1)
+    damageable = [f"resnet{depth}" for depth in DEPTHS]
+    if "damage" in spec.options and name not in damageable:
+        raise InfodiscardError(f"'{name}' cannot be damaged; that is for {', '.join(damageable)}.")
+    if "classes" in spec.options and name.startswith("autoencoder"):
+        raise InfodiscardError(f"'{name}' restores images and knows no classes; leave classes out.")
+    if min(size) < least:
+        raise InfodiscardError(
+            f"'{name}' leaves nothing of images of {size[0]}×{size[1]} pixels; give a size of {least} or more."
+        )
 
 
 def _demo(weights: str | Path | None) -> Network:

@@ -17,6 +17,7 @@ from torchvision.models.vgg import VGG, cfgs, make_layers
 
 VGG_PLANS = {"vgg16": "D", "vgg19": "E"}
 RESNET_BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
+SMALLEST = {"alexnet": 8, "vgg16": 32, "vgg19": 32}  # sides that the poolings leave a pixel of
 HIDDEN = 1024  # units of AlexNet's two hidden linear layers, instead of 4096 for images of 224×224
 
 

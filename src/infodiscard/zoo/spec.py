@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -37,21 +38,25 @@ class Spec:
         """
         head, *parts = text.split(",")
         kind, _, name = head.partition(":")
+        allowed = ALLOWED.get(kind, ())
+        if parts and not allowed:
+            raise InfodiscardError(
+                f"'{head}' takes no options such as '{parts[0]}'; networks of the zoo and of torchvision do, as in "
+                "'zoo:vgg16,width=0.25'."
+            )
         options: dict[str, str] = {}
         for part in parts:
             key, equals, value = (piece.strip() for piece in part.partition("="))
-            allowed = ALLOWED.get(kind, ())
             if not equals or not value or key not in allowed or key in options:
-                what = f"options of '{head}' are {', '.join(allowed)}" if allowed else f"'{head}' takes no options"
                 raise InfodiscardError(
-                    f"'{part}' in '{text}' cannot be taken; {what}, each once and as key=value, as in "
-                    "'zoo:vgg16,width=0.25'."
+                    f"'{part}' in '{text}' cannot be taken; options of '{head}' are {', '.join(allowed)}, each once "
+                    "and as key=value, as in 'zoo:vgg16,width=0.25'."
                 )
             options[key] = value
         return cls(kind, name, options)
 
     def number(self, key: str, usual: float) -> float:
-        """Returns an option that is a number above 0.
+        """Returns an option that is a number above 0 and below a million.
 
         Raises:
             InfodiscardError: it is none.
@@ -61,7 +66,9 @@ class Spec:
         except ValueError:
             value = -1.0
         if not 0 < value < 1e6:
-            raise InfodiscardError(f"{key} was '{self.options[key]}'; give a number above 0, such as {usual:g}.")
+            raise InfodiscardError(
+                f"{key} was '{self.options[key]}'; give a number above 0 and below a million, such as {usual:g}."
+            )
         return value
 
     def count(self, key: str, usual: int) -> int:
@@ -84,7 +91,7 @@ class Spec:
         text = self.options.get("size")
         if text is None:
             return None
-        height, _, width = text.partition("x")
-        if not height.isdigit() or not (width or height).isdigit() or not int(height) * int(width or height):
+        found = re.fullmatch(r"([1-9][0-9]*)(?:[x×]([1-9][0-9]*))?", text)
+        if found is None:
             raise InfodiscardError(f"size was '{text}'; give pixels as one number or as HEIGHTxWIDTH, such as 64x64.")
-        return int(height), int(width or height)
+        return int(found[1]), int(found[2] or found[1])

@@ -35,7 +35,7 @@ def trained_spec(path: Path) -> str:
     """Returns the spec of the network whose weights `infodiscard train` wrote into a file.
 
     Raises:
-        InfodiscardError: there is no such file, or it does not say.
+        InfodiscardError: there is no such file, it does not say, or it is a network of a Python file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -50,6 +50,12 @@ def trained_spec(path: Path) -> str:
             f"'{path}' does not say which network its weights are of, as a file of infodiscard train does; name the "
             f"network and give the file as its weights, as in 'zoo:resnet20 --weights {path}'."
         ) from error
+    if ".py:" in str(network):
+        # Weights are only read, so that those of others are safe; what they name is not run.
+        raise InfodiscardError(
+            f"'{path}' is of '{network}', whose file is not run unless you name it; do so, and give the other as its "
+            f"weights, as in '{network} --weights {path}'."
+        )
     return str(network) if ":" in str(network) else f"zoo:{network}"
 
 

@@ -1,0 +1,45 @@
+"""A data set that a test can train on in a second, and what the tests of training compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from infodiscard import zoo
+
+
+def write_tiny(folder: Path, name: str = "tiny.npz", size: int = 32, **arrays: Any) -> str:
+    """Writes twelve noisy images of two classes that differ in brightness.
+
+    Args:
+        folder: where to.
+        name: of the file.
+        size: height and width in pixels.
+        arrays: further ones, or others in place of `labels`; `labels=None` for none.
+
+    Returns:
+        The spec of the data.
+    """
+    labels = np.arange(12) % 2
+    noise = np.random.default_rng(0).integers(0, 60, (12, size, size, 3))
+    images = (noise + 150 * labels[:, None, None, None]).astype(np.uint8)
+    kept = {key: value for key, value in {"labels": labels, **arrays}.items() if value is not None}
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / name, images=images, **kept)
+    return f"npz:{folder / name}"
+
+
+def write_weights(path: Path, spec: str, seed: int = 0) -> Path:
+    """Writes a network's random weights, without a recipe."""
+    save_file(zoo.load(spec, allow_random=True, seed=seed).module.state_dict(), path)
+    return path
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    """Whether two files hold the same tensors, to the last bit."""
+    first, second = load_file(one), load_file(other)
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
