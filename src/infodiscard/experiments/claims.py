@@ -71,28 +71,37 @@ class Interval:
 
 
 def direction(
-    text: str, values: Sequence[float], what: str, *, unit: str = "nats/pixel", of: str = "trainings", few: int = FEW
+    text: str,
+    values: Sequence[float],
+    what: str,
+    *,
+    above: float = 0.0,
+    unit: str = "nats/pixel",
+    of: str = "trainings",
+    few: int = FEW,
 ) -> Claim:
-    """Judges the claim that a quantity is above zero.
+    """Judges the claim that a quantity is above some number.
 
-    It holds if the 95 % interval lies above zero, does not if it lies below, and else cannot be told; nor can it from
+    It holds if the 95 % interval lies above it, does not if it lies below, and else cannot be told; nor can it from
     fewer than `few` values.
 
     Args:
         text: the claim.
         values: one per independent repetition.
         what: the quantity in words.
+        above: the number.
         unit: its unit.
         of: what is repeated.
         few: least number of values.
     """
     interval = Interval.of(values)
     verdict = UNKNOWN
-    if interval.n >= few and interval.low > 0:
+    if interval.n >= few and interval.low > above:
         verdict = HOLDS
-    elif interval.n >= few and interval.high < 0:
+    elif interval.n >= few and interval.high < above:
         verdict = FAILS
-    return Claim(text, verdict, interval.words(what, unit, of))
+    limit = f"; to be above {above:g}" if above else ""
+    return Claim(text, verdict, interval.words(what, unit, of) + limit)
 
 
 def equality(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -72,7 +73,7 @@ def rescaled(network: Network, layer: str, factor: float = FACTOR) -> Network:
     Raises:
         InfodiscardError: the layer is no such ReLU.
     """
-    module = copy.deepcopy(network.module)
+    module: Any = copy.deepcopy(network.module)
     parts = list(getattr(module, "features", []))
     place, _, number = layer.partition(".")
     if place != "features" or not number.isdigit() or int(number) >= len(parts):
@@ -80,13 +81,18 @@ def rescaled(network: Network, layer: str, factor: float = FACTOR) -> Network:
     at = int(number)
     if not isinstance(parts[at], nn.ReLU):
         raise InfodiscardError(f"'{layer}' is a {type(parts[at]).__name__}; name a ReLU, as features.5.")
-    first = parts[at - 1]
-    following = [*parts[at + 1 :], *module.classifier.modules()]  # type: ignore[union-attr]
-    second = next(each for each in following if isinstance(each, nn.Conv2d | nn.Linear))
+    before = list(parts[at - 1].parameters()) if at else []
+    following = (*parts[at + 1 :], *module.classifier.modules())
+    second = next((each for each in following if list(each.parameters(recurse=False))), None)
+    if not before or not isinstance(second, nn.Conv2d | nn.Linear):
+        raise InfodiscardError(
+            f"'{layer}' does not lie between a layer with weights and a convolution or linear layer; name a ReLU that "
+            "does."
+        )
     with torch.no_grad():
-        for parameter in first.parameters():
+        for parameter in before:
             parameter /= factor
-        second.weight.mul_(factor)  # type: ignore[operator]
+        second.weight *= factor
     return replace(network, module=module)
 
 
@@ -125,10 +131,10 @@ def _claims(images: pd.DataFrame, maps: pd.DataFrame) -> tuple[Claim, ...]:
     for measure, name in (("cam", "CAM"), ("grad_cam", "Grad-CAM"), ("gradient", "The gradient map")):
         wide = maps[maps["measure"] == measure].pivot_table(index=["sample", "layer"], columns="state", values="value")
         wide = wide[(wide > 0).all(axis=1)]  # Grad-CAM may be zero everywhere
-        change = (wide["after"] / wide["before"]).map(math.log2).abs().groupby("sample").mean() - MOVED
+        change = (wide["after"] / wide["before"]).map(math.log2).abs().groupby("sample").mean()
         claims.append(
-            direction(f"{name} moves.", change.tolist(), f"|log₂ of its magnitude's change| − {MOVED}", unit="",
-                      of="images")
+            direction(f"{name} moves.", change.tolist(), "absolute log₂ of its magnitude after by before",
+                      above=MOVED, unit="", of="images")
         )  # fmt: skip
     return tuple(claims)
 

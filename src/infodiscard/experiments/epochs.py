@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from ..plots import COLOURS
@@ -22,17 +21,15 @@ RU_LAYERS = ("layer3",)
 
 def run(shop: Workshop) -> Findings:
     """Measures the weights of some epochs of each training."""
-    tables, sid = [], []
+    tables, images = [], []
     for seed in range(shop.profile.seeds):
         for epoch, product in checkpoints(shop, seed):
-            extra = {"epoch": epoch}
-            measured = shop.sid(product, LAYERS)
-            tables += [layer_means(product, measured, extra=extra)]
-            sid.append(measured.to_dataframe().assign(seed=seed, epoch=epoch))
-            if seed == 0:
-                tables += [layer_means(product, shop.ru(product, RU_LAYERS), extra=extra)]
-    table, images = pd.concat(tables, ignore_index=True), pd.concat(sid, ignore_index=True)
-    return Findings(NAME, TITLE, _claims(images), table, {"epochs": _figure(table)}, (_accuracy(shop),))
+            runs = [shop.sid(product, LAYERS), shop.ru(product, RU_LAYERS)]
+            tables.append(layer_means(product, *runs, extra={"epoch": epoch}))
+            images += [run.to_dataframe().assign(seed=seed, epoch=epoch) for run in runs]
+    table, every = pd.concat(tables, ignore_index=True), pd.concat(images, ignore_index=True)
+    claims = (*_claims(every), *_claims(every, "ru"))
+    return Findings(NAME, TITLE, claims, table, {"epochs": _figure(table)}, (_accuracy(shop),))
 
 
 def architecture(shop: Workshop) -> str:
@@ -50,36 +47,38 @@ def checkpoints(shop: Workshop, seed: int) -> list[tuple[int, Product]]:
     product, made = final(shop, seed), []
     for epoch in shop.profile.kept_epochs:
         weights = product.weights.with_name(f"epoch-{epoch:03}.safetensors")
-        name = f"{product.name} epoch {epoch}"
+        # The last epoch's weights are the network's, by whose name other studies measure it.
+        name = f"{product.name} epoch {epoch}" if epoch < shop.profile.epochs else product.name
         made.append(
             (epoch, replace(product, name=name, network=load_network(str(weights), name=name), weights=weights))
         )
     return made
 
 
-def _claims(images: pd.DataFrame) -> tuple[Claim, ...]:
-    """The two phases at the last stage's output.
+def _claims(images: pd.DataFrame, measure: str = "sid") -> tuple[Claim, ...]:
+    """The two phases at the last stage's output, by SID or RU.
 
-    The epoch of least SID is chosen on one half of the images and judged on the other: the least of noisy values lies
-    below the others by itself.
+    The least of noisy values lies below the others by itself, and both images and trainings scatter. So the epoch of
+    the least is chosen by the other trainings on one half of the images, and judged by this one on the other half.
     """
-    falls, rises = [], []
-    names = sorted(set(images["sample"]))
-    last = images[images["layer"] == LAYERS[-1]]
-    for _, own in last.groupby("seed"):
-        by_epoch = own.pivot_table(index="sample", columns="epoch", values="sid")
-        first, second = by_epoch.loc[names[::2]].mean(), by_epoch.loc[names[1::2]].mean()
-        for choose, judge in ((first, second), (second, first)):
-            least = float(judge.iloc[int(choose.to_numpy().argmin())])
-            falls.append(judge.iloc[0] - least)
-            rises.append(judge.iloc[-1] - least)
+    halves = {name: number % 2 for number, name in enumerate(sorted(set(images["sample"])))}
+    last = images[images["layer"] == LAYERS[-1]].dropna(subset=[measure])
+    means = last.assign(half=last["sample"].map(halves)).pivot_table(
+        index=["seed", "half"], columns="epoch", values=measure
+    )
+    keys, values, rows = means.index.to_list(), means.to_numpy(), []
+    for (seed, half), own in zip(keys, values, strict=True):
+        others = [row for row, (other, side) in enumerate(keys) if other != seed and side != half]
+        if others:
+            least = own[values[others].mean(0).argmin()]
+            rows.append({"seed": seed, "falls": own[0] - least, "rises": own[-1] - least})
     # The halves of one training are not independent of one another: one value per training.
-    halves = [np.asarray(values).reshape(-1, 2).mean(1).tolist() for values in (falls, rises)]
-    what = f"SID at {LAYERS[-1]} {{}} its least over the epochs"
+    by_seed = pd.DataFrame(rows, columns=["seed", "falls", "rises"]).groupby("seed").mean()
+    name, what = measure.upper(), f"{measure.upper()} at {LAYERS[-1]} {{}} its least over the epochs"
     return (
-        direction("Fitting: high layers first come to discard less than at the start.", halves[0],
+        direction(f"Fitting: in high layers {name} first falls below that of the start.", by_seed["falls"].tolist(),
                   what.format("at the start minus")),
-        direction("Compression: they end by discarding more than at their least.", halves[1],
+        direction(f"Compression: it ends above its least ({name}).", by_seed["rises"].tolist(),
                   what.format("at the end minus")),
     )  # fmt: skip
 

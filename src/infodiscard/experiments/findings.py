@@ -74,7 +74,7 @@ def layer_means(
                 row = {"network": product.name, "seed": product.seed, "accuracy": product.accuracy, **(extra or {})}
                 row |= {"layer": layer, "position": position, "measure": measure, "mean": values.mean()}
                 row |= {"se": values.sem(), "n": len(values)}
-                rows.append({**row, "warning": "; ".join(distrust(part, alpha, measure.partition("_")[0]))})
+                rows.append({**row, "warning": "; ".join(distrust(part, alpha, measure))})
     return pd.DataFrame(rows)
 
 
@@ -127,10 +127,15 @@ def markdown(findings: Findings, about: Mapping[str, Any]) -> str:
     """Returns the claims, figures and notes as a piece of Markdown."""
     lines = [f"## {findings.study}: {findings.title}", "", f"`{about['command']}`, {about['seconds']:.0f} s.", ""]
     lines += ["| claim | here | statistic |", "|---|---|---|"]
-    lines += [f"| {claim.text} | **{claim.verdict}** | {claim.statistic} |" for claim in findings.claims]
+    lines += [table_row(claim.text, f"**{claim.verdict}**", claim.statistic) for claim in findings.claims]
     lines += ["", *(f"![{name}]({name}.png)" for name in findings.figures), ""]
     lines += [*(f"- {note}" for note in findings.notes), ""]
     return "\n".join(lines)
+
+
+def table_row(*cells: str) -> str:
+    """Returns a row of a table in Markdown, where a bar ends a cell, even within backticks, and a line ends the row."""
+    return f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def _version(package: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from .claims import direction
+from .claims import Claim, direction
 from .curves import curves, panels
 from .findings import Findings, layer_means, mean_of
 from .workshop import Product, Workshop
@@ -20,34 +20,42 @@ def run(shop: Workshop) -> Findings:
     for product in networks(shop):
         tables.append(layer_means(product, shop.sid(product, layers(shop, product))))
     table = pd.concat(tables, ignore_index=True)
-    seeds = range(shop.profile.seeds)
-    more, jumps = [], []
-    for place in shop.profile.damage:
-        name = damaged_name(intact, place)
-        stage, shared = place.partition(".")[0], list(_common(shop, place))
-        for seed in seeds:
-            more.append(mean_of(table, name, seed, "sid", shared) - mean_of(table, intact, seed, "sid", shared))
-            before, block, after = (
-                mean_of(table, name, seed, "sid", [layer]) for layer in (place, f"{stage}.damage", _next(place, depth))
-            )
-            usual = mean_of(table, intact, seed, "sid", [_next(place, depth)])
-            usual -= mean_of(table, intact, seed, "sid", [place])
-            jumps.append((block - before) - max(after - block, usual))
-    what = f"SID of the damaged minus the intact {intact}, mean over the layers from the damage on,"
-    claims = (
-        direction("Damaged networks discard more than the original.", more, what),
-        direction(
-            "The inserted block boosts the discarding: more than the block after it does.",
-            jumps,
-            "rise of SID across the inserted block minus that across the next block (the larger of the damaged and the "
-            "intact network's),",
-        ),
-    )
+    claims = [claim for place in shop.profile.damage for claim in _claims(shop, table, place)]
     figure, axes = panels(len(shop.profile.damage))
     for ax, place in zip(axes, shop.profile.damage, strict=True):
         curves(ax, table, "sid", [intact, damaged_name(intact, place)], f"damage after {place}")
         ax.legend(fontsize=7, frameon=False)
-    return Findings(NAME, TITLE, claims, table, {"flaws": figure}, (accuracies(table),))
+    return Findings(NAME, TITLE, tuple(claims), table, {"flaws": figure}, (accuracies(table),))
+
+
+def _claims(shop: Workshop, table: pd.DataFrame, place: str) -> list[Claim]:
+    """The claims about damage in one place, which share the intact networks with those about another."""
+    depth, stage = shop.profile.depths[0], place.partition(".")[0]
+    intact, more, jumps = f"resnet{depth}", [], []
+    name, following = damaged_name(intact, place), _next(place, depth)
+
+    def sid(network: str, seed: int, *layers: str) -> float:
+        return mean_of(table, network, seed, "sid", layers)
+
+    for seed in range(shop.profile.seeds):
+        shared = _common(place)
+        more.append(sid(name, seed, *shared) - sid(intact, seed, *shared))
+        before, block, after = (sid(name, seed, layer) for layer in (place, f"{stage}.damage", following))
+        usual = sid(intact, seed, following) - sid(intact, seed, place)
+        jumps.append(block - before - max(after - block, usual))
+    return [
+        direction(
+            f"A network damaged after {place} discards more than the original.",
+            more,
+            f"SID of the damaged minus the intact {intact}, mean over the ends of the stages from the damage on,",
+        ),
+        direction(
+            f"The block inserted after {place} boosts the discarding, more than the block behind it does.",
+            jumps,
+            "rise of SID across the inserted block minus that across the next one (the larger of the damaged and the "
+            "intact network's),",
+        ),
+    ]
 
 
 def networks(shop: Workshop) -> list[Product]:
@@ -88,7 +96,7 @@ def _next(place: str, depth: int) -> str:
     return stage if int(block) + 1 == last else f"{stage}.{int(block) + 1}"
 
 
-def _common(shop: Workshop, place: str) -> list[str]:
+def _common(place: str) -> list[str]:
     """Returns the ends of the stages from the damage on."""
     return [f"layer{stage}" for stage in range(int(place.partition(".")[0][-1]), 4)]
 

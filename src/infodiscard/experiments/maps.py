@@ -22,7 +22,7 @@ def run(shop: Workshop) -> Findings:
     """Measures SID and RU of a ResNet's stages, and compares RU at edges, textures and colours."""
     product = network(shop)
     sid, ru = shop.sid(product, LAYERS), shop.ru(product, LAYERS)
-    table = layer_means(product, sid, ru)
+    table = layer_means(product, sid, ru, layers=LAYERS)
     kinds = {name: region(image) for name, image in zip(shop.images.names, shop.images.images, strict=True)}
     maps = ru.dataset["ru_map"].transpose("sample", "network", "layer", "y", "x")
     rows = []
@@ -41,7 +41,7 @@ def run(shop: Workshop) -> Findings:
         f"Network: {product.name}, test accuracy {product.accuracy:.1%}.",
         "Edges and textures are the quarter of an image's pixels with the most gradient energy (of luminance, by the "
         "structure tensor); edges the half of these with the most coherence, textures the other half. Colours are "
-        "pixels with less energy than the median and more chroma than the median. RU by kind, nats/pixel: "
+        "pixels with no more energy than the median and more chroma than the median. RU by kind, nats/pixel: "
         + "; ".join(
             f"{layer} edges {row['edges']:.2f}, textures {row['textures']:.2f}, colours {row['colours']:.2f}"
             for layer, row in by_kind.iterrows()
@@ -80,11 +80,11 @@ def region(image: torch.Tensor) -> dict[str, np.ndarray]:
     energy = xx + yy
     coherence = ((xx - yy).square() + 4 * xy.square()).sqrt() / energy.clamp(min=1e-12)
     strong = energy > energy.quantile(UPPER)
-    straight = coherence > coherence[strong].median() if strong.any() else strong
+    straight = coherence >= coherence[strong].quantile(0.5) if strong.any() else strong
     masks = {
         "edges": strong & straight,
         "textures": strong & ~straight,
-        "colours": (energy < energy.median()) & (chroma > chroma.median()),
+        "colours": (energy <= energy.median()) & (chroma > chroma.median().clamp(min=1 / 255)),
     }
     return {name: mask.numpy() for name, mask in masks.items()}
 

@@ -31,11 +31,10 @@ SIMILAR = 0.1
 
 def run(shop: Workshop) -> Findings:
     """Measures every network after each of its stages."""
+    shop.places.cub()  # if the birds are missing, it is said before anything is trained
     tables = []
     for product in [*resnets(shop), *given(shop), *autoencoders(shop)]:
         tables.append(layer_means(product, shop.sid(product, STAGES), layers=STAGES))
-    for product in [*resnets(shop), *given(shop)]:
-        tables.append(layer_means(product, shop.ru(product, STAGES[-1:]), layers=STAGES[-1:]))
     for architecture, product in plain(shop):
         tables.append(layer_means(product, shop.sid(product, POOLINGS[architecture]), layers=POOLINGS[architecture]))
     birds = []
@@ -44,6 +43,8 @@ def run(shop: Workshop) -> Findings:
         images = shop.birds("test", shop.profile.images, size)
         chosen = LIBRARY_POOLINGS if shop.profile.cub_library else POOLINGS
         birds.append(layer_means(product, shop.sid(product, chosen[architecture], images)))
+    for product in [*resnets(shop), *given(shop)]:
+        tables.append(layer_means(product, shop.ru(product, STAGES[-1:]), layers=STAGES[-1:]))
     table = pd.concat([*tables, *birds], ignore_index=True)
     claims = (*_depth(shop, table), *_tasks(shop, table), *_concentration(shop, table))
     notes = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +27,16 @@ class Places:
         root: with `cifar10/` (Parquet files named `train-*` and `test-*`, as on the Hugging Face hub), a folder of
             CUB-200-2011 as published (`CUB_200_2011/`, or another whose name begins with `cub`), and perhaps `weights/`
             with `resnet20_cifar10.safetensors` and so on. `None`: CIFAR-10 is downloaded, and there is nothing else.
+
+    Raises:
+        InfodiscardError: there is no such folder.
     """
 
     root: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.root is not None and not self.root.is_dir():
+            raise InfodiscardError(f"There is no folder '{self.root}'; give the one with the data sets as --data-dir.")
 
     def cifar10(self, split: str) -> str:
         """Returns the spec of a split of CIFAR-10.
@@ -37,7 +45,6 @@ class Places:
             InfodiscardError: there is a folder, but no such files in it.
         """
         if self.root is None or not (self.root / "cifar10").exists():
-            self._check_root()
             return "cifar10"
         folder = self.root / "cifar10"
         files = sorted(folder.glob(f"{split}-*.parquet"))
@@ -56,7 +63,7 @@ class Places:
                 if not (folder / name).exists()
             )
             raise InfodiscardError(f"The data set is incomplete: '{folder / missing}' is missing; {get}.")
-        return f"parquet:{folder}/{split}-*.parquet"
+        return f"parquet:{glob.escape(str(folder))}/{split}-*.parquet"
 
     def cub(self) -> str:
         """Returns the spec of CUB-200-2011.
@@ -64,8 +71,8 @@ class Places:
         Raises:
             InfodiscardError: it is not there, or a file of it is missing.
         """
-        self._check_root()
-        found = [] if self.root is None else sorted(p for p in self.root.iterdir() if p.name.lower().startswith("cub"))
+        there = [] if self.root is None else sorted(self.root.iterdir())
+        found = [path for path in there if path.name.lower().startswith("cub") and path.is_dir()]
         if not found:
             where = "in a folder that --data-dir names" if self.root is None else f"in '{self.root}'"
             raise InfodiscardError(
@@ -83,7 +90,3 @@ class Places:
         """Returns the file of well-trained CIFAR-10 weights of a ResNet, if there is one."""
         path = None if self.root is None else self.root / "weights" / f"{network}_cifar10.safetensors"
         return path if path is not None and path.exists() else None
-
-    def _check_root(self) -> None:
-        if self.root is not None and not self.root.is_dir():
-            raise InfodiscardError(f"There is no folder '{self.root}'; give the one with the data sets as --data-dir.")

@@ -11,7 +11,7 @@ from ..errors import InfodiscardError, nearest
 from ..store import told
 from ..training import make_folder
 from . import profile as profiles
-from .findings import Findings, write
+from .findings import Findings, table_row, write
 from .places import Places
 from .workshop import Workshop
 
@@ -50,14 +50,23 @@ def reproduce(
             f"{', '.join(STUDIES)}."
         )
     size = profiles.find(profile)
+    places = Places(None if data_dir is None else Path(data_dir))
     folder = make_folder(Path(out) if out is not None else Path("runs") / f"reproduce-{profile}")
-    shop = Workshop(folder, Places(None if data_dir is None else Path(data_dir)), size, device)
-    begin = time.monotonic()
+    shop = Workshop(folder, places, size, device)
+    earlier, begin = _seconds(folder / study / "result.json"), time.monotonic()
     findings: Findings = import_module(f"{__package__}.{study}").run(shop)
     command = f"infodiscard reproduce {study} --profile {profile}" + ("" if data_dir is None else " --data-dir DIR")
-    about = {"profile": profile, "command": command, "seconds": time.monotonic() - begin}
+    about = {"profile": profile, "command": command, "seconds": earlier + time.monotonic() - begin}
     write(findings, folder / study, about)
     return findings, folder / study
+
+
+def _seconds(path: Path) -> float:
+    """Returns the time that earlier calls of a study took, whose work was used again."""
+    try:
+        return float(json.loads(path.read_text())["seconds"])
+    except (OSError, KeyError, ValueError):
+        return 0.0
 
 
 def collect(folder: Path) -> Path:
@@ -69,7 +78,7 @@ def collect(folder: Path) -> Path:
     results = {name: folder / name / "result.json" for name in STUDIES}
     found = {name: json.loads(path.read_text()) for name, path in results.items() if path.exists()}
     lines = ["| study | claim | here |", "|---|---|---|"]
-    lines += [f"| {name} | {claim['text']} | {claim['verdict']} |" for name in found for claim in found[name]["claims"]]
+    lines += [table_row(name, claim["text"], claim["verdict"]) for name in found for claim in found[name]["claims"]]
     pages = [(folder / name / "result.md").read_text().replace("](", f"]({name}/") for name in found]
     page = folder / "studies.md"
     with told("write the page of all studies", page):

@@ -16,6 +16,7 @@ from ..data import ImageSet
 from ..data import load as load_data
 from ..network import Network
 from ..run import Run
+from ..store import STORE
 from ..zoo import load as load_network
 from .places import Places
 from .profile import Profile
@@ -129,10 +130,9 @@ class Workshop:
 
         They are spread evenly over the split, whose order is that of the classes.
         """
-        spec = self.places.cub()
+        every = load_data(self.places.cub(), 1 if count == 1 else None, size, split, BIRDS_CROP)
         if count is None:
-            return load_data(spec, None, size, split, BIRDS_CROP)
-        every = load_data(spec, None, size, split, BIRDS_CROP) if count > 1 else load_data(spec, 1, size, split)
+            return every
         rows = np.unique(np.linspace(0, len(every) - 1, min(count, len(every))).round().astype(int)).tolist()
         assert every.labels is not None and every.masks is not None
         return ImageSet(
@@ -184,8 +184,8 @@ class Workshop:
     def _place(self, name: str, layers: Sequence[str]) -> tuple[Sequence[str], Path]:
         """Returns the folder of a run, and its layers: of one that measures these and perhaps more, if there is one."""
         runs = self.out / "runs"
-        for folder in sorted(runs.glob(f"{glob.escape(name)}-[[]*")):
-            there = Run.open(folder).plan
+        for store in sorted(runs.glob(f"{glob.escape(name)}-[[]*/{STORE}")):  # not there yet after an early kill
+            folder, there = store.parent, Run.open(store).plan
             known = there.layers[there.networks[0]]
             if set(layers) <= set(known):
                 return known, folder
