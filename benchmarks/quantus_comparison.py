@@ -24,6 +24,7 @@ from infodiscard import ImageSet, Network, data, zoo
 from infodiscard.adapters.quantus import explainer
 from infodiscard.baselines import grad_cam, upsampled
 from infodiscard.cli import keep_memory
+from infodiscard.inputs import CAP_RANGES
 
 Explainer = Callable[..., np.ndarray]
 
@@ -144,7 +145,11 @@ def main() -> None:
     options = parser.parse_args()
     network = zoo.load(options.network, options.weights)
     images = data.load(options.data, options.samples, network.input_size)
-    solver = {"max_passes": options.passes, "tolerance": options.tolerance, "cap": 10 / min(network.std or (1.0,))}
+    solver = {
+        "max_passes": options.passes,
+        "tolerance": options.tolerance,
+        "cap": CAP_RANGES / min(network.std or (1.0,)),
+    }
     chosen = methods(options.layers, options.grad_cam_layer, **solver)
     print(table(compare(network, images, chosen, metrics(options.repeats))))
 

@@ -1,5 +1,7 @@
 """The explanation functions for Quantus: what they give, Quantus' own checks on it, and its metrics."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +53,17 @@ def test_doubles_lists_and_wrapped_models(network, inputs):
 def test_ru_too(network, inputs):
     found = explainer("layer1", metric="ru", max_passes=256)(network.module, inputs[:1], [3])
     assert found.shape == (1, 1, 32, 32) and found.min() >= 0 and found.std() > 0
+
+
+def test_what_lies_behind_the_layer_does_not_matter(network, inputs):
+    """So the randomisation test changes nothing until it arrives at the layer."""
+    other, explain = copy.deepcopy(network.module), explainer("layer1", **FAST)
+    other.linear.weight.data.zero_()
+    other.layer2[0].conv1.weight.data.zero_()
+    before = explain(network.module, inputs[:1], [3])
+    assert np.array_equal(before, explain(other, inputs[:1], [3]))
+    other.layer1[0].conv1.weight.data.zero_()
+    assert not np.allclose(before, explain(other, inputs[:1], [3]), atol=0.1)
 
 
 def test_quantus_checks_pass(network, inputs):
