@@ -1,0 +1,44 @@
+"""The code of the pages about other libraries runs as it stands, block after block."""
+
+import re
+from pathlib import Path
+
+import matplotlib.pyplot
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+NEEDS = {"captum": "captum", "quantus": "quantus", "lightning": "lightning.pytorch"}
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
+@pytest.mark.parametrize("page", NEEDS)
+def test_the_code_of_the_page_runs(page, tmp_path, monkeypatch):
+    pytest.importorskip(NEEDS[page])
+    monkeypatch.chdir(tmp_path)  # where pages leave their files
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    blocks = [(match.start(), match[1]) for match in re.finditer(r"```python\n(.*?)```", text, re.DOTALL)]
+    assert blocks
+    names = {"__name__": f"docs_{page}"}
+    for start, code in blocks:
+        line = text.count("\n", 0, start) + 1
+        exec(compile("\n" * line + code, f"docs/{page}.md", "exec"), names)
+    matplotlib.pyplot.close("all")
+    _checks[page](names)
+
+
+def _captum(names):
+    assert names["discarded"].shape == names["inputs"].shape and (names["used"] >= 0).all()
+    assert names["sensitivity"] > 0 and Path("gradient.png").exists() and Path("what layer3 uses.png").exists()
+
+
+def _quantus(names):
+    assert set(names["scores"]["SID"]) == {"randomisation", "sparseness"}
+
+
+def _lightning(names):
+    assert list(names["callback"].runs) == [0, 1, 2] and names["curves"].shape == (3, 2)
+    assert next(Path("logs").rglob("metrics.csv")).read_text().count("\n") == 4
+
+
+_checks = {"captum": _captum, "quantus": _quantus, "lightning": _lightning}
