@@ -24,6 +24,7 @@ class Profile:
         plain_epochs: passes of AlexNet, VGG and ResNet-18/34.
         batch_size: images per training step.
         kept_epochs: whose weights the study of epochs measures.
+        ru_trainings: how many of the trainings it measures RU of.
         test_samples: images that accuracies are measured on; `None` for all.
         images: measured images, and so the pairs behind each difference.
         ru_images: likewise for RU, which takes several times as long.
@@ -51,6 +52,7 @@ class Profile:
     plain_epochs: int
     batch_size: int
     kept_epochs: tuple[int, ...]
+    ru_trainings: int
     test_samples: int | None
     images: int
     ru_images: int
@@ -83,6 +85,7 @@ QUICK = Profile(
     plain_epochs=1,
     batch_size=32,
     kept_epochs=(0, 1),
+    ru_trainings=1,
     test_samples=20,
     images=3,
     ru_images=1,
@@ -111,6 +114,7 @@ CPU = Profile(
     plain_epochs=8,
     batch_size=64,
     kept_epochs=(0, 1, 2, 3, 4),
+    ru_trainings=1,
     test_samples=2_000,
     images=32,
     ru_images=32,
@@ -139,6 +143,7 @@ PAPER = Profile(
     plain_epochs=100,
     batch_size=128,
     kept_epochs=(0, 1, 2, 5, 10, 20, 40, 60, 80, 100),
+    ru_trainings=3,
     test_samples=None,
     images=128,
     ru_images=128,
