@@ -26,6 +26,9 @@ from torch import nn
 
 from .errors import InfodiscardError, nearest
 
+Call = torch.Tensor | Sequence[torch.Tensor] | Mapping[str, torch.Tensor]
+"""The arguments of a forward pass: its only one, those by place, or those by name."""
+
 OUTPUT = "output"
 _ADDRESS = re.compile(r"(?P<module>[^#\[\]]*)(#(?P<call>\d+))?(?P<entry>(\[[^\[\]]+\])*)")
 _RANDOM_IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase, nn.RReLU)
@@ -145,7 +148,7 @@ def _random_in_training(module: nn.Module) -> bool:
 
 
 class Probe:
-    """The network up to one layer: a callable from inputs to that layer's feature.
+    """The network up to one layer: a callable from inputs (a tensor, a tuple or a dict) to that layer's feature.
 
     Use it inside `untouched(model)`. The forward pass ends right after the layer, so that nothing behind it is computed
     and no in-place operation behind it can overwrite the feature.
@@ -169,8 +172,8 @@ class Probe:
             )
         self._layer = modules[name]
 
-    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Returns the feature of `inputs` (`batch × …`).
+    def __call__(self, inputs: Call) -> torch.Tensor:
+        """Returns the feature of `inputs` (`batch × …` each).
 
         Raises:
             InfodiscardError: the layer was not called (as often as the address says), or has no such output.
@@ -178,7 +181,7 @@ class Probe:
         feature = self.raw(inputs)
         return choose(feature, self._parsed.entry, self.address)
 
-    def raw(self, inputs: torch.Tensor) -> Any:
+    def raw(self, inputs: Call) -> Any:
         """Returns the layer's whole output, whatever its structure."""
         wanted, count, caught = self._parsed.call or 0, 0, []
 
@@ -190,9 +193,9 @@ class Probe:
             count += 1
 
         handle = self._layer.register_forward_hook(catch)
+        args, kwargs = arguments(inputs)
         try:
-            # A network that begins with an in-place operation would overwrite what belongs to the caller.
-            self._model(inputs.clone())
+            self._model(*args, **kwargs)
         except _Reached:
             return caught[0]
         finally:
@@ -201,6 +204,16 @@ class Probe:
             f"Layer '{self.address}' was called {count} times in a forward pass; "
             + ("give a smaller number after #." if count else "it is not used, so there is nothing to measure.")
         )
+
+
+def arguments(call: Call) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
+    """Returns copies of the arguments by place, and of those by name.
+
+    A network that begins with an in-place operation would otherwise overwrite what belongs to the caller.
+    """
+    if isinstance(call, Mapping):
+        return (), {name: value.clone() for name, value in call.items()}
+    return tuple(value.clone() for value in ([call] if isinstance(call, torch.Tensor) else call)), {}
 
 
 def choose(output: Any, entry: Sequence[str], address: str) -> torch.Tensor:
@@ -256,12 +269,12 @@ def structure(output: Any) -> str:
     return type(output).__name__
 
 
-def list_layers(model: nn.Module, example: torch.Tensor) -> list[Layer]:
+def list_layers(model: nn.Module, example: Call) -> list[Layer]:
     """Lists a network's layers in execution order: by when their (first) output is ready.
 
     Args:
         model: any network.
-        example: one or more inputs, `batch × …`.
+        example: one or more inputs, `batch × …`; of a network with several, a tuple, or a dict by their names.
 
     Returns:
         One `Layer` per module that is called, the network itself last, as `output` (unless a module bears that name).
@@ -285,16 +298,24 @@ def list_layers(model: nn.Module, example: torch.Tensor) -> list[Layer]:
                     seen[key] = (type(module).__name__, _shape(output), [next(place)])
 
             stack.callback(module.register_forward_hook(note).remove)
+        args, kwargs = arguments(example)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             try:
-                plain(example.clone())
+                plain(*args, **kwargs)
             except (RuntimeError, TypeError, ValueError, IndexError) as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise InfodiscardError(
-                    f"The network does not take an input of shape {tuple(example.shape)} ({reason}); give inputs of "
-                    "the size it was made for."
+                    f"The network does not take {_shapes(example)} ({reason}); give inputs of the size it was made for."
                 ) from error
     return [Layer(name, kind, shape, len(places), tuple(places)) for name, (kind, shape, places) in seen.items()]
+
+
+def _shapes(call: Call) -> str:
+    """Describes the arguments of a forward pass."""
+    if isinstance(call, torch.Tensor) or (not isinstance(call, Mapping) and len(call) == 1):
+        return f"an input of shape {tuple((call if isinstance(call, torch.Tensor) else call[0]).shape)}"
+    named = call if isinstance(call, Mapping) else {str(place): value for place, value in enumerate(call)}
+    return "inputs of shapes " + ", ".join(f"{name} {tuple(value.shape)}" for name, value in named.items())
 
 
 def _shape(output: Any) -> tuple[int, ...] | None:
