@@ -23,6 +23,7 @@ def linear(inputs, outputs, seed=0):
     layer = nn.Linear(inputs, outputs)
     with torch.no_grad():
         layer.weight.copy_(random(outputs, inputs, seed=seed))
+        layer.bias.copy_(random(outputs, seed=seed + 1) / 2)
     return layer
 
 
@@ -176,11 +177,14 @@ def test_the_cap_knows_nothing_of_padding():
 def test_noise_on_one_of_several_inputs():
     """The gate of each sample's own condition: a diagonal layer, with a closed form for every sample."""
     model, condition, x = Two().eval(), random(3, 3), random(3, 6, seed=1)
+    with torch.no_grad():
+        # One feature of the first sample is nearly unused: σ 11, of which 1500 passes reach 81 %, and 4000 95 %.
+        model.gate.bias[3] -= model.gate(condition)[0, 3] - 0.03
     gates = model.gate(condition).detach()
     before = state(model)
-    run = measure(model, {"condition": condition, "x": x}, ["last"], noise_on="x", **CLOSE)
+    run = measure(model, {"condition": condition, "x": x}, ["last"], noise_on="x", **CLOSE | {"max_passes": 4000})
     for row, gate in enumerate(gates):
-        np.testing.assert_allclose(run.dataset["sigma"][0, 0, row], linear_sigma(gate.diag(), 1.5, 0.01), rtol=0.2)
+        np.testing.assert_allclose(run.dataset["sigma"][0, 0, row], linear_sigma(gate.diag(), 1.5, 0.01), rtol=0.1)
     assert run.plan.settings["noise_on"] == "x" and "input/condition" in run.plan.hashes
     assert_same_state(before, state(model))
     by_name = measure(model, {"condition": condition, "x": x}, ["last"], noise_on="x", **FAST)

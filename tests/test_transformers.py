@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from infodiscard import InfodiscardError, list_layers, measure
+from infodiscard.probes import untouched
 from infodiscard.taps import Taps
 from test_measure import assert_same_state, state
 
@@ -40,13 +41,17 @@ def ids(n=2, tokens=5):
 
 
 def test_hidden_states_stand_where_they_are_made():
+    """By the module that first has them: `embeddings` passes the tensor on that its LayerNorm has made."""
     model = bert()
     embeddings = model.get_input_embeddings()(ids()).detach()
     layers = list_layers(model, {"inputs_embeds": embeddings})
     names = [layer.name for layer in layers]
     states = [name for name in names if name.startswith("hidden_states")]
     assert states == [f"hidden_states[{i}]" for i in range(3)]
-    assert names.index("embeddings") < names.index(states[0]) < names.index("encoder.layer.0")
+    for maker, made in zip(("embeddings", "encoder.layer.0.output", "encoder.layer.1.output"), states, strict=True):
+        assert names.index(f"{maker}.LayerNorm") + 1 == names.index(made) < names.index(maker)
+    same = Taps(model, ["embeddings.LayerNorm", states[0], "embeddings"])(ids()).values()
+    assert all(torch.equal(feature, next(iter(same))) for feature in same)
     assert [layer.shape for layer in layers if layer.name in states] == [(5, 16)] * 3
 
 
@@ -56,6 +61,31 @@ def test_a_hidden_state_is_what_the_model_returns():
         expected = model(images, output_hidden_states=True).hidden_states
     found = Taps(model, ["hidden_states[0]", "hidden_states[2]"])(images)
     assert all(torch.equal(found[f"hidden_states[{i}]"], expected[i]) for i in (0, 2))
+
+
+@pytest.mark.parametrize("make", [bert, gpt2, lambda: bert("BertForSequenceClassification")])
+@pytest.mark.parametrize("asked", [False, True])
+def test_only_the_hooks_that_were_there_stay(make, asked):
+    """A transformer hooks itself when it is first asked for hidden states; if it was us who asked, not for long."""
+    model, calls = make(), []
+    if asked:
+        model(ids(), output_hidden_states=True)
+    model.register_forward_hook(lambda *_: calls.append("after"))
+    next(model.children()).register_forward_pre_hook(lambda *_, **__: calls.append("before"), with_kwargs=True)
+    before, hooks = state(model), [dict(module._forward_hooks) for module in model.modules()]
+    list_layers(model, ids())
+    measure(model, {"input_ids": ids(1)}, ["hidden_states[1]"], **FAST)
+    with pytest.raises(InfodiscardError, match="has no layer 'hidden_states'"):
+        measure(model, {"input_ids": ids(1)}, ["hidden_states[9]"], **FAST)
+    with pytest.raises(KeyError), untouched(model):
+        model(ids(), output_hidden_states=True)
+        raise KeyError
+    assert_same_state(before, state(model))
+    assert hooks == [dict(module._forward_hooks) for module in model.modules()]
+    calls.clear()
+    for _ in range(2):
+        assert len(model(ids(), output_hidden_states=True).hidden_states) == 3
+    assert calls == ["before", "after"] * 2
 
 
 @pytest.mark.parametrize(
@@ -105,7 +135,7 @@ def test_padding_changes_no_token(left):
 
 def test_ids_that_cannot_be_embedded_are_refused():
     with pytest.raises(InfodiscardError, match="ids hold numbers up to 20, which the network has no embedding of"):
-        measure(bert(), {"input_ids": ids() + 1 + (ids() == 19)}, ["output"], **FAST)
+        measure(bert(), {"input_ids": ids() + (ids() == 19)}, ["output"], **FAST)
     with pytest.raises(InfodiscardError, match=r"a Linear has no get_input_embeddings\(\)"):
         measure(nn.Linear(3, 2), {"input_ids": ids()}, ["output"], **FAST)
     with pytest.raises(InfodiscardError, match=r"input_ids are float32 of shape \(2, 5\); give whole numbers"):

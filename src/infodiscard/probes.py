@@ -34,6 +34,7 @@ Call = torch.Tensor | Sequence[torch.Tensor] | Mapping[str, torch.Tensor]
 OUTPUT, HIDDEN = "output", "hidden_states"
 _ADDRESS = re.compile(r"(?P<module>[^#\[\]]*)(#(?P<call>\d+))?(?P<entry>(\[[^\[\]]+\])*)")
 _RANDOM_IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase, nn.RReLU)
+_HOOKED = "_output_capturing_hooks_installed"  # what transformers note on a network that has hooked itself
 _RANDOM_NAMES = ("DropPath", "StochasticDepth", "DropBlock", "PatchDropout")
 
 
@@ -97,8 +98,8 @@ def untouched(model: nn.Module) -> Iterator[nn.Module]:
     """Lets a network be differentiated with respect to its input only, and leaves it as it was.
 
     Inside, no parameter requires a gradient (so none is computed or stored) and autograd is on even under
-    `inference_mode`. On leaving, also by an error, every `requires_grad` is what it was; weights, buffers, `.grad`,
-    training flags and hooks are never changed.
+    `inference_mode`. On leaving, also by an error, every `requires_grad` is what it was, and hooks that the network
+    gave itself meanwhile are gone; weights, buffers, `.grad`, training flags and the user's hooks are never changed.
 
     Raises:
         InfodiscardError: a layer in training mode would make the output random or depend on the batch, or the network
@@ -112,7 +113,7 @@ def untouched(model: nn.Module) -> Iterator[nn.Module]:
             "load it outside."
         )
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    with ExitStack() as stack:
+    with _same_hooks(model), ExitStack() as stack:
         if any(isinstance(module, nn.RNNBase) for module in model.modules()):
             # cuDNN's recurrent layers have no backward pass in eval mode.
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
@@ -125,6 +126,32 @@ def untouched(model: nn.Module) -> Iterator[nn.Module]:
         finally:
             for parameter, flag in flags:
                 parameter.requires_grad_(flag)
+
+
+@contextmanager
+def _same_hooks(model: nn.Module) -> Iterator[None]:
+    """Takes away, on leaving, what the modules have been hooked with inside, and leaves every other hook.
+
+    Transformers hook themselves when they are first asked for hidden states, and note that they have; without the note,
+    they do so again when the user asks.
+    """
+    modules = list(model.modules())
+    before = [{key: set(hooks) for key, hooks in _hooks(module).items()} for module in modules]
+    unnoted = [module for module in modules if _HOOKED not in vars(module)]
+    try:
+        yield
+    finally:
+        for module, known in zip(modules, before, strict=True):
+            for key, hooks in _hooks(module).items():
+                for added in set(hooks).difference(known.get(key, ())):
+                    del hooks[added]
+        for module in unnoted:
+            vars(module).pop(_HOOKED, None)
+
+
+def _hooks(module: nn.Module) -> dict[str, dict[int, Any]]:
+    """Returns what PyTorch keeps about a module's forward hooks, all of it by their number."""
+    return {key: hooks for key, hooks in vars(module).items() if key.startswith("_forward_") and "hooks" in key}
 
 
 def _refuse_training(model: nn.Module) -> None:
