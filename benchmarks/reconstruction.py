@@ -132,12 +132,11 @@ def main() -> None:
     network = zoo.load(options.network, options.weights)
     inputs = coerce_inputs(data.load(options.data, options.samples, network.input_size))
     job = Job.prepare(network.name, network, inputs, options.layers, "range", None, "full")
-    job = job.with_decoders(inputs, options.decoders)
-    samples = job.take(inputs, slice(None))
+    job = job.with_decoders(options.decoders)
     print(f"{'layer':8} {'procedure':22} {'passes':>7} {'RU':>8} | each image, nats/pixel")
     for layer in job.layers:
         with job.layer(layer) as probe:
-            problem = Problem(job.reconstruction(probe, samples), job.cap, options.judge_draws)
+            problem = Problem(job.reconstruction(probe, job.inputs), job.cap, options.judge_draws)
             report(problem, layer, options.passes, options.reference)
 
 

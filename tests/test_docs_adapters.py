@@ -1,4 +1,4 @@
-"""The code of the pages about other libraries runs as it stands, block after block."""
+"""The code of the pages about other libraries and other inputs runs as it stands, block after block."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import matplotlib.pyplot
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-NEEDS = {"captum": "captum", "quantus": "quantus", "lightning": "lightning.pytorch"}
+NEEDS = {"captum": "captum", "quantus": "quantus", "lightning": "lightning.pytorch", "inputs": "transformers"}
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
@@ -41,4 +41,9 @@ def _lightning(names):
     assert next(Path("logs").rglob("metrics.csv")).read_text().count("\n") == 4
 
 
-_checks = {"captum": _captum, "quantus": _quantus, "lightning": _lightning}
+def _inputs(names):
+    found = names["run"].dataset["sid_map"]
+    assert found.shape == (1, 3, 2, 4) and found[0, :, 1].isnull().sum("layer").values.tolist() == [0, 0, 0, 3]
+
+
+_checks = {"captum": _captum, "quantus": _quantus, "lightning": _lightning, "inputs": _inputs}

@@ -187,7 +187,7 @@ def compare_sides(a: Side, b: Side, metric: str, by: str) -> list[dict[str, Any]
 
 def _check(a: Side, b: Side) -> None:
     """Raises InfodiscardError if the two cannot be paired at all."""
-    sizes = [f"{p.channels}×{p.height}×{p.width}" for p in (a.run.plan, b.run.plan)]
+    sizes = [f"{plan.size} ({plan.kind})" for plan in (a.run.plan, b.run.plan)]
     if sizes[0] != sizes[1]:
         raise InfodiscardError(
             f"'{a.name}' was measured on inputs of {sizes[0]} and '{b.name}' of {sizes[1]}; values per pixel are "

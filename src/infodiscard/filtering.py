@@ -19,7 +19,8 @@ class Scales:
     def __init__(self, like: torch.Tensor) -> None:
         self._planes = like.shape[-3]
         rows, columns = like.shape[-2:]
-        count = max(1, int(math.log2(max(2, min(rows, columns)))) - 1)
+        size = max(rows, columns) if 1 in (rows, columns) else min(rows, columns)
+        count = max(1, int(math.log2(max(2, size))) - 1)
         self._rows = _smoothers(rows, count, like)
         self._columns = _smoothers(columns, count, like)
 

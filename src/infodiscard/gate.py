@@ -38,7 +38,7 @@ class Gate:
             difference less the gap, at the level at which Holm's method tests the layer: above `max_increase` just if
             the verdict is "more"; `p`, one-sided, of the difference less the gap being `max_increase` or less;
             `p_holm`, the same corrected for the number of layers; `verdict`; `warning`, why not to trust the row.
-            Entropies in nats/pixel.
+            Entropies in nats/pixel (or what `unit` says).
         passed: whether no layer's verdict is "more".
         worst: the layer of the largest difference, among those of the verdict "more" if there are any.
         base: which network of which run the first is.
@@ -47,6 +47,7 @@ class Gate:
         max_increase: what is allowed, nats/pixel.
         confidence: of the one-sided tests.
         left_out: layers that only one of both has, which are not compared.
+        unit: what values are per, in nats.
     """
 
     table: pd.DataFrame
@@ -58,6 +59,7 @@ class Gate:
     max_increase: float
     confidence: float
     left_out: tuple[str, ...] = ()
+    unit: str = "pixel"
 
     @property
     def sentence(self) -> str:
@@ -65,16 +67,16 @@ class Gate:
         row = self.table.set_index("layer").loc[self.worst]
         name, count = METRICS[self.metric], len(self.table)
         more, unknown = (int((self.table["verdict"] == word).sum()) for word in (MORE, UNKNOWN))
-        where = f"{'most at' if more > 1 else 'at'} {self.worst}: {row['difference']:+.3f} nats/pixel"
+        where = f"{'most at' if more > 1 else 'at'} {self.worst}: {row['difference']:+.3f} nats/{self.unit}"
         if more:
             return (
-                f"FAIL: {name} of the candidate is significantly more than {self.max_increase:g} nats/pixel above that "
-                f"of the base in {more} of {count} layers, {where}, at least {row['bound']:+.3f}."
+                f"FAIL: {name} of the candidate is significantly more than {self.max_increase:g} nats/{self.unit} "
+                f"above that of the base in {more} of {count} layers, {where}, at least {row['bound']:+.3f}."
             )
         doubt = f"; in {unknown} of {count} layers it cannot be told whether it is" if unknown else ""
         return (
-            f"PASS: {name} of the candidate is nowhere significantly more than {self.max_increase:g} nats/pixel above "
-            f"that of the base; largest difference {where}{doubt}."
+            f"PASS: {name} of the candidate is nowhere significantly more than {self.max_increase:g} nats/{self.unit} "
+            f"above that of the base; largest difference {where}{doubt}."
         )
 
 
@@ -132,6 +134,7 @@ def check(
         max_increase=max_increase,
         confidence=confidence,
         left_out=tuple(layer for layer in dict.fromkeys((*a.layers, *b.layers)) if layer not in paired),
+        unit=a.run.plan.layout.unit,
     )
 
 

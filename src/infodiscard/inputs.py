@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from .errors import InfodiscardError
+from .gathering import Argument, gathered
+from .layouts import IMAGE, TOKENS, Layout, find_layout
 from .network import Network
+from .probes import Call
 
 CAP_RANGES = 10.0
 """The default cap in units of the input space's dynamic range: it binds only where a layer does not look."""
+
+
+IDS, EMBEDS = "input_ids", "inputs_embeds"
+"""Tokens as numbers, and what a transformer makes of them first, which is what noise can be added to."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +31,15 @@ class Inputs:
     """The samples of a run.
 
     Attributes:
-        images: `n × C × H × W`, float, finite.
+        images: what noise is added to: images, or inputs of another kind laid out like them, `n × C × H × W`; float,
+            finite. Tokens that are still numbers are integers.
         names: n unique ids.
         masks: `n × H × W` bool, true on the object, or `None`.
         labels, classes: the samples' classes, if known.
+        layout: how the network takes `images`.
+        noise_on: the network's argument that `images` are.
+        others: its further arguments, `n × …` each; no noise is added to them.
+        valid: `n × H × W` bool, false on padding, or `None`; true in one unbroken stretch of each sample.
     """
 
     images: torch.Tensor
@@ -34,6 +47,10 @@ class Inputs:
     masks: torch.Tensor | None = None
     labels: tuple[int, ...] | None = None
     classes: tuple[str, ...] = ()
+    layout: Layout = IMAGE
+    noise_on: Argument = 0
+    others: Mapping[Argument, torch.Tensor] = field(default_factory=dict)
+    valid: torch.Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -41,9 +58,90 @@ class Inputs:
         channels, height, width = self.images.shape[1:]
         return channels, height, width
 
+    def call(self, noisy: torch.Tensor, beside: Sequence[torch.Tensor]) -> Call:
+        """Returns the arguments of a forward pass.
+
+        Args:
+            noisy: instead of `images`, `batch × C × H × W`.
+            beside: instead of `others`, in their order, `batch × …` each.
+        """
+        named = dict(zip(self.others, beside, strict=True)) | {self.noise_on: self.layout.outside(noisy)}
+        if isinstance(self.noise_on, int):
+            return tuple(named[place] for place in range(len(named)))
+        return {str(name): value for name, value in named.items()}
+
+    def unpadded(self, rows: slice) -> Iterator[tuple[list[int], slice, Inputs]]:
+        """Splits some of the samples into groups of one extent each, and takes off their padding.
+
+        What is measured never meets the padding: neither the solver nor the network. Other inputs lose theirs too, if
+        their second dimension runs along the positions.
+
+        Yields:
+            The group's places among `rows`, the columns that it fills, and its inputs.
+        """
+        places = range(len(self.names))[rows]
+        groups: dict[tuple[int, int], list[int]] = {}
+        for place, row in enumerate(places):
+            groups.setdefault(self._extent(row), []).append(place)
+        for (first, end), group in groups.items():
+            # A slice where it can be one: no copy is made of what may be large.
+            chosen = rows if len(group) == len(places) else [places[place] for place in group]
+            yield group, slice(first, end), self._part(chosen, slice(first, end))
+
+    def _extent(self, row: int) -> tuple[int, int]:
+        """Returns the first column of a sample that is no padding, and the one behind the last."""
+        if self.valid is None:
+            return 0, self.shape[2]
+        filled = self.valid[row].any(0).nonzero()[:, 0]
+        return int(filled[0]), int(filled[-1]) + 1
+
+    def _part(self, rows: slice | list[int], columns: slice) -> Inputs:
+        """Returns some samples, and some of their columns."""
+        width = self.shape[2]
+        padded = self.valid is not None
+        along = {name for name, value in self.others.items() if padded and value.ndim > 1 and value.shape[1] == width}
+        index = range(len(self.names))[rows] if isinstance(rows, slice) else rows
+        return replace(
+            self,
+            images=self.images[rows][..., columns],
+            names=tuple(self.names[row] for row in index),
+            masks=None if self.masks is None else self.masks[rows][..., columns],
+            labels=None if self.labels is None else tuple(self.labels[row] for row in index),
+            others={
+                name: value[rows][:, columns] if name in along else value[rows] for name, value in self.others.items()
+            },
+            valid=None,
+        )
+
+    def embedded(self, module: nn.Module) -> Inputs:
+        """The same with tokens that are numbers replaced by a network's embeddings of them, `inputs_embeds`.
+
+        Raises:
+            InfodiscardError: the network has no `get_input_embeddings`, or lacks a token.
+        """
+        if self.noise_on != IDS:
+            return self
+        try:
+            embeddings = module.get_input_embeddings()  # type: ignore[operator]
+            device = next(embeddings.parameters()).device
+            with torch.no_grad():
+                values = embeddings(self.layout.outside(self.images)[..., 0].to(device)).cpu()
+        except (AttributeError, NotImplementedError, StopIteration) as error:
+            raise InfodiscardError(
+                f"{IDS} were given, but a {type(module).__name__} has no get_input_embeddings(), and noise can be "
+                "added to embeddings only; give those, with noise_on and kind='tokens'."
+            ) from error
+        except (IndexError, RuntimeError) as error:
+            raise InfodiscardError(
+                f"{IDS} hold numbers up to {int(self.images.max())}, which the network has no embedding of; give the "
+                "ids that its own tokenizer makes."
+            ) from error
+        return replace(self, images=_checked(TOKENS.inside(values), TOKENS), noise_on=EMBEDS)
+
     def hashes(self) -> dict[str, str]:
         """SHA-256 of what is measured."""
-        arrays = {"images": self.images, "masks": self.masks}
+        arrays = {"images": self.images, "masks": self.masks, "valid": self.valid}
+        arrays |= {f"input/{name}": value for name, value in self.others.items()}
         return {
             name: hashlib.sha256(array.contiguous().numpy().tobytes()).hexdigest()
             for name, array in arrays.items()
@@ -51,9 +149,10 @@ class Inputs:
         }
 
     def pictures(self) -> dict[str, np.ndarray | None]:
-        """The images in [0, 1] and the masks, for plots; images of other than 1 or 3 channels are left out."""
-        shown = self.shown(self.images.float()).numpy() if self.images.shape[1] in (1, 3) else None
-        return {"images": shown, "masks": None if self.masks is None else self.masks.numpy()}
+        """The images in [0, 1] and the masks, for plots; inputs other than images of 1 or 3 channels are left out."""
+        picture = self.layout is IMAGE and self.images.shape[1] in (1, 3)
+        shown = self.shown(self.images.float()).numpy() if picture else None
+        return {"images": shown, "masks": None if self.masks is None else self.layout.chart(self.masks.numpy())}
 
     def shown(self, images: torch.Tensor) -> torch.Tensor:
         """Takes images of this kind, such as reconstructions, to where `pictures` has these in [0, 1]."""
@@ -75,97 +174,167 @@ class Inputs:
         if cap == "range" and network.std is not None:
             return CAP_RANGES / min(network.std)
         space = network.normalise(self.images) if network.mean is not None else self.images
+        if self.valid is not None:
+            space = space.movedim(1, -1)[self.valid]
         spread = float(space.std()) if cap == "data" else CAP_RANGES * float(space.max() - space.min())
         if not spread > 0:
             raise InfodiscardError("All inputs are one constant, so their range gives no cap for σ; give cap a number.")
         return spread
 
 
-def coerce_inputs(data: Any, masks: Any = None) -> Inputs:
-    """Takes an `ImageSet`, a tensor or a data set to `Inputs`.
+def coerce_inputs(
+    data: Any, masks: Any = None, kind: str | None = None, noise_on: Argument | None = None, valid: Any = None
+) -> Inputs:
+    """Takes an `ImageSet`, tensors, a data set or a data loader to `Inputs`; arguments as for `infodiscard.measure`.
 
     Raises:
-        InfodiscardError: the images are not floats, not finite, not `n × C × H × W`, or the masks do not fit.
+        InfodiscardError: what noise is added to is not named, not floats, not finite or of no known kind, or the other
+            inputs, masks or padding do not fit it.
     """
     from .data import ImageSet
 
+    names: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
     if isinstance(data, ImageSet):
         labels = None if data.labels is None else tuple(data.labels.tolist())
-        images, names, classes = data.images, data.names, data.classes
+        names, classes = data.names, data.classes
         masks = data.masks if masks is None else masks
+        data = data.images
     else:
-        images, labels = _from_any(data)
-        names, classes = tuple(map(str, range(len(images)))), ()
-    images = _checked(images)
-    return Inputs(images, names, _masks(masks, images), labels, classes)
+        labels = None
+    arguments, classed = gathered(data, noise_on)
+    labels = classed if labels is None else labels
+    noise_on = _noisy(arguments, noise_on)
+    images = arguments.pop(noise_on)
+    if noise_on == IDS:
+        layout, images = TOKENS, _checked_ids(images)[..., None]
+    else:
+        layout = find_layout(kind or ("tokens" if noise_on == EMBEDS else None), tuple(images.shape))
+        _check_float(images, layout)
+    images = layout.inside(images)
+    inputs = Inputs(
+        images if noise_on == IDS else _checked(images, layout),
+        names or tuple(map(str, range(len(images)))),
+        _masks(masks, images, layout),
+        labels,
+        classes,
+        layout,
+        noise_on,
+        {name: _beside(name, value, len(images)) for name, value in arguments.items()},
+    )
+    if valid is None and layout is TOKENS:
+        found = inputs.others.get("attention_mask")
+        valid = found if found is not None and found.shape == (len(images), inputs.shape[2]) else None
+    return replace(inputs, valid=_valid(valid, inputs))
 
 
-def _from_any(data: Any) -> tuple[torch.Tensor, tuple[int, ...] | None]:
-    """Returns the images, and the labels if there are any, of a tensor, an array, a list or a map-style data set."""
-    if isinstance(data, torch.Tensor):
-        return data, None
-    if isinstance(data, np.ndarray):
-        if data.dtype.kind not in "fiub" or data.dtype.itemsize > 8:
-            raise InfodiscardError(f"The images are an array of {data.dtype}; give an array of floats.")
-        # A copy in the machine's own byte order: torch takes no reversed or read-only arrays.
-        return torch.from_numpy(np.array(data, dtype=data.dtype.newbyteorder("="), order="C")), None
-    if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")) or isinstance(data, str | dict):
+def _noisy(arguments: Mapping[Argument, torch.Tensor], noise_on: Argument | None) -> Argument:
+    """Returns the argument that noise is added to, which is the only one of floats if none is named."""
+    if not arguments:
+        raise InfodiscardError("data was an empty dict; give the network's inputs by name.")
+    if noise_on in (None, EMBEDS) and EMBEDS not in arguments and IDS in arguments:
+        return IDS
+    if noise_on is None:
+        floats = [name for name, value in arguments.items() if value.is_floating_point()]
+        if len(floats) > 1 or (not floats and len(arguments) > 1):
+            raise InfodiscardError(
+                f"The inputs are {', '.join(map(str, arguments))}; say with noise_on which of them noise is added to."
+            )
+        return floats[0] if floats else next(iter(arguments))
+    if noise_on not in arguments:
         raise InfodiscardError(
-            f"data was a {type(data).__name__}; give an ImageSet, a float tensor n × channels × height × width, or a "
-            "data set with a length whose items are such images."
+            f"noise_on was {noise_on!r}, but the inputs are {', '.join(map(repr, arguments))}; name one of them."
         )
-    items = [data[i] for i in range(len(data))]
-    labelled = bool(items) and all(isinstance(item, Sequence) and len(item) > 1 for item in items)
-    images = [item[0] if isinstance(item, Sequence) else item for item in items]
-    wrong = next((item for item in images if not isinstance(item, torch.Tensor)), None)
-    if wrong is not None or not images:
-        what = f"a {type(wrong).__name__}" if images else "nothing"
-        raise InfodiscardError(f"The data set holds {what} where an image tensor is needed; add a ToTensor transform.")
-    shapes = {tuple(item.shape) for item in images}
-    if len(shapes) > 1:
-        raise InfodiscardError(f"The images have different shapes, such as {sorted(shapes)[:2]}; resize them to one.")
-    whole = labelled and all(isinstance(item[1], int) or getattr(item[1], "ndim", 1) == 0 for item in items)
-    return torch.stack(images), tuple(int(item[1]) for item in items) if whole else None
+    return noise_on
 
 
-def _checked(images: torch.Tensor) -> torch.Tensor:
-    """Returns the images on the CPU, or raises InfodiscardError."""
-    if images.ndim != 4 or 0 in images.shape:
-        raise InfodiscardError(
-            f"The images have shape {tuple(images.shape)}; give at least one, as n × channels × height × width."
-        )
+def _check_float(images: torch.Tensor, layout: Layout) -> None:
+    """Raises InfodiscardError unless noise can be added."""
     if not images.is_floating_point():
+        what, dtype = "images" if layout is IMAGE else "inputs", str(images.dtype).removeprefix("torch.")
+        how = "images / 255 normalised as in its training" if layout is IMAGE else "the values it was trained on"
         raise InfodiscardError(
-            f"The images are integers ({str(images.dtype).removeprefix('torch.')}); give floats in the network's input "
-            "space, such as images / 255 normalised as in its training."
+            f"The {what} are integers ({dtype}); give floats in the network's input space, such as {how}."
         )
+
+
+def _checked(images: torch.Tensor, layout: Layout) -> torch.Tensor:
+    """Returns the images on the CPU, or raises InfodiscardError."""
     images = images.detach().cpu()
     images = images if images.dtype == torch.float64 else images.float()
     finite = images.isfinite().flatten(1).all(1)
     if not finite.all():
-        bad = int((~finite).nonzero()[0])
-        raise InfodiscardError(f"Image {bad} holds NaN or infinite values; mend it or leave it out.")
+        bad, what = int((~finite).nonzero()[0]), "Image" if layout is IMAGE else "Input"
+        raise InfodiscardError(f"{what} {bad} holds NaN or infinite values; mend it or leave it out.")
     return images
 
 
-def _masks(masks: Any, images: torch.Tensor) -> torch.Tensor | None:
-    """Returns masks `n × H × W`, from masks or boxes (x, y, width, height)."""
+def _checked_ids(ids: torch.Tensor) -> torch.Tensor:
+    """Returns tokens' numbers, `n × tokens`, on the CPU, or raises InfodiscardError."""
+    if ids.ndim != 2 or 0 in ids.shape or ids.is_floating_point():
+        raise InfodiscardError(
+            f"{IDS} are {str(ids.dtype).removeprefix('torch.')} of shape {tuple(ids.shape)}; give whole numbers, "
+            "n × tokens."
+        )
+    return ids.detach().cpu().long()
+
+
+def _beside(name: Argument, value: torch.Tensor, n: int) -> torch.Tensor:
+    """Returns a further input, or raises InfodiscardError."""
+    if value.ndim == 0 or len(value) != n:
+        raise InfodiscardError(
+            f"Input {name!r} has shape {tuple(value.shape)}; its first dimension must be the {n} samples: expand what "
+            "they share."
+        )
+    return value.detach().cpu()
+
+
+def _valid(valid: Any, inputs: Inputs) -> torch.Tensor | None:
+    """Returns where the samples are not padding, `n × H × W`; `None` where there is none."""
+    if valid is None:
+        return None
+    layout, shape = inputs.layout, (len(inputs.names), inputs.shape[2])
+    if layout.axes not in ("WC", "CW"):
+        raise InfodiscardError(f"valid was given, but an input of kind '{layout.name}' has no padding to leave out.")
+    valid = _numbers(valid, "valid", f"true where there is no padding, of shape {shape}")
+    if tuple(valid.shape) != shape:
+        raise InfodiscardError(f"valid has shape {tuple(valid.shape)}; for these inputs give {shape}.")
+    valid = valid.bool()
+    starts = (valid & ~torch.nn.functional.pad(valid, (1, 0))[:, :-1]).sum(1)
+    if (starts != 1).any():
+        bad = int((starts != 1).nonzero()[0])
+        what = "no position that is not padding" if starts[bad] == 0 else "padding between its positions"
+        raise InfodiscardError(f"Input {bad} has {what}; padding may stand before and behind a sample only.")
+    return None if valid.all() else layout.unchart(valid)
+
+
+def _numbers(values: Any, what: str, wanted: str) -> torch.Tensor:
+    """Takes an array, or nested lists, of numbers to a tensor on the CPU."""
+    try:
+        return torch.as_tensor(np.array(values) if isinstance(values, np.ndarray) else values).cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InfodiscardError(
+            f"{what} {'are' if what.endswith('masks') else 'is'} a {type(values).__name__} that holds no array of "
+            f"numbers; give {wanted}."
+        ) from error
+
+
+def _masks(masks: Any, images: torch.Tensor, layout: Layout) -> torch.Tensor | None:
+    """Returns masks `n × H × W`, from masks or, of images, boxes (x, y, width, height)."""
     if masks is None:
         return None
     n, _, height, width = images.shape
-    try:
-        masks = torch.as_tensor(np.array(masks) if isinstance(masks, np.ndarray) else masks).cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
+    shape = (n, height, width) if layout is IMAGE else (n, width)
+    wanted = f"masks of shape {shape}"
+    if layout is IMAGE:
+        wanted += f" or boxes of shape {(n, 4)} as x, y, width, height"
+    masks = _numbers(masks, "The masks", wanted)
+    if tuple(masks.shape) == shape:
+        return layout.unchart(masks.bool())
+    if tuple(masks.shape) != (n, 4) or layout is not IMAGE:
         raise InfodiscardError(
-            f"The masks are a {type(masks).__name__} that holds no array of numbers; give masks of shape "
-            f"{(n, height, width)} or boxes of shape {(n, 4)} as x, y, width, height."
-        ) from error
-    if tuple(masks.shape) == (n, height, width):
-        return masks.bool()
-    if tuple(masks.shape) != (n, 4):
-        raise InfodiscardError(
-            f"The masks have shape {tuple(masks.shape)}; for these images give masks of shape {(n, height, width)} or "
-            f"boxes of shape {(n, 4)} as x, y, width, height."
+            f"The masks have shape {tuple(masks.shape)}; for these {'images' if layout is IMAGE else 'inputs'} give "
+            f"{wanted}."
         )
     x, y, w, h = (column[:, None, None] for column in masks.float().round().T)
     rows, columns = torch.arange(height)[None, :, None], torch.arange(width)[None, None, :]

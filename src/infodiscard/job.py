@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -16,12 +17,14 @@ from .decoders import TrainedDecoder, find
 from .entropy import concentration, gaussian_entropy
 from .errors import InfodiscardError
 from .inputs import Inputs
+from .layouts import IMAGE
 from .network import Network, placed, weights_hash
 from .noise import SampleNoise, SigmaSpace
 from .objectives import FeatureDistance
-from .probes import Probe, choose_layers, list_layers, untouched
+from .probes import Call, Probe, choose_layers, list_layers, untouched, unwrap
 from .reconstruction import Reconstruction, ReconstructionError, maximise_reconstruction_error
 from .solver import Effort, Solution, check_variation, maximise_entropy
+from .store import VARIABLES
 
 if TYPE_CHECKING:
     from .plan import Unit
@@ -33,6 +36,7 @@ class Job:
 
     Attributes:
         network: as given.
+        inputs: all samples.
         module: the network's module, or a copy of it on the device.
         layers: to measure, in execution order.
         cap: largest σ allowed.
@@ -43,6 +47,7 @@ class Job:
     """
 
     network: Network
+    inputs: Inputs
     module: nn.Module
     layers: tuple[str, ...]
     cap: float
@@ -63,34 +68,35 @@ class Job:
         precision: str,
     ) -> Job:
         """Checks a network against the inputs and finds its layers."""
-        network.check_size(inputs.shape[1:], name)
+        if inputs.layout is IMAGE:
+            network.check_size(inputs.shape[1:], name)
         module, where = placed(network.module, device)
         floats = [p.dtype for p in module.parameters() if p.is_floating_point()]
-        job = cls(network, module, (), math.nan, where, floats[0] if floats else torch.float32, precision)
-        example = job.take(inputs, slice(0, 1)).to(job.dtype)
+        inputs = inputs.embedded(unwrap(module))
+        job = cls(network, inputs, module, (), math.nan, where, floats[0] if floats else torch.float32, precision)
+        known = list_layers(module, job.call(job.first(1)))
         wanted = layers.get(name) if isinstance(layers, Mapping) else layers
-        known = list_layers(module, example)
         return replace(
             job, layers=choose_layers(known, wanted, network.default_layers, name), cap=inputs.cap(network, cap)
         )
 
-    def with_decoders(self, inputs: Inputs, folder: str | Path | None) -> Job:
+    def with_decoders(self, folder: str | Path | None) -> Job:
         """The same with a decoder for every layer, from `folder` or the user's cache.
 
         Raises:
             InfodiscardError: there is none for a layer.
         """
-        network, samples = self.network, self.take(inputs, slice(0, 1)).to(self.dtype)
+        network, example = self.network, self.call(self.first(1))
         space = None if network.mean is None or network.std is None else (network.mean, network.std)
         key, found = weights_hash(self.module), {}
         for address in self.layers:
             with self.layer(address) as probe, torch.no_grad():
-                shape = probe(samples).shape[1:]
+                shape = probe(example).shape[1:]
             found[address] = find(
                 key,
                 address,
                 shape,
-                inputs.shape,
+                self.inputs.shape,
                 folder or (),
                 normalisation=space,
                 network=network.source or network.name,
@@ -98,10 +104,24 @@ class Job:
             )
         return replace(self, decoders=found)
 
-    def take(self, inputs: Inputs, part: slice) -> torch.Tensor:
-        """Some of the samples in the network's input space, on its device, in float32 or better."""
-        images = inputs.images[part].to(self.device, torch.float64 if self.dtype == torch.float64 else torch.float32)
+    def first(self, count: int) -> Inputs:
+        """The first samples, up to `count`, as far as they are of one extent; without their padding."""
+        _, _, part = next(self.inputs.unpadded(slice(0, count)))
+        return part
+
+    def take(self, part: Inputs) -> torch.Tensor:
+        """Samples in the network's input space, on its device, in float32 or better."""
+        images = part.images.to(self.device, torch.float64 if self.dtype == torch.float64 else torch.float32)
         return self.network.normalise(images) if self.network.mean is not None else images
+
+    def beside(self, part: Inputs) -> list[torch.Tensor]:
+        """Their other inputs, on the network's device and in its precision."""
+        others = [value.to(self.device) for value in part.others.values()]
+        return [value.to(self.dtype) if value.is_floating_point() else value for value in others]
+
+    def call(self, part: Inputs) -> Call:
+        """The arguments of a forward pass of samples."""
+        return part.call(self.take(part).to(self.dtype), self.beside(part))
 
     @contextmanager
     def layer(self, address: str) -> Iterator[Probe]:
@@ -112,36 +132,44 @@ class Job:
         except InfodiscardError as error:
             raise InfodiscardError(f"Layer '{address}' of '{self.network.name}' cannot be measured: {error}") from error
 
-    def distance(self, probe: Probe, samples: torch.Tensor, batch_size: int | None = None) -> FeatureDistance:
-        """The feature distance at one layer; only the network itself works in its own precision."""
-        return FeatureDistance(lambda noisy: self._feature(probe, noisy), samples, batch_size)
+    def distance(self, probe: Probe, part: Inputs, batch_size: int | None = None) -> FeatureDistance:
+        """The feature distance of samples at one layer; only the network itself works in its own precision."""
+        return FeatureDistance(self._feature(probe, part), self.take(part), batch_size, self.beside(part))
 
-    def reconstruction(self, probe: Probe, samples: torch.Tensor, batch_size: int | None = None) -> ReconstructionError:
+    def reconstruction(self, probe: Probe, part: Inputs, batch_size: int | None = None) -> ReconstructionError:
         """The same, and the error of the layer's decoder, which works in float32."""
         decoder = self.decoders[probe.address].module.to(self.device)
         return ReconstructionError(
-            lambda noisy: self._feature(probe, noisy), lambda feature: decoder(feature.float()), samples, batch_size
+            self._feature(probe, part),
+            lambda feature: decoder(feature.float()),
+            self.take(part),
+            batch_size,
+            self.beside(part),
         )
 
-    def _feature(self, probe: Probe, noisy: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            return probe(noisy.to(self.dtype))
+    def _feature(self, probe: Probe, part: Inputs) -> Callable[..., torch.Tensor]:
+        """The function from noisy inputs, and the others beside them, to the feature."""
 
-    def check_layers(self, inputs: Inputs, tau: float) -> None:
+        def feature(noisy: torch.Tensor, *beside: torch.Tensor) -> torch.Tensor:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                return probe(part.call(noisy.to(self.dtype), beside))
+
+        return feature
+
+    def check_layers(self, tau: float) -> None:
         """Raises InfodiscardError if a layer is random, mixes samples, is constant or passes no gradient."""
-        samples = self.take(inputs, slice(0, 2))
+        one, two = self.first(1), self.first(2)
         for address in self.layers:
             with self.layer(address) as probe:
-                _check_deterministic(probe, samples.to(self.dtype))
-                distance = self.distance(probe, samples[:1])
-                noise = SampleNoise(samples[:1], 0, "trial").draw([0], 2)
-                values, _ = distance.gradient(torch.zeros(1, dtype=torch.long, device=samples.device), noise * tau**0.5)
+                _check_deterministic(probe, self.call(two), self.call(one), len(two.names))
+                distance = self.distance(probe, one)
+                noise = SampleNoise(distance.inputs, 0, "trial").draw([0], 2)
+                values, _ = distance.gradient(torch.zeros(1, dtype=torch.long, device=self.device), noise * tau**0.5)
                 check_variation(values.mean(1))
 
     def measured(
         self,
         unit: Unit,
-        inputs: Inputs,
         settings: Mapping[str, Any],
         batch_size: int | None,
         sigma: torch.Tensor | None = None,
@@ -150,32 +178,55 @@ class Job:
 
         Args:
             unit: some samples at one layer.
-            inputs: all samples.
             settings: of the run's plan.
             batch_size: noisy inputs in one forward pass.
-            sigma: of the layer before, from which the search for SID begins.
+            sigma: of the layer before, from which the search for SID begins, `n × C or 1 × H × W`.
 
         Returns:
-            Variable of the run → its values, samples first.
+            Variable of the run → its values, samples first; NaN on padding.
         """
-        part = slice(unit.start, unit.stop)
-        samples = self.take(inputs, part)
-        masks = None if inputs.masks is None else inputs.masks[part].to(samples.device)
-        space = SigmaSpace.parse(settings["sigma"], inputs.shape)
+        whole: dict[str, np.ndarray] = {}
+        with self.layer(unit.layer) as probe:
+            for places, columns, part in self.inputs.unpadded(slice(unit.start, unit.stop)):
+                before = None if sigma is None else sigma[places][..., columns]
+                for name, value in self._solved(probe, part, settings, batch_size, before).items():
+                    self._put(whole, name, value.cpu().numpy(), unit.stop - unit.start, places, columns)
+        return whole
+
+    def _put(self, whole: dict[str, Any], name: str, value: Any, count: int, places: list[int], columns: slice) -> None:
+        """Puts some samples' values among those of `count` samples."""
+        wide = "x" in VARIABLES[name].dims
+        value = self.inputs.layout.chart(value) if wide else value
+        shape = (count, *value.shape[1:-1], self.inputs.shape[2]) if wide else (count, *value.shape[1:])
+        if name not in whole:
+            whole[name] = np.full(shape, np.nan if value.dtype.kind == "f" else 0, value.dtype)
+        whole[name][(places, ..., columns) if wide else places] = value
+
+    def _solved(
+        self,
+        probe: Probe,
+        part: Inputs,
+        settings: Mapping[str, Any],
+        batch_size: int | None,
+        sigma: torch.Tensor | None,
+    ) -> dict[str, torch.Tensor]:
+        """Solves for some samples of one extent; arguments as for `measured`."""
+        masks = None if part.masks is None else part.masks.to(self.device)
+        space = SigmaSpace.parse(settings["sigma"], part.shape)
         task = space, settings["alpha"], settings["tau"], self.cap, settings["seed"]
         values: dict[str, torch.Tensor] = {}
-        with self.layer(unit.layer) as probe:
-            if "sid" in settings["metrics"]:
-                distance = self.distance(probe, samples, batch_size)
-                start = None if sigma is None else space.mean(sigma.to(samples).log().expand_as(samples))
-                effort = Effort(settings["tolerance"], settings["max_passes"])
-                values |= _sid(maximise_entropy(distance, *task, effort, start), space, masks)
-            if "ru" in settings["metrics"]:
-                error = self.reconstruction(probe, samples, batch_size)
-                effort = Effort(settings["tolerance"], settings["ru_max_passes"])
-                values |= _ru(maximise_reconstruction_error(error, *task, effort), space, masks)
-                values["reconstruction"] = inputs.shown(self._as_images(error.restored()).cpu())
-        return {name: value.cpu().numpy() for name, value in values.items()}
+        if "sid" in settings["metrics"]:
+            distance = self.distance(probe, part, batch_size)
+            samples = distance.inputs
+            start = None if sigma is None else space.mean(sigma.to(samples).log().expand_as(samples))
+            effort = Effort(settings["tolerance"], settings["max_passes"])
+            values |= _sid(maximise_entropy(distance, *task, effort, start), space, masks)
+        if "ru" in settings["metrics"]:
+            error = self.reconstruction(probe, part, batch_size)
+            effort = Effort(settings["tolerance"], settings["ru_max_passes"])
+            values |= _ru(maximise_reconstruction_error(error, *task, effort), space, masks)
+            values["reconstruction"] = self.inputs.shown(self._as_images(error.restored()).cpu())
+        return values
 
     def _as_images(self, inputs: torch.Tensor) -> torch.Tensor:
         """Undoes the network's normalisation."""
@@ -185,16 +236,21 @@ class Job:
         return inputs * std + mean
 
 
-def _check_deterministic(probe: Probe, samples: torch.Tensor) -> None:
-    """Raises InfodiscardError if the feature is random, or depends on the other samples of the batch."""
+def _check_deterministic(probe: Probe, samples: Call, single: Call, count: int) -> None:
+    """Raises InfodiscardError if the feature is random, or depends on the other samples of the batch.
+
+    Args:
+        samples: a batch of `count`.
+        single: its first.
+    """
     with torch.no_grad(), torch.random.fork_rng():
-        first, again, alone = probe(samples), probe(samples), probe(samples[:1])
+        first, again, alone = probe(samples), probe(samples), probe(single)
     if not torch.equal(first, again) and not first.isnan().any():
         raise InfodiscardError(
             "its output is random (two passes over the same input differ): switch off what makes it so, usually by "
             "calling model.eval()."
         )
-    if first.shape[0] == len(samples):
+    if first.shape[0] == count:
         scale = first.abs().max().clamp(min=1e-12)
         if (first[:1] - alone).abs().max() > 1e-2 * scale:
             raise InfodiscardError(

@@ -14,6 +14,7 @@ from torch import nn
 from .errors import InfodiscardError
 from .inputs import Inputs, coerce_inputs
 from .job import Job
+from .layouts import IMAGE
 from .network import Network, weights_hash
 from .noise import SigmaSpace
 from .solver import MIN_PASSES
@@ -56,6 +57,9 @@ def measure(
     cap: float | str = "range",
     start: str = "uniform",
     precision: str = "full",
+    kind: str | None = None,
+    noise_on: str | int | None = None,
+    valid: Any = None,
     block: int | None = None,
     batch_size: int | None = None,
     device: str | torch.device | None = None,
@@ -65,14 +69,15 @@ def measure(
     Args:
         networks: a module, a `Network`, or several by name. A `Network` that knows its normalisation takes images in
             [0, 1]; a bare module takes its inputs as they are.
-        data: an `ImageSet`, a float tensor `n × C × H × W`, or a map-style data set of such images (or of tuples that
-            begin with an image and a label).
+        data: an `ImageSet`, a float tensor `n × C × H × W`, a map-style data set of such images (or of tuples that
+            begin with an image and a label), or a data loader; or inputs of another `kind`. For a network with several
+            inputs, a dict by their names (or a data set or loader of such), or with `noise_on` a tuple.
         layers: names or patterns (see `infodiscard.probes`), for all networks or by network; by default the network's
             own `default_layers`.
         metrics: `sid`, `ru` or both. RU needs a decoder of every layer (`infodiscard.train_decoder`).
         alpha: the feature distance at which values are reported, in units of δ_f².
         tau: variance of the noise that defines δ_f²; or `paper` (0.01), or `code` (1e-4, as in the authors' code).
-        sigma: where σ is free: `pixel`, `unit` or `grid:G`.
+        sigma: where σ is free: `pixel` (one per pixel, token, time step or feature of a table), `unit` or `grid:G`.
         seed: of all noise; results depend on it, on the input and on the network, and on nothing else.
         masks: true on the object (`n × H × W`), or boxes `n × 4` as x, y, width, height; by default the data's own.
         out: directory of the run; continued if it holds an unfinished one of the same plan. `None` keeps it in memory.
@@ -87,6 +92,12 @@ def measure(
             last layers; values then depend, within their gap, on which layers are measured.
         precision: of the network's forward and backward passes: `full`, its own; or `bf16`, by autocast. Distances and
             entropies are always computed in float32 or better.
+        kind: what the inputs are: `image` (`n × C × H × W`), `tokens` (`n × T × D`), `series` (`n × C × L`) or `table`
+            (`n × F`); images and tables are told by their shape.
+        noise_on: the name, or place, of the input that noise is added to; by default the only one of floats. Where a
+            transformer is given `input_ids`, it is their embeddings, `inputs_embeds`.
+        valid: false on padding, `n × T`, for tokens and series; by default `attention_mask`, if that is among the
+            inputs. A padded sample is measured as if it had come without padding.
         block: samples solved and stored together, by default 4 on a CPU and 32 on a GPU; no result depends on it.
         batch_size: noisy inputs in one forward pass; no result depends on it.
         device: where to compute, on a copy of the network if it lies elsewhere; by default where the network is.
@@ -102,22 +113,23 @@ def measure(
 
     settings = _settings(metrics, alpha, tau, sigma, seed, tolerance, max_passes, start, precision)
     named = _named(networks)
-    inputs = coerce_inputs(data, masks)
+    inputs = coerce_inputs(data, masks, kind, noise_on, valid)
     jobs = {name: Job.prepare(name, network, inputs, layers, cap, device, precision) for name, network in named.items()}
     settings["cap"] = {name: job.cap for name, job in jobs.items()}
-    SigmaSpace.parse(sigma, inputs.shape)
+    settings |= {} if inputs.noise_on == 0 else {"noise_on": inputs.noise_on}
+    _check_shapes(jobs, settings)
     if batch_size is not None and batch_size < 1:
         raise InfodiscardError(f"batch_size was {batch_size}; it must be at least 1, or None for the usual one.")
     # Before anything is written: a run that cannot be finished must not take up the directory.
     for name, job in jobs.items():
-        job.check_layers(inputs, settings["tau"])
+        job.check_layers(settings["tau"])
         if "ru" in settings["metrics"]:
-            jobs[name] = job.with_decoders(inputs, decoders)
+            jobs[name] = job.with_decoders(decoders)
     plan = _plan(jobs, inputs, settings, block or min(DEFAULT_BLOCK.get(job.device.type, 4) for job in jobs.values()))
     with Run.resume_or_create(plan, out, **inputs.pictures()) as run, _progress(progress, run) as advance:
         for unit in run.pending():
             begin = _before(run, unit) if start == "before" else None
-            run.write(unit, jobs[unit.network].measured(unit, inputs, settings, batch_size, begin))
+            run.write(unit, jobs[unit.network].measured(unit, settings, batch_size, begin))
             advance(unit)
     return run
 
@@ -192,11 +204,30 @@ def _named(networks: Any) -> dict[str, Network]:
     return named
 
 
+def _check_shapes(jobs: Mapping[str, Job], settings: Mapping[str, Any]) -> None:
+    """Raises InfodiscardError if the inputs fit no σ, no decoder, or differ between the networks."""
+    first, *rest = jobs.items()
+    inputs = first[1].inputs
+    for name, job in rest:
+        if job.inputs.shape != inputs.shape:
+            raise InfodiscardError(
+                f"The embeddings of '{first[0]}' have {inputs.shape[0]} values and those of '{name}' "
+                f"{job.inputs.shape[0]}, which cannot be compared; measure them in separate runs."
+            )
+    shortest = min((part for _, _, part in inputs.unpadded(slice(None))), key=lambda part: part.shape[2])
+    SigmaSpace.parse(settings["sigma"], shortest.shape)
+    if "ru" in settings["metrics"] and inputs.layout is not IMAGE:
+        raise InfodiscardError(
+            f"RU is for images, since its decoders restore images, but the inputs are {inputs.layout.name}; measure "
+            "metrics=['sid']."
+        )
+
+
 def _plan(jobs: Mapping[str, Job], inputs: Inputs, settings: dict[str, Any], block: int) -> Plan:
     """Returns everything that defines the run."""
     from .plan import Plan
 
-    channels, height, width = inputs.shape
+    channels, height, width = next(iter(jobs.values())).inputs.shape
     hashes = {f"weights/{name}": weights_hash(job.module) for name, job in jobs.items()}
     for name, job in jobs.items():
         hashes |= {f"decoder/{name}/{layer}": decoder.digest for layer, decoder in job.decoders.items()}
@@ -212,6 +243,7 @@ def _plan(jobs: Mapping[str, Job], inputs: Inputs, settings: dict[str, Any], blo
         labels=inputs.labels,
         classes=inputs.classes,
         block=block,
+        kind=inputs.layout.name,
     )
 
 
@@ -222,6 +254,7 @@ def _before(run: Run, unit: Unit) -> torch.Tensor | None:
     if place == 0:
         return None
     sigma = torch.from_numpy(run.read(unit.network, layers[place - 1], unit.start, unit.stop, "sigma"))
+    sigma = run.plan.layout.unchart(sigma)
     return sigma if sigma.ndim == 4 else sigma[:, None]
 
 

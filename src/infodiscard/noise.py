@@ -15,7 +15,8 @@ class SigmaSpace:
     """The free parameters of σ and how they cover the input.
 
     A parameter covers one or more input units (channel × row × column). Parameters have the shape
-    `planes × rows × columns` (`pixel`: 1 × H × W, `unit`: C × H × W, `grid:G`: 1 × G × G).
+    `planes × rows × columns` (`pixel`: 1 × H × W, `unit`: C × H × W, `grid:G`: 1 × G × G, or 1 × 1 × G where the input
+    has one row only).
 
     Attributes:
         name: `pixel`, `unit` or `grid:G`.
@@ -40,11 +41,10 @@ class SigmaSpace:
         if name == "unit":
             return cls(name, (channels, height, width), input_shape)
         kind, _, size = str(name).partition(":")
-        if kind == "grid" and size.isdigit() and 1 <= int(size) <= min(height, width):
-            return cls(name, (1, int(size), int(size)), input_shape)
-        raise InfodiscardError(
-            f"sigma was '{name}'; it can be 'pixel', 'unit' or 'grid:G' with G from 1 to {min(height, width)}."
-        )
+        finest = width if height == 1 else min(height, width)
+        if kind == "grid" and size.isdigit() and 1 <= int(size) <= finest:
+            return cls(name, (1, min(int(size), height), int(size)), input_shape)
+        raise InfodiscardError(f"sigma was '{name}'; it can be 'pixel', 'unit' or 'grid:G' with G from 1 to {finest}.")
 
     def expand(self, values: torch.Tensor) -> torch.Tensor:
         """Spreads parameters (`… × planes × rows × columns`) over the input units (`… × C or 1 × H × W`)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
@@ -20,18 +20,24 @@ class FeatureDistance:
         inputs: x, `n × C × H × W`.
         batch_size: noisy inputs in one forward pass; by default 32 on a CPU and 512 on a GPU. It is halved whenever the
             device's memory does not suffice; no result depends on it.
+        beside: further inputs, `n × …` each, that no noise is added to; h takes the noisy inputs' own rows of them as
+            further arguments.
 
     Raises:
         InfodiscardError: the feature is not one row per input, or is not finite.
     """
 
     def __init__(
-        self, feature: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor, batch_size: int | None = None
+        self,
+        feature: Callable[..., torch.Tensor],
+        inputs: torch.Tensor,
+        batch_size: int | None = None,
+        beside: Sequence[torch.Tensor] = (),
     ) -> None:
-        self._feature, self.inputs = feature, inputs
+        self._function, self.inputs, self._beside = feature, inputs, tuple(beside)
         self.batch_size = batch_size or DEFAULT_BATCH.get(inputs.device.type, 32)
         with torch.no_grad():
-            (self._clean,) = self._in_passes(len(inputs), lambda part: (self._flat(inputs[part]),))
+            (self._clean,) = self._in_passes(len(inputs), lambda part: (self._flat(inputs[part], part),))
         if not self._clean.isfinite().all():
             raise InfodiscardError("The feature of an input is not finite; check the network's weights and the input.")
 
@@ -40,9 +46,13 @@ class FeatureDistance:
         for start in range(0, count, self.batch_size):
             yield slice(start, min(start + self.batch_size, count))
 
-    def _flat(self, inputs: torch.Tensor) -> torch.Tensor:
+    def _feature(self, inputs: torch.Tensor, owner: torch.Tensor | slice) -> torch.Tensor:
+        """Returns h of inputs that belong to the samples `owner`."""
+        return self._function(inputs, *(item[owner] for item in self._beside))
+
+    def _flat(self, inputs: torch.Tensor, owner: torch.Tensor | slice) -> torch.Tensor:
         """Returns features as `batch × units`, in at least float32."""
-        feature = self._feature(inputs)
+        feature = self._feature(inputs, owner)
         if feature.ndim == 0 or feature.shape[0] != len(inputs):
             raise InfodiscardError(
                 f"The layer's output has shape {tuple(feature.shape)} for {len(inputs)} inputs; its first dimension "
@@ -98,12 +108,12 @@ class FeatureDistance:
             self.batch_size //= 2
 
     def _distance(self, owner: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        difference = self._difference(self._flat(self.inputs[owner] + noise), owner)
+        difference = self._difference(self._flat(self.inputs[owner] + noise, owner), owner)
         return (difference.square_().sum(1),)
 
     def _distance_and_gradient(self, owner: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
         noisy = (self.inputs[owner] + noise).requires_grad_()
-        feature = self._flat(noisy)
+        feature = self._flat(noisy, owner)
         difference = self._difference(feature.detach(), owner)
         if not feature.requires_grad:
             raise InfodiscardError(_NO_GRADIENT)

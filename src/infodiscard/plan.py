@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from .errors import InfodiscardError
+from .layouts import LAYOUTS, Layout
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,13 @@ class Plan:
         networks: names, in the order they are measured.
         layers: network → its layers in execution order.
         samples: unique names of the inputs.
-        height, width, channels: size of one input.
+        height, width, channels: size of one input, in the form `C × H × W` that is worked in.
         settings: JSON-able: alpha, tau, sigma, seed, metrics, …, as given.
         hashes: what the run was computed from, such as "weights/NAME", "images", "masks".
         labels: the class of each sample, if known.
         classes: the classes' names, if known.
         block: samples in one unit of work, and in one chunk of the store.
+        kind: of input, one of `layouts.LAYOUTS`.
 
     Raises:
         InfodiscardError: the parts do not fit together.
@@ -52,6 +54,7 @@ class Plan:
     labels: tuple[int, ...] | None = None
     classes: tuple[str, ...] = ()
     block: int = 16
+    kind: str = "image"
 
     def __post_init__(self) -> None:
         """Coerces to the exact types, so that a plan equals what is read back from a store."""
@@ -77,6 +80,16 @@ class Plan:
             raise InfodiscardError(f"There are {len(self.labels)} labels for {len(self.samples)} samples.")
         if self.block < 1:
             raise InfodiscardError(f"A block holds at least one sample, not {self.block}.")
+
+    @property
+    def layout(self) -> Layout:
+        """How an input lies in `C × H × W`, and what its parts are called."""
+        return LAYOUTS[self.kind]
+
+    @property
+    def size(self) -> str:
+        """The size of one input, such as 3×32×32."""
+        return self.layout.size(self.channels, self.height, self.width)
 
     def units(self) -> list[Unit]:
         """Returns all the work, in the order network, layer, block."""

@@ -123,7 +123,7 @@ def _curves(ax: Axes, run: Run, table: pd.DataFrame, metric: str, layers: list[s
                     ha="left", va="center")  # fmt: skip
     if metric.endswith("concentration"):
         ax.axhline(0, color=GREY, lw=0.8, zorder=1)
-    ax.set_ylabel(LABELS.get(metric, metric.replace("_", " ")))
+    ax.set_ylabel(run.plan.layout.words(LABELS.get(metric, metric.replace("_", " "))))
     ax.grid(axis="y", color="#dddddd", lw=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
@@ -177,6 +177,8 @@ def map_sheet(
 ) -> Figure:
     """Draws the maps of `metric`: a row per sample, a column per layer, one colour scale in nats/pixel for all.
 
+    Where a map is a line (of tokens, time steps, features), it is a strip per sample, and in it a row per layer.
+
     The input and the object's outline are drawn where the run holds them. The scale spans the 1st to the 99th
     percentile of the sheet and says so, with pointed ends where it clips.
 
@@ -192,15 +194,31 @@ def map_sheet(
     """
     metric = metric or run.metrics[0]
     data = _selected(run, network, samples, metric, f"{metric}_map")
-    maps = data[f"{metric}_map"].transpose("sample", "layer", "y", "x").values
+    layout = run.plan.layout
+    maps = data[f"{metric}_map"].transpose("sample", "layer", *layout.dims).values
     scale, extend = _scale(maps)
-    sheet = _sheet(run, data, maps, "", bar=True, cmap=MAP_COLOURS, norm=scale)
-    sheet.figure.colorbar(sheet.ax.images[-1], cax=sheet.bar, extend=extend)
-    label = LABELS.get(metric, metric.replace("_", " ")).replace("\n", ", ")
+    style = {"cmap": MAP_COLOURS, "norm": scale}
+    if len(layout.dims) == 1:
+        figure, picture, bar = _strips(run, data, maps, style)
+    else:
+        sheet = _sheet(run, data, maps, "", bar=True, **style)
+        figure, picture, bar = sheet.figure, sheet.ax.images[-1], sheet.bar
+    figure.colorbar(picture, cax=bar, extend=extend)
+    label = layout.words(LABELS.get(metric, metric.replace("_", " "))).replace("\n", ", ")
     clipped = "" if extend == "neither" else f"\nclipped at percentiles {CLIP[0]} and {CLIP[1]}"
-    sheet.bar.set_ylabel(label + clipped, fontsize=7)
-    sheet.bar.tick_params(labelsize=7)
-    return _saved(sheet.figure, path)
+    bar.set_ylabel(label + clipped, fontsize=7)
+    bar.tick_params(labelsize=7)
+    return _saved(figure, path)
+
+
+def _strips(run: Run, data: xr.Dataset, maps: np.ndarray, style: dict[str, Any]) -> tuple[Figure, Any, Axes]:
+    """Draws `samples × layers × positions` as a strip per sample; returns also a picture and the colour bar's axes."""
+    from .strips import draw_strips
+
+    names, layers = _row_names(run, data["sample"].values.tolist()), _names(data["layer"].values.tolist())
+    masks = data["mask"].values if "mask" in data else None
+    title = _elide(data["network"].item(), 60)
+    return draw_strips(maps, names, layers, run.plan.layout.dims[0], title, masks, style)
 
 
 def reconstruction_sheet(

@@ -6,6 +6,7 @@ A layer is addressed by its module's name, as in `named_modules()`:
     layer1.0.relu#1       the second call of a module that is called more than once
     encoder[1]            an entry of an output that is a tuple or a dict: `[1]`, `[last_hidden_state]`, `[0][key]`
     output                the network's own output
+    hidden_states[3]      what a transformer returns under that name if it is asked for `output_hidden_states`
     layer*                a pattern: `*` and `?` stay within one level of the name, `**` crosses levels
 
 Without an explicit entry, a tuple or dict stands for its `last_hidden_state` if it has one, else for its first floating
@@ -15,6 +16,7 @@ tensor.
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -26,9 +28,13 @@ from torch import nn
 
 from .errors import InfodiscardError, nearest
 
-OUTPUT = "output"
+Call = torch.Tensor | Sequence[torch.Tensor] | Mapping[str, torch.Tensor]
+"""The arguments of a forward pass: its only one, those by place, or those by name."""
+
+OUTPUT, HIDDEN = "output", "hidden_states"
 _ADDRESS = re.compile(r"(?P<module>[^#\[\]]*)(#(?P<call>\d+))?(?P<entry>(\[[^\[\]]+\])*)")
 _RANDOM_IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase, nn.RReLU)
+_HOOKED = "_output_capturing_hooks_installed"  # what transformers note on a network that has hooked itself
 _RANDOM_NAMES = ("DropPath", "StochasticDepth", "DropBlock", "PatchDropout")
 
 
@@ -92,8 +98,8 @@ def untouched(model: nn.Module) -> Iterator[nn.Module]:
     """Lets a network be differentiated with respect to its input only, and leaves it as it was.
 
     Inside, no parameter requires a gradient (so none is computed or stored) and autograd is on even under
-    `inference_mode`. On leaving, also by an error, every `requires_grad` is what it was; weights, buffers, `.grad`,
-    training flags and hooks are never changed.
+    `inference_mode`. On leaving, also by an error, every `requires_grad` is what it was, and hooks that the network
+    gave itself meanwhile are gone; weights, buffers, `.grad`, training flags and the user's hooks are never changed.
 
     Raises:
         InfodiscardError: a layer in training mode would make the output random or depend on the batch, or the network
@@ -107,7 +113,7 @@ def untouched(model: nn.Module) -> Iterator[nn.Module]:
             "load it outside."
         )
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    with ExitStack() as stack:
+    with _same_hooks(model), ExitStack() as stack:
         if any(isinstance(module, nn.RNNBase) for module in model.modules()):
             # cuDNN's recurrent layers have no backward pass in eval mode.
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
@@ -120,6 +126,32 @@ def untouched(model: nn.Module) -> Iterator[nn.Module]:
         finally:
             for parameter, flag in flags:
                 parameter.requires_grad_(flag)
+
+
+@contextmanager
+def _same_hooks(model: nn.Module) -> Iterator[None]:
+    """Takes away, on leaving, what the modules have been hooked with inside, and leaves every other hook.
+
+    Transformers hook themselves when they are first asked for hidden states, and note that they have; without the note,
+    they do so again when the user asks.
+    """
+    modules = list(model.modules())
+    before = [{key: set(hooks) for key, hooks in _hooks(module).items()} for module in modules]
+    unnoted = [module for module in modules if _HOOKED not in vars(module)]
+    try:
+        yield
+    finally:
+        for module, known in zip(modules, before, strict=True):
+            for key, hooks in _hooks(module).items():
+                for added in set(hooks).difference(known.get(key, ())):
+                    del hooks[added]
+        for module in unnoted:
+            vars(module).pop(_HOOKED, None)
+
+
+def _hooks(module: nn.Module) -> dict[str, dict[int, Any]]:
+    """Returns what PyTorch keeps about a module's forward hooks, all of it by their number."""
+    return {key: hooks for key, hooks in vars(module).items() if key.startswith("_forward_") and "hooks" in key}
 
 
 def _refuse_training(model: nn.Module) -> None:
@@ -145,7 +177,7 @@ def _random_in_training(module: nn.Module) -> bool:
 
 
 class Probe:
-    """The network up to one layer: a callable from inputs to that layer's feature.
+    """The network up to one layer: a callable from inputs (a tensor, a tuple or a dict) to that layer's feature.
 
     Use it inside `untouched(model)`. The forward pass ends right after the layer, so that nothing behind it is computed
     and no in-place operation behind it can overwrite the feature.
@@ -160,25 +192,22 @@ class Probe:
         self._model = unwrap(model)
         self._parsed = Address.parse(address)
         modules = dict(self._model.named_modules())
-        name = self._parsed.module
-        if name == OUTPUT and OUTPUT not in modules:
-            name = ""
+        name, self._entry, self._ask = located(self._parsed, modules)
         if name not in modules:
             raise InfodiscardError(
                 f"The network has no layer '{address}'; the nearest are {nearest(name, [n for n in modules if n])}."
             )
         self._layer = modules[name]
 
-    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Returns the feature of `inputs` (`batch × …`).
+    def __call__(self, inputs: Call) -> torch.Tensor:
+        """Returns the feature of `inputs` (`batch × …` each).
 
         Raises:
             InfodiscardError: the layer was not called (as often as the address says), or has no such output.
         """
-        feature = self.raw(inputs)
-        return choose(feature, self._parsed.entry, self.address)
+        return choose(self.raw(inputs), self._entry, self.address)
 
-    def raw(self, inputs: torch.Tensor) -> Any:
+    def raw(self, inputs: Call) -> Any:
         """Returns the layer's whole output, whatever its structure."""
         wanted, count, caught = self._parsed.call or 0, 0, []
 
@@ -190,9 +219,9 @@ class Probe:
             count += 1
 
         handle = self._layer.register_forward_hook(catch)
+        args, kwargs = arguments(inputs)
         try:
-            # A network that begins with an in-place operation would overwrite what belongs to the caller.
-            self._model(inputs.clone())
+            self._model(*args, **kwargs, **self._ask)
         except _Reached:
             return caught[0]
         finally:
@@ -201,6 +230,24 @@ class Probe:
             f"Layer '{self.address}' was called {count} times in a forward pass; "
             + ("give a smaller number after #." if count else "it is not used, so there is nothing to measure.")
         )
+
+
+def located(address: Address, modules: Mapping[str, nn.Module]) -> tuple[str, tuple[str, ...], dict[str, bool]]:
+    """Returns the module that an address means, the entry of its output, and what to ask a forward pass for besides."""
+    if address.module == HIDDEN and HIDDEN not in modules:
+        return "", (HIDDEN, *address.entry), {"output_hidden_states": True}
+    own = address.module == OUTPUT and OUTPUT not in modules
+    return "" if own else address.module, address.entry, {}
+
+
+def arguments(call: Call) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
+    """Returns copies of the arguments by place, and of those by name.
+
+    A network that begins with an in-place operation would otherwise overwrite what belongs to the caller.
+    """
+    if isinstance(call, Mapping):
+        return (), {name: value.clone() for name, value in call.items()}
+    return tuple(value.clone() for value in ([call] if isinstance(call, torch.Tensor) else call)), {}
 
 
 def choose(output: Any, entry: Sequence[str], address: str) -> torch.Tensor:
@@ -256,20 +303,22 @@ def structure(output: Any) -> str:
     return type(output).__name__
 
 
-def list_layers(model: nn.Module, example: torch.Tensor) -> list[Layer]:
+def list_layers(model: nn.Module, example: Call) -> list[Layer]:
     """Lists a network's layers in execution order: by when their (first) output is ready.
 
     Args:
         model: any network.
-        example: one or more inputs, `batch × …`.
+        example: one or more inputs, `batch × …`; of a network with several, a tuple, or a dict by their names.
 
     Returns:
-        One `Layer` per module that is called, the network itself last, as `output` (unless a module bears that name).
+        One `Layer` per module that is called, the network itself last, as `output` (unless a module bears that name);
+        and one per hidden state, where a transformer returns such.
 
     Raises:
         InfodiscardError: the network is in training mode or does not take the example.
     """
     seen: dict[str, tuple[str, tuple[int, ...] | None, list[int]]] = {}
+    made: list[tuple[Any, int]] = []  # which module made which tensor
     place = count()
     with untouched(model) as plain, ExitStack() as stack:
         modules = dict(plain.named_modules())
@@ -279,28 +328,49 @@ def list_layers(model: nn.Module, example: torch.Tensor) -> list[Layer]:
             key = name or OUTPUT
 
             def note(module: nn.Module, _args: Any, output: Any, key: str = key) -> None:
-                if key in seen:
-                    seen[key][2].append(next(place))
-                else:
-                    seen[key] = (type(module).__name__, _shape(output), [next(place)])
+                now, tensor = next(place), _default_tensor(output)
+                seen.setdefault(key, (type(module).__name__, _shape(output), []))[2].append(now)
+                if tensor is not None:
+                    made.append((weakref.ref(tensor), now))
 
             stack.callback(module.register_forward_hook(note).remove)
+        args, kwargs = arguments(example)
+        # Transformers say in their configuration whether they return hidden states, and take it back for one call.
+        ask = {"output_hidden_states": True} if hasattr(getattr(plain, "config", None), "output_hidden_states") else {}
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             try:
-                plain(example.clone())
+                output = plain(*args, **kwargs, **ask)
             except (RuntimeError, TypeError, ValueError, IndexError) as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise InfodiscardError(
-                    f"The network does not take an input of shape {tuple(example.shape)} ({reason}); give inputs of "
-                    "the size it was made for."
+                    f"The network does not take {_shapes(example)} ({reason}); give inputs of the size it was made for."
                 ) from error
-    return [Layer(name, kind, shape, len(places), tuple(places)) for name, (kind, shape, places) in seen.items()]
+        hidden = output.get(HIDDEN) if isinstance(output, Mapping) and ask else None
+        maker = {id(tensor): at for ref, at in reversed(made) if (tensor := ref()) is not None}
+        for number, state in enumerate(hidden or ()):
+            seen[f"{HIDDEN}[{number}]"] = ("hidden state", _shape(state), [maker.get(id(state), next(place))])
+    layers = [Layer(name, kind, shape, len(places), tuple(places)) for name, (kind, shape, places) in seen.items()]
+    return sorted(layers, key=lambda layer: layer.places[0])
+
+
+def _shapes(call: Call) -> str:
+    """Describes the arguments of a forward pass."""
+    if isinstance(call, torch.Tensor) or (not isinstance(call, Mapping) and len(call) == 1):
+        return f"an input of shape {tuple((call if isinstance(call, torch.Tensor) else call[0]).shape)}"
+    named = call if isinstance(call, Mapping) else {str(place): value for place, value in enumerate(call)}
+    return "inputs of shapes " + ", ".join(f"{name} {tuple(value.shape)}" for name, value in named.items())
 
 
 def _shape(output: Any) -> tuple[int, ...] | None:
     """Returns the shape of the default tensor of an output without its batch dimension."""
+    tensor = _default_tensor(output)
+    return None if tensor is None else tuple(tensor.shape[1:])
+
+
+def _default_tensor(output: Any) -> torch.Tensor | None:
+    """Returns the tensor that a layer without an explicit entry stands for, if there is one."""
     tensor = output if isinstance(output, torch.Tensor) else _default_entry(output)
-    return tuple(tensor.shape[1:]) if isinstance(tensor, torch.Tensor) and tensor.is_floating_point() else None
+    return tensor if isinstance(tensor, torch.Tensor) and tensor.is_floating_point() else None
 
 
 def resolve(layers: Sequence[Layer], patterns: Sequence[str], network: str) -> tuple[str, ...]:
@@ -320,7 +390,7 @@ def resolve(layers: Sequence[Layer], patterns: Sequence[str], network: str) -> t
     found: set[str] = set()
     for pattern in patterns:
         if "*" in pattern or "?" in pattern:
-            matches = [layer for layer in layers if layer.shape is not None and _regex(pattern).fullmatch(layer.name)]
+            matches = [layer for layer in layers if layer.shape is not None and _matches(pattern, layer.name)]
             if not matches:
                 raise InfodiscardError(
                     f"No layer of '{network}' matches '{pattern}'; its layers include {nearest(pattern, list(known))}. "
@@ -332,8 +402,8 @@ def resolve(layers: Sequence[Layer], patterns: Sequence[str], network: str) -> t
 
     def place(text: str) -> tuple[int, str]:
         address = Address.parse(text)
-        places = known[address.module].places
-        return (places[address.call or 0] if places else layers.index(known[address.module])), text
+        layer = known.get(text) or known[address.module]
+        return (layer.places[address.call or 0] if layer.places else layers.index(layer)), text
 
     return tuple(sorted(found, key=place))
 
@@ -363,6 +433,8 @@ def _calls(layer: Layer) -> list[str]:
 def _checked(text: str, known: Mapping[str, Layer], network: str) -> str:
     """Returns an address that means one existing output."""
     address = Address.parse(text)
+    if text in known and address.entry:
+        return text
     layer = known.get(address.module)
     if layer is None:
         raise InfodiscardError(
@@ -380,6 +452,13 @@ def _checked(text: str, known: Mapping[str, Layer], network: str) -> str:
         )
     call = f"#{address.call}" if layer.calls > 1 else ""
     return address.module + call + "".join(f"[{key}]" for key in address.entry)
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """Whether a pattern means a layer; a hidden state, which some module has made already, only where it says so."""
+    if name.startswith(f"{HIDDEN}[") and not pattern.startswith(HIDDEN):
+        return False
+    return _regex(pattern).fullmatch(name) is not None
 
 
 def _regex(pattern: str) -> re.Pattern[str]:

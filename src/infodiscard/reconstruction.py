@@ -10,7 +10,7 @@ over the steps is the answer (docs/reconstruction.md derives it and says how the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -70,24 +70,30 @@ class ReconstructionError(FeatureDistance):
         batch_size: as for `FeatureDistance`; but on a CPU by default one sample's draws of a step. The walk is chaotic:
             a rounding that moves one unit across its ReLU's kink leads to another σ of the same worth. With passes of
             one sample alone it meets the same roundings whatever the block that it is in.
+        beside: as for `FeatureDistance`.
     """
 
     def __init__(
         self,
-        feature: Callable[[torch.Tensor], torch.Tensor],
+        feature: Callable[..., torch.Tensor],
         decoder: Callable[[torch.Tensor], torch.Tensor],
         inputs: torch.Tensor,
         batch_size: int | None = None,
+        beside: Sequence[torch.Tensor] = (),
     ) -> None:
-        super().__init__(feature, inputs, batch_size or (DRAWS if inputs.device.type == "cpu" else None))
+        super().__init__(feature, inputs, batch_size or (DRAWS if inputs.device.type == "cpu" else None), beside)
+        ones = [slice(i, i + 1) for i in range(len(inputs))]
         with torch.no_grad():
-            self._clean = torch.cat([self._flat(sample[None]) for sample in inputs])
+            self._clean = torch.cat([self._flat(inputs[one], one) for one in ones])
         self._decoder = decoder
 
     def restored(self) -> torch.Tensor:
         """Returns g(h(x)) of each sample, without noise: `n × C × H × W`."""
         with torch.no_grad():
-            return self._in_passes(len(self.inputs), lambda part: (self._decoder(self._feature(self.inputs[part])),))[0]
+            (whole,) = self._in_passes(
+                len(self.inputs), lambda part: (self._decoder(self._feature(self.inputs[part], part)),)
+            )
+        return whole
 
     def errors(self, rows: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Returns e² of each draw, `r × draws × C × H × W`; arguments as for a call."""
@@ -115,14 +121,14 @@ class ReconstructionError(FeatureDistance):
 
     def _errors(self, owner: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
         clean = self.inputs[owner]
-        return ((self._decoder(self._feature(clean + noise)) - clean).square(),)
+        return ((self._decoder(self._feature(clean + noise, owner)) - clean).square(),)
 
     def _slopes(
         self, owner: torch.Tensor, noise: torch.Tensor, weights: torch.Tensor, scaled: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
         clean = self.inputs[owner]
         noisy = (clean + noise).requires_grad_()
-        feature = self._feature(noisy)
+        feature = self._feature(noisy, owner)
         flat, restored = feature.unsqueeze(-1).flatten(1), self._decoder(feature)
         difference, error = flat.detach() - self._clean[owner], restored.detach() - clean
         (constraint,) = torch.autograd.grad(flat, noisy, 2 * difference, retain_graph=True)

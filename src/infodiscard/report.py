@@ -132,7 +132,9 @@ def _write_sheets(run: Run, folder: Path, measured: set[str]) -> dict[Path, str]
         for network, number in networks:
             path = folder / f"{SHEETS[metric]}{number}.png"
             map_sheet(run, network=network, metric=metric, path=path)
-            sheets[path] = f"{METRICS[metric]} of each pixel in {network}; one colour scale for the whole sheet."
+            sheets[path] = (
+                f"{METRICS[metric]} of each {run.plan.layout.unit} in {network}; one colour scale for the whole sheet."
+            )
     if "ru" in run.metrics:
         for network, number in networks:
             path = folder / f"reconstructions{number}.png"
@@ -149,9 +151,10 @@ def _page(run: Run, values: pd.DataFrame, summary: pd.DataFrame, curve: Path, sh
     state = (
         "" if not left else f'<p class="note"><b>Not finished:</b> {left} of {len(plan.units())} units are missing.</p>'
     )
-    size = f"{plan.channels}×{plan.height}×{plan.width}"
-    tables = [_table(summary, metric, _warnings(values, plan.settings.get("alpha"), metric)) for metric in run.metrics]
-    trust = [_trust(values, plan.settings, metric) for metric in run.metrics]
+    size = plan.size
+    tables = [_table(summary, metric, _warnings(run, values, metric)) for metric in run.metrics]
+    words = plan.layout.words
+    trust = [words(_trust(values, plan.settings, metric)) for metric in run.metrics]
     if len(trust) > 1:
         trust = [f"<p>{METRICS[metric]}:</p>{items}" for metric, items in zip(run.metrics, trust, strict=True)]
     return f"""<!doctype html>
@@ -161,15 +164,15 @@ def _page(run: Run, values: pd.DataFrame, summary: pd.DataFrame, curve: Path, sh
 <body>
 <h1>Information discarding of {names}</h1>
 <p class="lead">{len(plan.samples)} samples of {size}, {summary["layer"].nunique()} layers, measured layer by layer and
-pixel by pixel.</p>
+{words("pixel by pixel")}.</p>
 {state}
 <h2>By layer</h2>
 {_figure(curve, CURVE)}
 {"".join(f'<div class="wide">{table}</div>' for table in tables)}
-<h2>By pixel</h2>
+<h2>{words("By pixel")}</h2>
 {"".join(_figure(path, caption) for path, caption in sheets.items())}
 <h2>How to read it</h2>
-{_reading(run.metrics, summary)}
+{words(_reading(run.metrics, summary))}
 <h2>How far to trust it</h2>
 {"".join(trust)}
 <h2>How it was made</h2>
@@ -185,10 +188,13 @@ def _figure(path: Path, caption: str) -> str:
     return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
-def _warnings(values: pd.DataFrame, alpha: float | None, metric: str) -> dict[tuple[str, str], str]:
+def _warnings(run: Run, values: pd.DataFrame, metric: str) -> dict[tuple[str, str], str]:
     """Returns (network, layer) → what speaks against its values of `metric`."""
+    alpha, words = run.plan.settings.get("alpha"), run.plan.layout.words
     groups = values.groupby(["network", "layer"], sort=False)
-    return {(str(network), str(layer)): "; ".join(distrust(rows, alpha, metric)) for (network, layer), rows in groups}
+    return {
+        (str(network), str(layer)): words("; ".join(distrust(rows, alpha, metric))) for (network, layer), rows in groups
+    }
 
 
 def _table(summary: pd.DataFrame, metric: str, warnings: dict[tuple[str, str], str]) -> str:

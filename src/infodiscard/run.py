@@ -311,8 +311,8 @@ class Run:
         layers = sum(map(len, plan.layers.values()))
         finished = total - len(self.pending())
         return (
-            f"<Run of {', '.join(plan.networks)}: {layers} layers × {len(plan.samples)} samples of "
-            f"{plan.channels}×{plan.height}×{plan.width}, {finished} of {total} units done, {self.path or 'in memory'}>"
+            f"<Run of {', '.join(plan.networks)}: {layers} layers × {len(plan.samples)} samples of {plan.size}, "
+            f"{finished} of {total} units done, {self.path or 'in memory'}>"
         )
 
     def _repr_html_(self) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import InfodiscardError
+from .layouts import IMAGE, Layout
 from .plan import Plan, shorten
 
 if TYPE_CHECKING:
@@ -87,16 +88,25 @@ VARIABLES: dict[str, Variable] = {
     ),
     "done": Variable(CELL, "bool", "1", "whether the cell has been measured"),
 }
-IMAGE = Variable(("sample", "channel", "y", "x"), "float32", "1", "the input as an image")
+PICTURE = Variable(("sample", "channel", "y", "x"), "float32", "1", "the input as an image")
 MASK = Variable(("sample", "y", "x"), "bool", "1", "whether the pixel belongs to the object")
 
 
-def variables_for(given: set[str], per_unit: bool) -> dict[str, Variable]:
-    """Returns the variables of a run of the `given` metrics, and "masks"; σ has channels if it is `per_unit`."""
+def variables_for(given: set[str], per_unit: bool, layout: Layout = IMAGE) -> dict[str, Variable]:
+    """Returns the variables of a run of the `given` metrics, and "masks"; σ has channels if it is `per_unit`.
+
+    Dimensions and units are named for the kind of input.
+    """
     chosen = {name: item for name, item in VARIABLES.items() if given.issuperset(item.needs)}
     if per_unit:
         chosen |= {name: replace(chosen[name], dims=UNIT_MAP) for name in ("sigma", "ru_sigma") if name in chosen}
-    return chosen
+    return {name: _of(layout, item) for name, item in chosen.items()}
+
+
+def _of(layout: Layout, item: Variable) -> Variable:
+    """Returns a variable as inputs of this kind have it."""
+    dims = item.dims[:-2] + layout.dims if item.dims[-2:] == IMAGE.dims else item.dims
+    return replace(item, dims=dims, units=layout.words(item.units), long_name=layout.words(item.long_name))
 
 
 def diagnostics(table: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -165,9 +175,9 @@ def _allocate(
 def create_store(store: Any, plan: Plan, images: np.ndarray | None, masks: np.ndarray | None) -> None:
     """Creates the arrays of `plan` in `store` and fills in the images and masks."""
     given = set(plan.settings.get("metrics", ["sid"])) | ({"masks"} if masks is not None else set())
-    variables = variables_for(given, per_unit=plan.settings.get("sigma") == "unit")
-    inputs = {"image": (IMAGE, images), "mask": (MASK, masks)}
-    sizes = {"sample": len(plan.samples), "channel": plan.channels, "y": plan.height, "x": plan.width}
+    variables = variables_for(given, plan.settings.get("sigma") == "unit", plan.layout)
+    inputs = {"image": (PICTURE, images), "mask": (_of(plan.layout, MASK), masks)}
+    sizes = {"sample": len(plan.samples), "channel": plan.channels, "y": plan.height, plan.layout.dims[-1]: plan.width}
     for name, (item, array) in inputs.items():
         if array is not None:
             shape = tuple(sizes[dim] for dim in item.dims)
@@ -187,9 +197,13 @@ def _coords(plan: Plan) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
         "layer": ("layer", np.array(plan.union(), dtype=object), {"long_name": "layer, in execution order"}),
         "sample": ("sample", np.array(plan.samples, dtype=object), {"long_name": "input"}),
         "channel": ("channel", np.arange(plan.channels), {"long_name": "channel of the input"}),
-        "y": ("y", np.arange(plan.height), {"long_name": "row, from the top", "units": "pixel"}),
-        "x": ("x", np.arange(plan.width), {"long_name": "column, from the left", "units": "pixel"}),
     }
+    if plan.layout is IMAGE:
+        coords["y"] = ("y", np.arange(plan.height), {"long_name": "row, from the top", "units": "pixel"})
+        coords["x"] = ("x", np.arange(plan.width), {"long_name": "column, from the left", "units": "pixel"})
+    else:
+        (dim,), unit = plan.layout.dims, plan.layout.unit
+        coords[dim] = (dim, np.arange(plan.width), {"long_name": f"number of the {unit}, from 0"})
     if plan.labels is not None:
         coords["label"] = ("sample", np.array(plan.labels, dtype=np.int64), {"long_name": "class of the input"})
     return coords

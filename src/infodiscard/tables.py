@@ -67,12 +67,14 @@ def show_run(console: Console, run: Run) -> None:
 
     summary, values, alpha = run.summary(), run.to_dataframe(), run.plan.settings.get("alpha")
     warnings: list[str] = []
+    words = run.plan.layout.words
     for network in dict.fromkeys(summary["network"]):
         layers = values[values["network"] == network].groupby("layer", sort=False)
         for metric in run.metrics:
-            doubted = {str(layer): "; ".join(distrust(rows, alpha, metric)) for layer, rows in layers}
+            doubted = {str(layer): words("; ".join(distrust(rows, alpha, metric))) for layer, rows in layers}
             title = str(network) if metric == run.metrics[0] else ""
-            _show_network(console, title, metric, summary[summary["network"] == network], doubted)
+            rows = summary[summary["network"] == network]
+            _show_network(console, title, metric, rows, doubted, words)
             name = f"{METRICS[metric]} of " if len(run.metrics) > 1 else ""
             warnings += [f"{name}{network} {layer}: {text}" for layer, text in doubted.items() if text]
     console.print(f"\n{_meaning(run)}", style="dim")
@@ -96,15 +98,22 @@ def _meaning(run: Run) -> str:
     if alpha:
         sentences.append(f"Distance: to be α = {alpha:g}.")
     sentences.append("Gap: what a longer search would still find, nats/pixel, as the solver estimates it.")
-    return " ".join(sentences)
+    return run.plan.layout.words(" ".join(sentences))
 
 
-def _show_network(console: Console, title: str, metric: str, summary: pd.DataFrame, doubted: Mapping[str, str]) -> None:
+def _show_network(
+    console: Console,
+    title: str,
+    metric: str,
+    summary: pd.DataFrame,
+    doubted: Mapping[str, str],
+    words: Callable[[str], str],
+) -> None:
     table = _table(title)
     columns = {name: item for name, item in COLUMNS[metric].items() if name in summary}
     table.add_column("layer", overflow="fold", min_width=8)
     for heading, _ in columns.values():
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(words(heading), justify="right", no_wrap=True)
     for row in summary.to_dict("records"):
         cells = [form(row) for _, form in columns.values()]
         _add_row(table, row["layer"], cells, doubted=bool(doubted[row["layer"]]))
@@ -138,7 +147,7 @@ def show_comparison(console: Console, table: pd.DataFrame, metric: str) -> None:
 
 def show_gate(console: Console, gate: Gate) -> None:
     """Prints what a check found: a table of the layers, what its words mean, what should not be trusted."""
-    shown = _table(f"{METRICS[gate.metric]} of the candidate against that of the base, nats/pixel")
+    shown = _table(f"{METRICS[gate.metric]} of the candidate against that of the base, nats/{gate.unit}")
     shown.add_column("layer", overflow="fold", min_width=8)
     for heading in ("base", "candi-\ndate", "differ-\nence", "se", "bound", "p\n(Holm)", "verdict"):
         shown.add_column(heading, justify="right", no_wrap=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from .errors import InfodiscardError
-from .probes import OUTPUT, Address, choose, unwrap
+from .probes import Address, choose, located, unwrap
 
 
 class Taps:
@@ -27,10 +28,12 @@ class Taps:
         self._model = unwrap(model)
         modules = dict(self._model.named_modules())
         self._wanted: dict[nn.Module, dict[str, Address]] = {}
+        self._ask: dict[str, bool] = {}
         for text in addresses:
             address = Address.parse(text)
-            name = "" if address.module == OUTPUT and OUTPUT not in modules else address.module
-            self._wanted.setdefault(modules[name], {})[text] = address
+            name, entry, ask = located(address, modules)
+            self._wanted.setdefault(modules[name], {})[text] = replace(address, entry=entry)
+            self._ask |= ask
         self._count = len(set(addresses))
 
     def __call__(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -45,7 +48,7 @@ class Taps:
                 stack.callback(module.register_forward_hook(self._catcher(addresses, caught)).remove)
             try:
                 with torch.no_grad():
-                    self._model(inputs.clone())
+                    self._model(inputs.clone(), **self._ask)
             except _Complete:
                 pass
         missing = [text for addresses in self._wanted.values() for text in addresses if text not in caught]
