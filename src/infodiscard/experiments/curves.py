@@ -65,6 +65,7 @@ def curves(
     else:
         ax.set_xticks(range(len(layers)), [str(place + 1) for place in layers])
         ax.set_xlabel("measured layer, from the input", fontsize=8)
+    ax.set_xlim(-0.6, len(layers) - 0.4)
     finish(ax, measure, title)
 
 
