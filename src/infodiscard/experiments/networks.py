@@ -49,8 +49,8 @@ def run(shop: Workshop) -> Findings:
     claims = (*_depth(shop, table), *_tasks(shop, table), *_concentration(shop, table))
     notes = (
         accuracies(table),
-        "The networks for birds were trained on the classes and images of the data set given; with few of them they are "
-        "far from what the architecture can do.",
+        "The networks for birds were trained on the classes and images of the data set given; with few of them they "
+        "are far from what the architecture can do.",
     )
     return Findings(NAME, TITLE, claims, table, _figures(shop, table), notes)
 
