@@ -68,17 +68,6 @@ def distance(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -
     return temperature**2 * F.kl_div(hot, soft, reduction="batchmean", log_target=True)
 
 
-def labels_of(images: ImageSet) -> torch.Tensor:
-    """Returns the labels.
-
-    Raises:
-        InfodiscardError: there are none.
-    """
-    if images.labels is None:
-        raise InfodiscardError(f"The images of '{images.source}' have no labels; give a set that has them.")
-    return images.labels
-
-
 def _teacher(plan: Recipe, images: ImageSet, classes: int) -> Network | None:
     if plan.teacher_spec is None:
         return None
@@ -112,7 +101,7 @@ def _classes(network: Network, images: ImageSet) -> int:
 
 
 def _check_labels(images: ImageSet, classes: int, network: str) -> None:
-    labels = labels_of(images)
+    labels = images.known_labels()
     if int(labels.min()) < 0:
         raise InfodiscardError(
             f"The labels of '{images.source}' go down to {int(labels.min())}; give a set with labels from 0."

@@ -192,9 +192,7 @@ def _batches(network: Network, images: ImageSet, batch_size: int) -> Iterator[tu
     """Yields images and labels, after a look at whether they are there and fit."""
     _check_number("batch_size", batch_size, 1)
     network.check_size(images.images.shape[-2:])
-    if images.labels is None:
-        raise InfodiscardError(f"The images of '{images.source}' have no labels; give a set that has them.")
-    yield from zip(images.images.split(batch_size), images.labels.split(batch_size), strict=True)
+    yield from zip(images.images.split(batch_size), images.known_labels().split(batch_size), strict=True)
 
 
 def _right(network: Network, images: ImageSet, batch_size: int) -> np.ndarray:

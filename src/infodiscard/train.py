@@ -16,7 +16,7 @@ from .batches import Batches, as_bytes, augment
 from .data import ImageSet
 from .data import load as load_data
 from .errors import InfodiscardError
-from .lesson import Lesson, labels_of
+from .lesson import Lesson
 from .network import Network, placed
 from .recipe import Recipe
 from .task import Task, Trained, described, digest
@@ -100,7 +100,7 @@ def accuracy(network: Network, images: ImageSet, batch_size: int = 256) -> float
     Raises:
         InfodiscardError: they have no labels.
     """
-    pixels, labels = images.images, labels_of(images)
+    pixels, labels = images.images, images.known_labels()
     correct = 0
     with torch.inference_mode():
         for batch, right in zip(pixels.split(batch_size), labels.split(batch_size), strict=True):
@@ -135,7 +135,7 @@ def held_out(spec: str | None, plan: Recipe, samples: int | None, network: Netwo
         return None
     images = load_data(spec, samples, network.input_size, "test", plan.crop if spec.startswith("cub:") else None)
     if not isinstance(network.module, AutoEncoder):
-        labels_of(images)
+        images.known_labels()
     return images
 
 

@@ -75,13 +75,28 @@ class ImageSet:
         """
         if n < 1:
             raise InfodiscardError(f"{n} samples were asked for; ask for 1 or more.")
+        return self.select(slice(n))
+
+    def select(self, rows: slice | list[int]) -> ImageSet:
+        """Returns the samples at these places, in this order; of a slice, without a copy of the images."""
+        places = range(len(self))[rows] if isinstance(rows, slice) else rows
         return replace(
             self,
-            images=self.images[:n],
-            labels=None if self.labels is None else self.labels[:n],
-            masks=None if self.masks is None else self.masks[:n],
-            names=self.names[:n],
+            images=self.images[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            masks=None if self.masks is None else self.masks[rows],
+            names=tuple(self.names[place] for place in places),
         )
+
+    def known_labels(self) -> torch.Tensor:
+        """Returns the labels.
+
+        Raises:
+            InfodiscardError: there are none.
+        """
+        if self.labels is None:
+            raise InfodiscardError(f"The images of '{self.source}' have no labels; give a set that has them.")
+        return self.labels
 
 
 def unique(names: Iterable[str]) -> tuple[str, ...]:

@@ -11,11 +11,12 @@ from ..zoo import load as load_network
 from .claims import Claim, direction, equality
 from .curves import curves, panels
 from .findings import Findings, layer_means, mean_of
+from .networks import POOLINGS, bird_poolings
 from .workshop import BIRDS_CROP, Product, Workshop
 
 NAME, TITLE = "compression", "what does Deep Compression cost VGG-16, in information?"
 ARCHITECTURE = "vgg16"
-LAYERS = ("features.6", "features.13", "features.23", "features.33", "features.43")  # after each pooling
+LAYERS = POOLINGS[ARCHITECTURE]
 RU_LAYERS = ("features.23",)
 HARDLY = 0.05
 """What still counts as hardly moving, in nats/pixel: a change of σ by 5 %."""
@@ -36,7 +37,7 @@ def run(shop: Workshop) -> Findings:
         original = shop.train_on_birds(ARCHITECTURE, seed)
         images = shop.birds("test", shop.profile.images, original.network.input_size)
         for product, about in [(original, ""), *compressed(shop, original)]:
-            tables.append(layer_means(product, shop.sid(product, bird_layers(shop), images)))
+            tables.append(layer_means(product, shop.sid(product, bird_poolings(shop, ARCHITECTURE), images)))
             sizes += [about] if about else []
     table = pd.concat(tables, ignore_index=True)
     figure, axes = panels(3)
@@ -88,13 +89,6 @@ def compressed(shop: Workshop, original: Product) -> list[tuple[Product, str]]:
         network = load_network(str(result.weights), name=name)
         made.append((replace(original, name=name, network=network, weights=result.weights, accuracy=accuracy), about))
     return made
-
-
-def bird_layers(shop: Workshop) -> tuple[str, ...]:
-    """Returns the poolings of the VGG-16 for birds."""
-    from .networks import LIBRARY_POOLINGS, POOLINGS
-
-    return (LIBRARY_POOLINGS if shop.profile.cub_library else POOLINGS)[ARCHITECTURE]
 
 
 def _name(original: str, threshold: float) -> str:

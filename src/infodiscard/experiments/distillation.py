@@ -6,14 +6,14 @@ import pandas as pd
 
 from .claims import direction
 from .curves import curves, panels
-from .findings import Findings, layer_means, mean_of
-from .flaws import accuracies
+from .findings import Findings, accuracies, layer_means, mean_of
+from .networks import POOLINGS
 from .workshop import Product, Workshop
 
 NAME, TITLE = "distillation", "does AlexNet discard less when a teacher helps it?"
 TEACHERS = ("vgg16", "resnet18", "resnet34")
 PLAIN = "alexnet"
-LAYERS = ("features.2", "features.5", "features.12", "classifier.6")
+LAYERS = (*POOLINGS[PLAIN], "classifier.6")
 
 
 def run(shop: Workshop) -> Findings:

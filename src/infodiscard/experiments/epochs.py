@@ -10,8 +10,7 @@ from ..plots import COLOURS
 from ..zoo import load as load_network
 from .claims import Claim, direction
 from .curves import finish, panels
-from .findings import Findings, layer_means
-from .flaws import accuracies
+from .findings import Findings, accuracies, layer_means
 from .workshop import Product, Workshop
 
 NAME, TITLE = "epochs", "do high layers first take information in, and then throw it away?"

@@ -86,6 +86,16 @@ def mean_of(table: pd.DataFrame, network: str, seed: int | None, measure: str, l
     return float((rows[rows["layer"].isin(wanted)] if wanted else rows)["mean"].mean())
 
 
+def accuracies(table: pd.DataFrame) -> str:
+    """Returns the test accuracies of the networks of a table, in words."""
+    trained = table.drop_duplicates(["network", "seed"]).dropna(subset=["accuracy"])
+    parts = [
+        f"{name} {' / '.join(f'{share:.1%}' for share in group['accuracy'])}"
+        for name, group in trained.groupby("network", sort=False)
+    ]
+    return "Test accuracy by seed: " + ", ".join(parts) + "."
+
+
 def write(findings: Findings, folder: Path, about: Mapping[str, Any]) -> Path:
     """Writes `table.csv`, the figures as SVG and PNG, `result.json` and `result.md`; returns the last.
 
@@ -119,7 +129,7 @@ def write(findings: Findings, folder: Path, about: Mapping[str, Any]) -> Path:
         }
         (folder / "result.json").write_text(json.dumps(result, indent=1))
         page = folder / "result.md"
-        page.write_text(markdown(findings, {**about, "versions": versions}))
+        page.write_text(markdown(findings, about))
     return page
 
 

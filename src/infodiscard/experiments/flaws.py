@@ -6,7 +6,7 @@ import pandas as pd
 
 from .claims import Claim, direction
 from .curves import curves, panels
-from .findings import Findings, layer_means, mean_of
+from .findings import Findings, accuracies, layer_means, mean_of
 from .workshop import Product, Workshop
 
 NAME, TITLE = "flaws", "do damaged networks discard more, and most at the damage?"
@@ -99,13 +99,3 @@ def _next(place: str, depth: int) -> str:
 def _common(place: str) -> list[str]:
     """Returns the ends of the stages from the damage on."""
     return [f"layer{stage}" for stage in range(int(place.partition(".")[0][-1]), 4)]
-
-
-def accuracies(table: pd.DataFrame) -> str:
-    """Returns the test accuracies of the networks of a table, in words."""
-    trained = table.drop_duplicates(["network", "seed"]).dropna(subset=["accuracy"])
-    parts = [
-        f"{name} {' / '.join(f'{share:.1%}' for share in group['accuracy'])}"
-        for name, group in trained.groupby("network", sort=False)
-    ]
-    return "Test accuracy by seed: " + ", ".join(parts) + "."

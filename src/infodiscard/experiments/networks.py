@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from . import epochs
 from .claims import Claim, direction, equality
 from .curves import curves, panels
-from .findings import Findings, layer_means, mean_of
-from .flaws import accuracies
+from .findings import Findings, accuracies, layer_means, mean_of
 from .workshop import Product, Workshop
 
 NAME, TITLE = "networks", "do deeper networks discard more, and do tasks matter?"
@@ -41,8 +41,7 @@ def run(shop: Workshop) -> Findings:
     for architecture, product in birdwatchers(shop):
         size = product.network.input_size
         images = shop.birds("test", shop.profile.images, size)
-        chosen = LIBRARY_POOLINGS if shop.profile.cub_library else POOLINGS
-        birds.append(layer_means(product, shop.sid(product, chosen[architecture], images)))
+        birds.append(layer_means(product, shop.sid(product, bird_poolings(shop, architecture), images)))
     for product in [*resnets(shop), *given(shop)]:
         tables.append(layer_means(product, shop.ru(product, STAGES[-1:]), layers=STAGES[-1:]))
     table = pd.concat([*tables, *birds], ignore_index=True)
@@ -57,8 +56,6 @@ def run(shop: Workshop) -> Findings:
 
 def resnets(shop: Workshop) -> list[Product]:
     """Returns the ResNets trained here, by depth and seed; the second depth is the one of the study of epochs."""
-    from . import epochs
-
     made = []
     for depth in shop.profile.depths:
         for seed in range(shop.profile.seeds):
@@ -89,6 +86,11 @@ def plain(shop: Workshop) -> list[tuple[str, Product]]:
 def birdwatchers(shop: Workshop) -> list[tuple[str, Product]]:
     """Returns AlexNet and the VGG nets for birds, by architecture and seed."""
     return [(name, shop.train_on_birds(name, seed)) for name in PLAIN for seed in range(shop.profile.seeds)]
+
+
+def bird_poolings(shop: Workshop, architecture: str) -> tuple[str, ...]:
+    """Returns the layers of a network for birds that are measured."""
+    return (LIBRARY_POOLINGS if shop.profile.cub_library else POOLINGS)[architecture]
 
 
 def _depth(shop: Workshop, table: pd.DataFrame) -> list[Claim]:
@@ -145,13 +147,13 @@ def _tasks(shop: Workshop, table: pd.DataFrame) -> list[Claim]:
 
 def _concentration(shop: Workshop, table: pd.DataFrame) -> list[Claim]:
     """VGG against AlexNet, at the first and the last pooling, on birds."""
-    chosen = LIBRARY_POOLINGS if shop.profile.cub_library else POOLINGS
     low: list[float] = []
     high: list[float] = []
     for seed in range(shop.profile.seeds):
         for values, end in ((low, 0), (high, -1)):
             alexnet, *vggs = (
-                mean_of(table, f"{name} on birds", seed, "concentration", [chosen[name][end]]) for name in PLAIN
+                mean_of(table, f"{name} on birds", seed, "concentration", [bird_poolings(shop, name)[end]])
+                for name in PLAIN
             )
             values.append(sum(vggs) / len(vggs) - alexnet)
     what = "concentration of the VGG nets minus AlexNet's on birds, after the {} pooling,"

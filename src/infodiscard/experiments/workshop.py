@@ -60,6 +60,7 @@ class Workshop:
     places: Places
     profile: Profile
     device: str = "cpu"
+    _products: dict[str, Product] = field(default_factory=dict, repr=False, compare=False)
 
     # -- networks ----------------------------------------------------------------------------------------------------
 
@@ -95,11 +96,16 @@ class Workshop:
 
         name = name or spec.removeprefix("zoo:")
         folder = self.out / "networks" / _slug(f"{name}-seed{seed}")
-        print(f"{folder.name}:", flush=True)
-        limit = self.profile.test_samples
-        made = train(spec, data, folder, test_data=test_data, test_samples=limit, seed=seed, **recipe)
-        assert made is not None
-        return Product(name, load_network(str(made.weights), name=name), made.weights, made.accuracy, made.mse, seed)
+        key = repr((folder.name, spec, data, test_data, sorted(recipe.items())))
+        # To see that a training is finished, its images are read and hashed; once is enough.
+        if key not in self._products:
+            print(f"{folder.name}:", flush=True)
+            limit = self.profile.test_samples
+            made = train(spec, data, folder, test_data=test_data, test_samples=limit, seed=seed, **recipe)
+            assert made is not None
+            network = load_network(str(made.weights), name=name)
+            self._products[key] = Product(name, network, made.weights, made.accuracy, made.mse, seed)
+        return self._products[key]
 
     def given(self, architecture: str) -> Product | None:
         """Returns a well-trained CIFAR-10 ResNet from the user's folder, if it is there."""
@@ -109,17 +115,19 @@ class Workshop:
         if path is None:
             return None
         name = f"{architecture} (given)"
-        network = load_network(f"zoo:{architecture}", path, name=name)
-        limit = self.profile.test_samples
-        share = accuracy(network, load_data(self.places.cifar10("test"), limit, network.input_size, "test"))
-        return Product(name, network, path, share, seed=None)
+        if name not in self._products:
+            network = load_network(f"zoo:{architecture}", path, name=name)
+            limit = self.profile.test_samples
+            share = accuracy(network, load_data(self.places.cifar10("test"), limit, network.input_size, "test"))
+            self._products[name] = Product(name, network, path, share, seed=None)
+        return self._products[name]
 
     # -- images ------------------------------------------------------------------------------------------------------
 
     @cached_property
     def images(self) -> ImageSet:
         """The test images of CIFAR-10 that are measured."""
-        return load_data(self.places.cifar10("test"), self.profile.images, (32, 32), "test")
+        return self.test_images(self.profile.images)
 
     def test_images(self, count: int) -> ImageSet:
         """Returns the first test images of CIFAR-10."""
@@ -134,15 +142,7 @@ class Workshop:
         if count is None:
             return every
         rows = np.unique(np.linspace(0, len(every) - 1, min(count, len(every))).round().astype(int)).tolist()
-        assert every.labels is not None and every.masks is not None
-        return ImageSet(
-            every.images[rows],
-            every.labels[rows],
-            every.masks[rows],
-            tuple(every.names[row] for row in rows),
-            every.classes,
-            every.source,
-        )
+        return every.select(rows)
 
     # -- measurements ------------------------------------------------------------------------------------------------
 
@@ -191,14 +191,13 @@ class Workshop:
                 return known, folder
         return layers, runs / f"{name}-[{_slug('+'.join(layers))}]"
 
-    def decoders(self, product: Product, layers: Sequence[str], data: str | None = None) -> Path:
+    def decoders(self, product: Product, layers: Sequence[str]) -> Path:
         """Returns the folder with the decoders of a network's layers; they are trained if they have not been yet."""
         from ..train_decoder import train_decoders
 
         folder = self.out / "decoders"
-        data = data or self.places.cifar10("train")
         recipe = {"test_data": self.places.cifar10("test"), "test_samples": 64, **self.profile.decoder}
-        train_decoders(product.network, data, list(layers), folder, **recipe)
+        train_decoders(product.network, self.places.cifar10("train"), list(layers), folder, **recipe)
         return folder
 
 
