@@ -17,6 +17,7 @@ from infodiscard.cli import app, keep_memory
 from infodiscard.cli.arguments import common_size, named_runs, number_or_word, numbers, patterns, pixels
 from infodiscard.errors import InfodiscardError
 from infodiscard.network import Network
+from infodiscard.store import holds_run
 from synthetic import make_run
 
 NETWORKS = """
@@ -366,7 +367,7 @@ def test_a_real_interrupt_ends_with_130_and_the_run_goes_on(place):
         [*words, "--tolerance", "1e-9", "--max-passes", "1000000"], stderr=subprocess.PIPE, text=True
     )
     patience = time.monotonic() + 40
-    while not Path("run/run.zarr").exists() and time.monotonic() < patience:
+    while not holds_run("run") and time.monotonic() < patience:
         time.sleep(0.05)
     slow.send_signal(signal.SIGINT)
     _, said = slow.communicate(timeout=30)

@@ -17,6 +17,7 @@ import infodiscard
 from infodiscard import InfodiscardError, Network, data, measure, open_run, zoo
 from infodiscard.entropy import identity_entropy
 from infodiscard.run import Run
+from infodiscard.store import holds_run
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs the trained CIFAR-10 ResNets, which are not here")
@@ -284,7 +285,7 @@ def test_a_killed_run_is_continued_to_the_same_result(tmp_path):
     try:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and child.poll() is None:
-            if (out / "run.zarr").exists() and len(open_run(out).pending()) <= 15:
+            if holds_run(out) and len(open_run(out).pending()) <= 15:
                 break
             time.sleep(0.02)
     finally:

@@ -124,11 +124,12 @@ def test_a_run_holds_what_its_metrics_ask_for():
     sid |= {"capped_share", "cap_matters"}
     ru = {"ru", "ru_map", "ru_sigma", "ru_feature_distance", "ru_feature_distance_se", "ru_converged", "ru_passes"}
     ru |= {"ru_gap", "ru_floor", "ru_floor_map", "reconstruction"}
-    assert held(["sid"]) == (("sid",), sid | {"done"})
-    assert held(["ru"]) == (("ru",), ru | {"done"})
-    assert held(["ru", "sid"]) == (("sid", "ru"), sid | ru | {"done"})
-    assert held(["sid"], masks=True)[1] == sid | {"done", "concentration"}
-    assert held(["ru"], masks=True)[1] == ru | {"done", "ru_concentration"}
+    always = {"done", "failure"}
+    assert held(["sid"]) == (("sid",), sid | always)
+    assert held(["ru"]) == (("ru",), ru | always)
+    assert held(["ru", "sid"]) == (("sid", "ru"), sid | ru | always)
+    assert held(["sid"], masks=True)[1] == sid | always | {"concentration"}
+    assert held(["ru"], masks=True)[1] == ru | always | {"ru_concentration"}
 
 
 def test_values_of_both_metrics_come_back_under_their_labels():
@@ -418,7 +419,7 @@ def test_killed_at_every_step_of_one_write(tmp_path, monkeypatch):
     plan = make_plan(**SMALL)
     unit, put = plan.units()[0], local._put
     values = values_of(plan, unit)
-    for step in range(len(values) + 2):
+    for step in range(len(Run.create(plan).dataset.data_vars) + 1):
         path, calls = tmp_path / str(step), iter(range(99))
 
         def dying(*args, calls=calls, step=step, **kwargs):
@@ -443,12 +444,29 @@ def test_killed_at_every_step_of_one_write(tmp_path, monkeypatch):
     assert survived  # the last step lets everything through
 
 
-def test_killed_while_being_created_starts_afresh(tmp_path):
-    (tmp_path / "run/.creating.123/sid").mkdir(parents=True)
-    (tmp_path / "run/.lock").touch()
+@pytest.mark.parametrize("step", [0, 1, 5, 12])
+def test_killed_while_being_created_starts_afresh(tmp_path, monkeypatch, step):
+    import zarr.storage._local as local
+
+    put, calls = local._put, iter(range(999))
+
+    def dying(*args, **kwargs):
+        if next(calls) >= step:
+            raise Killed
+        return put(*args, **kwargs)
+
+    monkeypatch.setattr(local, "_put", dying)
+    with pytest.raises(Killed):
+        Run.create(make_plan(**SMALL), tmp_path / "run")
+    monkeypatch.setattr(local, "_put", put)
+    with pytest.raises(InfodiscardError, match="no run|not a directory that holds a run"):
+        Run.open(tmp_path / "run")
     with Run.resume_or_create(make_plan(**SMALL), tmp_path / "run") as run:
         assert len(run.pending()) == 9
-    assert not list((tmp_path / "run").glob(".creating*"))
+        fill(run)
+    whole = Run.create(make_plan(**SMALL))
+    fill(whole)
+    assert same(Run.open(tmp_path / "run"), whole)
 
 
 def test_import_is_quick():

@@ -1,5 +1,7 @@
 """The one error that users meet."""
 
+from collections.abc import Sequence
+
 
 class InfodiscardError(ValueError):
     """Input that cannot be measured.
@@ -7,6 +9,19 @@ class InfodiscardError(ValueError):
     The message is one sentence (or two) that says what was given, what is allowed and how to mend it. The command line
     prints it without a traceback and exits with code 2.
     """
+
+
+class SampleError(InfodiscardError):
+    """Some samples cannot be measured at a layer; the others can.
+
+    Attributes:
+        rows: their places among the samples that were given.
+        reason: one of `infodiscard.variables.FAILURES`.
+    """
+
+    def __init__(self, sentence: str, rows: Sequence[int], reason: str) -> None:
+        super().__init__(sentence)
+        self.rows, self.reason = tuple(rows), reason
 
 
 def nearest(given: str, allowed: list[str] | tuple[str, ...], count: int = 3) -> str:

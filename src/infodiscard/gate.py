@@ -13,7 +13,8 @@ from .errors import InfodiscardError, nearest
 from .network import Network
 from .run import Run
 from .statistics import holm, holm_levels, t_bound, t_tail
-from .store import METRICS, STORE
+from .storage import as_place
+from .store import METRICS, STORE, holds_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,12 +181,12 @@ def _bound(row: Mapping[str, Any], level: float) -> float:
 
 def is_run(place: str | Path) -> bool:
     """Says whether a text means a run, or one network of a run (`DIR/NETWORK`), rather than a network to measure."""
-    path = Path(place).expanduser()
-    return _holds_run(path) or (_holds_run(path.parent) and path.parent != Path() and not path.exists())
+    path = as_place(place)
+    return _holds_run(path) or (path.parent != Path() and _holds_run(path.parent) and not path.exists())
 
 
-def _holds_run(path: Path) -> bool:
-    return path.name == STORE or (path / STORE).is_dir()
+def _holds_run(path: Any) -> bool:
+    return path.name == STORE or holds_run(path)
 
 
 def side_of(value: Any, role: str) -> Side:
@@ -200,7 +201,7 @@ def side_of(value: Any, role: str) -> Side:
     if isinstance(value, Run):
         run = value
     elif isinstance(value, str | Path):
-        path = Path(value).expanduser()
+        path = as_place(value)
         if is_run(path) and not _holds_run(path):
             path, network = path.parent, path.name
         run = Run.open(path)

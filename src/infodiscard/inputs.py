@@ -40,6 +40,8 @@ class Inputs:
         noise_on: the network's argument that `images` are.
         others: its further arguments, `n × …` each; no noise is added to them.
         valid: `n × H × W` bool, false on padding, or `None`; true in one unbroken stretch of each sample.
+        unreadable: names of samples whose input could not be read, and stands here as zeros → why.
+        span: least and greatest value of all images; those of the whole set also in a part of it.
     """
 
     images: torch.Tensor
@@ -51,6 +53,13 @@ class Inputs:
     noise_on: Argument = 0
     others: Mapping[Argument, torch.Tensor] = field(default_factory=dict)
     valid: torch.Tensor | None = None
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    span: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.span is None and self.layout is IMAGE and len(self.images):
+            images = self.images.detach()
+            object.__setattr__(self, "span", (float(images.min()), float(images.max())))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -70,7 +79,11 @@ class Inputs:
             return tuple(named[place] for place in range(len(named)))
         return {str(name): value for name, value in named.items()}
 
-    def unpadded(self, rows: slice) -> Iterator[tuple[list[int], slice, Inputs]]:
+    def readable(self) -> list[int]:
+        """Returns the places of the samples that could be read."""
+        return [row for row, name in enumerate(self.names) if name not in self.unreadable]
+
+    def unpadded(self, rows: slice | list[int] = slice(None)) -> Iterator[tuple[list[int], slice, Inputs]]:
         """Splits some of the samples into groups of one extent each, and takes off their padding.
 
         What is measured never meets the padding: neither the solver nor the network. Other inputs lose theirs too, if
@@ -79,14 +92,14 @@ class Inputs:
         Yields:
             The group's places among `rows`, the columns that it fills, and its inputs.
         """
-        places = range(len(self.names))[rows]
+        places = range(len(self.names))[rows] if isinstance(rows, slice) else rows
         groups: dict[tuple[int, int], list[int]] = {}
         for place, row in enumerate(places):
             groups.setdefault(self._extent(row), []).append(place)
         for (first, end), group in groups.items():
             # A slice where it can be one: no copy is made of what may be large.
             chosen = rows if len(group) == len(places) else [places[place] for place in group]
-            yield group, slice(first, end), self._part(chosen, slice(first, end))
+            yield group, slice(first, end), self.part(chosen, slice(first, end))
 
     def _extent(self, row: int) -> tuple[int, int]:
         """Returns the first column of a sample that is no padding, and the one behind the last."""
@@ -95,10 +108,12 @@ class Inputs:
         filled = self.valid[row].any(0).nonzero()[:, 0]
         return int(filled[0]), int(filled[-1]) + 1
 
-    def _part(self, rows: slice | list[int], columns: slice) -> Inputs:
-        """Returns some samples, and some of their columns."""
+    def part(self, rows: slice | list[int], columns: slice | None = None) -> Inputs:
+        """Returns some samples; with all their columns and what is said of padding, or some columns without padding."""
         width = self.shape[2]
         padded = self.valid is not None
+        kept = None if columns is not None or self.valid is None else self.valid[rows]
+        columns = columns or slice(0, width)
         along = {name for name, value in self.others.items() if padded and value.ndim > 1 and value.shape[1] == width}
         index = range(len(self.names))[rows] if isinstance(rows, slice) else rows
         return replace(
@@ -110,7 +125,7 @@ class Inputs:
             others={
                 name: value[rows][:, columns] if name in along else value[rows] for name, value in self.others.items()
             },
-            valid=None,
+            valid=kept,
         )
 
     def embedded(self, module: nn.Module) -> Inputs:
@@ -143,7 +158,7 @@ class Inputs:
         arrays = {"images": self.images, "masks": self.masks, "valid": self.valid}
         arrays |= {f"input/{name}": value for name, value in self.others.items()}
         return {
-            name: hashlib.sha256(array.contiguous().numpy().tobytes()).hexdigest()
+            name: hashlib.sha256(array.contiguous().flatten().numpy().data).hexdigest()  # of its memory, not a copy
             for name, array in arrays.items()
             if array is not None
         }
@@ -156,10 +171,8 @@ class Inputs:
 
     def shown(self, images: torch.Tensor) -> torch.Tensor:
         """Takes images of this kind, such as reconstructions, to where `pictures` has these in [0, 1]."""
-        low, high = self.images.min(), self.images.max()
-        if low < 0 or high > 1:
-            images = (images - low) / (high - low).clamp(min=1e-12)
-        return images
+        low, high = self.span or (0.0, 1.0)
+        return (images - low) / max(high - low, 1e-12) if low < 0 or high > 1 else images
 
     def cap(self, network: Network, cap: float | str) -> float:
         """The largest σ allowed, in units of the network's input space.
@@ -195,9 +208,10 @@ def coerce_inputs(
 
     names: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    unreadable: Mapping[str, str] = {}
     if isinstance(data, ImageSet):
         labels = None if data.labels is None else tuple(data.labels.tolist())
-        names, classes = data.names, data.classes
+        names, classes, unreadable = data.names, data.classes, data.unreadable
         masks = data.masks if masks is None else masks
         data = data.images
     else:
@@ -221,6 +235,7 @@ def coerce_inputs(
         layout,
         noise_on,
         {name: _beside(name, value, len(images)) for name, value in arguments.items()},
+        unreadable=unreadable,
     )
     if valid is None and layout is TOKENS:
         found = inputs.others.get("attention_mask")
@@ -262,7 +277,8 @@ def _checked(images: torch.Tensor, layout: Layout) -> torch.Tensor:
     """Returns the images on the CPU, or raises InfodiscardError."""
     images = images.detach().cpu()
     images = images if images.dtype == torch.float64 else images.float()
-    finite = images.isfinite().flatten(1).all(1)
+    # A few at a time: a mask of all of them would be a quarter of a large set again.
+    finite = torch.cat([part.isfinite().flatten(1).all(1) for part in images.split(256)])
     if not finite.all():
         bad, what = int((~finite).nonzero()[0]), "Image" if layout is IMAGE else "Input"
         raise InfodiscardError(f"{what} {bad} holds NaN or infinite values; mend it or leave it out.")

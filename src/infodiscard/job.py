@@ -15,19 +15,22 @@ from torch import nn
 
 from .decoders import TrainedDecoder, find
 from .entropy import concentration, gaussian_entropy
-from .errors import InfodiscardError
+from .errors import InfodiscardError, SampleError
 from .inputs import Inputs
 from .layouts import IMAGE
 from .network import Network, placed, weights_hash
 from .noise import SampleNoise, SigmaSpace
-from .objectives import FeatureDistance
+from .objectives import FeatureDistance, out_of_memory
 from .probes import Call, Probe, choose_layers, list_layers, untouched, unwrap
 from .reconstruction import Reconstruction, ReconstructionError, maximise_reconstruction_error
 from .solver import Effort, Solution, check_variation, maximise_entropy
-from .store import VARIABLES
+from .variables import FAILURES, METRICS, VARIABLES
 
 if TYPE_CHECKING:
     from .plan import Unit
+
+TRIED = 4
+"""Samples that a layer is tried on, one after another until one can be measured, before a run begins."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +108,22 @@ class Job:
         return replace(self, decoders=found)
 
     def first(self, count: int) -> Inputs:
-        """The first samples, up to `count`, as far as they are of one extent; without their padding."""
-        _, _, part = next(self.inputs.unpadded(slice(0, count)))
+        """The first readable samples, up to `count`, as far as they are of one extent; without their padding."""
+        _, _, part = next(self.inputs.unpadded(self.inputs.readable()[:count]))
         return part
+
+    def part(self, unit: Unit) -> Inputs:
+        """The samples of a unit."""
+        return self.inputs.part(slice(unit.start, unit.stop))
+
+    def lent(self) -> Job:
+        """The same without the samples, to be sent to another process, which is given those of each unit."""
+        return replace(self, inputs=self.inputs.part([]))
+
+    def on(self, device: torch.device) -> Job:
+        """The same on a device."""
+        module, where = placed(self.module, device)
+        return replace(self, module=module, device=where)
 
     def take(self, part: Inputs) -> torch.Tensor:
         """Samples in the network's input space, on its device, in float32 or better."""
@@ -126,11 +142,19 @@ class Job:
     @contextmanager
     def layer(self, address: str) -> Iterator[Probe]:
         """The probe of one layer; the network is left as it was, and errors say which layer they are about."""
+        where = f"Layer '{address}' of '{self.network.name}'"
         try:
             with untouched(self.module) as module:
                 yield Probe(module, address)
         except InfodiscardError as error:
-            raise InfodiscardError(f"Layer '{address}' of '{self.network.name}' cannot be measured: {error}") from error
+            raise InfodiscardError(f"{where} cannot be measured: {error}") from error
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            raise InfodiscardError(
+                f"{where} does not fit into the memory of {self.device}, even with one noisy input in a pass; give a "
+                "smaller block, a smaller size, precision='bf16' or a device with more. What was finished is kept."
+            ) from error
 
     def distance(self, probe: Probe, part: Inputs, batch_size: int | None = None) -> FeatureDistance:
         """The feature distance of samples at one layer; only the network itself works in its own precision."""
@@ -162,42 +186,76 @@ class Job:
         for address in self.layers:
             with self.layer(address) as probe:
                 _check_deterministic(probe, self.call(two), self.call(one), len(two.names))
-                distance = self.distance(probe, one)
+                self._try(probe, tau)
+
+    def _try(self, probe: Probe, tau: float) -> None:
+        """Raises InfodiscardError unless one of the first few samples can be measured."""
+        several = self.first(TRIED)
+        for row in range(len(several.names)):
+            try:
+                distance = self.distance(probe, several.part([row]))
                 noise = SampleNoise(distance.inputs, 0, "trial").draw([0], 2)
                 values, _ = distance.gradient(torch.zeros(1, dtype=torch.long, device=self.device), noise * tau**0.5)
-                check_variation(values.mean(1))
+                return check_variation(values.mean(1))
+            except SampleError:
+                if row == len(several.names) - 1:
+                    raise
 
     def measured(
         self,
-        unit: Unit,
+        layer: str,
+        samples: Inputs,
         settings: Mapping[str, Any],
         batch_size: int | None,
         sigma: torch.Tensor | None = None,
-    ) -> dict[str, Any]:
+    ) -> dict[str, np.ndarray]:
         """Computes one unit of work.
 
         Args:
-            unit: some samples at one layer.
+            layer: its address.
+            samples: of the unit.
             settings: of the run's plan.
             batch_size: noisy inputs in one forward pass.
             sigma: of the layer before, from which the search for SID begins, `n × C or 1 × H × W`.
 
         Returns:
-            Variable of the run → its values, samples first; NaN on padding.
+            Variable of the run → its values, samples first; NaN on padding, and where `failure` says why.
         """
-        whole: dict[str, np.ndarray] = {}
-        with self.layer(unit.layer) as probe:
-            for places, columns, part in self.inputs.unpadded(slice(unit.start, unit.stop)):
+        count = len(samples.names)
+        failure = np.full(count, FAILURES.index("input_unreadable"), np.uint8)
+        failure[samples.readable()] = 0
+        whole: dict[str, np.ndarray] = {"failure": failure}
+        groups = list(samples.unpadded(samples.readable()))
+        with self.layer(layer) as probe:
+            while groups:
+                places, columns, part = groups.pop()
                 before = None if sigma is None else sigma[places][..., columns]
-                for name, value in self._solved(probe, part, settings, batch_size, before).items():
-                    self._put(whole, name, value.cpu().numpy(), unit.stop - unit.start, places, columns)
+                try:
+                    values = self._solved(probe, part, settings, batch_size, before)
+                except SampleError as error:
+                    failure[[places[row] for row in error.rows]] = FAILURES.index(error.reason)
+                    rest = [row for row in range(len(places)) if row not in error.rows]
+                    groups += [([places[row] for row in rest], columns, part.part(rest))] if rest else []
+                    continue
+                for name, value in values.items():
+                    self._put(whole, name, value.cpu().numpy(), samples, places, columns)
+        _withdraw(whole, failure)
         return whole
 
-    def _put(self, whole: dict[str, Any], name: str, value: Any, count: int, places: list[int], columns: slice) -> None:
-        """Puts some samples' values among those of `count` samples."""
+    def _put(
+        self,
+        whole: dict[str, Any],
+        name: str,
+        value: np.ndarray,
+        samples: Inputs,
+        places: list[int],
+        columns: slice,
+    ) -> None:
+        """Puts some samples' values among those of all `samples`."""
+        count = len(samples.names)
         wide = "x" in VARIABLES[name].dims
-        value = self.inputs.layout.chart(value) if wide else value
-        shape = (count, *value.shape[1:-1], self.inputs.shape[2]) if wide else (count, *value.shape[1:])
+        value = samples.layout.chart(value) if wide else value
+        shape = (count, *value.shape[1:-1], samples.shape[2]) if wide else (count, *value.shape[1:])
         if name not in whole:
             whole[name] = np.full(shape, np.nan if value.dtype.kind == "f" else 0, value.dtype)
         whole[name][(places, ..., columns) if wide else places] = value
@@ -225,7 +283,7 @@ class Job:
             error = self.reconstruction(probe, part, batch_size)
             effort = Effort(settings["tolerance"], settings["ru_max_passes"])
             values |= _ru(maximise_reconstruction_error(error, *task, effort), space, masks)
-            values["reconstruction"] = self.inputs.shown(self._as_images(error.restored()).cpu())
+            values["reconstruction"] = part.shown(self._as_images(error.restored()).cpu())
         return values
 
     def _as_images(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -234,6 +292,16 @@ class Job:
             return inputs
         mean, std = (inputs.new_tensor(values).view(-1, 1, 1) for values in (self.network.mean, self.network.std))
         return inputs * std + mean
+
+
+def _withdraw(values: Mapping[str, np.ndarray], failure: np.ndarray) -> None:
+    """Takes back what was found for samples whose distance overflowed on the way, and notes why."""
+    scalars = [value for name, value in values.items() if name in METRICS or name.endswith("feature_distance")]
+    for value in scalars:
+        failure[~np.isfinite(value) & (failure == 0)] = FAILURES.index("feature_not_finite")
+    for name, value in values.items():
+        if name != "failure":
+            value[failure > 0] = np.nan if value.dtype.kind == "f" else 0
 
 
 def _check_deterministic(probe: Probe, samples: Call, single: Call, count: int) -> None:

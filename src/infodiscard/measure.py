@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from .engines import Engine, Work, find_engine
 from .errors import InfodiscardError
 from .inputs import Inputs, coerce_inputs
 from .job import Job
@@ -18,10 +18,11 @@ from .layouts import IMAGE
 from .network import Network, weights_hash
 from .noise import SigmaSpace
 from .solver import MIN_PASSES
-from .store import METRICS
+from .variables import METRICS
+from .watching import Watch
 
 if TYPE_CHECKING:
-    from .plan import Plan, Unit
+    from .plan import Plan
     from .run import Run
 
 TAU_PRESETS = {"paper": 0.01, "code": 1e-4}
@@ -63,6 +64,8 @@ def measure(
     block: int | None = None,
     batch_size: int | None = None,
     device: str | torch.device | None = None,
+    engine: str | Engine = "local",
+    log: str | Path | None = None,
 ) -> Run:
     """Measures how much of the input each layer discards (SID), and how much cannot be reconstructed from it (RU).
 
@@ -80,7 +83,8 @@ def measure(
         sigma: where σ is free: `pixel` (one per pixel, token, time step or feature of a table), `unit` or `grid:G`.
         seed: of all noise; results depend on it, on the input and on the network, and on nothing else.
         masks: true on the object (`n × H × W`), or boxes `n × 4` as x, y, width, height; by default the data's own.
-        out: directory of the run; continued if it holds an unfinished one of the same plan. `None` keeps it in memory.
+        out: directory of the run, or a URL such as `s3://bucket/run`; continued if it holds an unfinished one of the
+            same plan. `None` keeps it in memory.
         progress: draw a progress bar on standard error.
         decoders: where RU's decoders are; the user's cache by default (`infodiscard.decoders.default_folder`).
         tolerance: stop when the estimated gap to the optimum is below this, in nats per pixel.
@@ -101,6 +105,9 @@ def measure(
         block: samples solved and stored together, by default 4 on a CPU and 32 on a GPU; no result depends on it.
         batch_size: noisy inputs in one forward pass; no result depends on it.
         device: where to compute, on a copy of the network if it lies elsewhere; by default where the network is.
+        engine: `local`, in this process; or `ray`, on a cluster, or an `infodiscard.engines.ray.RayEngine` that says
+            which and how (docs/scale.md). No result depends on it.
+        log: a file for one line of JSON per unit of work; by default `log.jsonl` in `out`, if that is a directory.
 
     Returns:
         The finished run.
@@ -111,10 +118,13 @@ def measure(
     """
     from .run import Run
 
+    runner = find_engine(engine)
     settings = _settings(metrics, alpha, tau, sigma, seed, tolerance, max_passes, start, precision)
     named = _named(networks)
     inputs = coerce_inputs(data, masks, kind, noise_on, valid)
-    jobs = {name: Job.prepare(name, network, inputs, layers, cap, device, precision) for name, network in named.items()}
+    # Where workers have devices of their own, the networks are only looked at here.
+    here = device if runner.device_type is None else "cpu"
+    jobs = {name: Job.prepare(name, network, inputs, layers, cap, here, precision) for name, network in named.items()}
     settings["cap"] = {name: job.cap for name, job in jobs.items()}
     settings |= {} if inputs.noise_on == 0 else {"noise_on": inputs.noise_on}
     _check_shapes(jobs, settings)
@@ -125,12 +135,11 @@ def measure(
         job.check_layers(settings["tau"])
         if "ru" in settings["metrics"]:
             jobs[name] = job.with_decoders(decoders)
-    plan = _plan(jobs, inputs, settings, block or min(DEFAULT_BLOCK.get(job.device.type, 4) for job in jobs.values()))
-    with Run.resume_or_create(plan, out, **inputs.pictures()) as run, _progress(progress, run) as advance:
-        for unit in run.pending():
-            begin = _before(run, unit) if start == "before" else None
-            run.write(unit, jobs[unit.network].measured(unit, settings, batch_size, begin))
-            advance(unit)
+    kinds = [runner.device_type or job.device.type for job in jobs.values()]
+    plan = _plan(jobs, inputs, settings, block or min(DEFAULT_BLOCK.get(kind, 4) for kind in kinds))
+    with Run.resume_or_create(plan, out, **inputs.pictures()) as run, Watch(run, progress, log) as watch:
+        for finished in runner.work(run, Work(jobs, settings, batch_size)):
+            watch.saw(finished)
     return run
 
 
@@ -245,49 +254,3 @@ def _plan(jobs: Mapping[str, Job], inputs: Inputs, settings: dict[str, Any], blo
         block=block,
         kind=inputs.layout.name,
     )
-
-
-def _before(run: Run, unit: Unit) -> torch.Tensor | None:
-    """The σ of the same samples at the layer measured before, `n × C or 1 × H × W`; `None` at the first."""
-    layers = run.plan.layers[unit.network]
-    place = layers.index(unit.layer)
-    if place == 0:
-        return None
-    sigma = torch.from_numpy(run.read(unit.network, layers[place - 1], unit.start, unit.stop, "sigma"))
-    sigma = run.plan.layout.unchart(sigma)
-    return sigma if sigma.ndim == 4 else sigma[:, None]
-
-
-@contextmanager
-def _progress(show: bool, run: Run) -> Iterator[Callable[[Unit], None]]:
-    """Draws a bar with the time left; yields what to call with each finished unit."""
-    units = run.pending()
-    if not show or not units:
-        yield lambda unit: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} samples × layers"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        done = sum(unit.stop - unit.start for unit in run.plan.units()) - sum(u.stop - u.start for u in units)
-        task = bar.add_task(
-            f"{units[0].network} {units[0].layer}",
-            total=sum(unit.stop - unit.start for unit in run.plan.units()),
-            completed=done,
-        )
-        following = dict(zip(units, [*units[1:], None], strict=True))
-
-        def advance(unit: Unit) -> None:
-            after = following[unit]
-            text = f"{after.network} {after.layer}" if after else "done"
-            bar.update(task, advance=unit.stop - unit.start, description=text)
-
-        yield advance

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from .errors import InfodiscardError
+from .errors import InfodiscardError, SampleError
 
 DEFAULT_BATCH = {"cpu": 32, "cuda": 512}
 
@@ -24,7 +24,8 @@ class FeatureDistance:
             further arguments.
 
     Raises:
-        InfodiscardError: the feature is not one row per input, or is not finite.
+        InfodiscardError: the feature is not one row per input.
+        SampleError: that of some inputs is not finite.
     """
 
     def __init__(
@@ -38,8 +39,12 @@ class FeatureDistance:
         self.batch_size = batch_size or DEFAULT_BATCH.get(inputs.device.type, 32)
         with torch.no_grad():
             (self._clean,) = self._in_passes(len(inputs), lambda part: (self._flat(inputs[part], part),))
-        if not self._clean.isfinite().all():
-            raise InfodiscardError("The feature of an input is not finite; check the network's weights and the input.")
+        if not (finite := self._clean.isfinite().all(1)).all():
+            raise SampleError(
+                "The feature of an input is not finite; check the network's weights and the input.",
+                (~finite).nonzero()[:, 0].tolist(),
+                "feature_not_finite",
+            )
 
     def _parts(self, count: int) -> Iterator[slice]:
         """Splits `count` noisy inputs into forward passes."""
@@ -102,7 +107,7 @@ class FeatureDistance:
                 pieces = [compute(part) for part in self._parts(count)]
                 return tuple(torch.cat(column) for column in zip(*pieces, strict=True))
             except RuntimeError as error:
-                if self.batch_size == 1 or not _out_of_memory(error):
+                if self.batch_size == 1 or not out_of_memory(error):
                     raise
             # Out of the except block, so that the error's frames do not hold on to the memory that ran out.
             self.batch_size //= 2
@@ -135,6 +140,6 @@ _NO_GRADIENT = (
 )
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
+def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that a device's memory did not suffice."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -179,7 +179,7 @@ def maximise_reconstruction_error(
         effort: when to stop; its `draws` are not asked for.
 
     Raises:
-        InfodiscardError: δ_f² is zero (the feature does not react to the input) or not finite.
+        SampleError: δ_f² is zero (the feature does not react to the input) or not finite.
     """
     inputs, log_cap = error.inputs, math.log(cap)
     small = torch.full((len(inputs), *space.shape), math.log(tau) / 2, dtype=inputs.dtype, device=inputs.device)

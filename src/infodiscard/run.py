@@ -8,22 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import InfodiscardError, nearest
+from .arrays import Arrays
+from .errors import InfodiscardError
 from .plan import Plan, Unit
-from .store import (
-    CELL,
-    METRICS,
-    STORE,
-    VARIABLES,
-    Lock,
-    build,
-    check_free,
-    check_same,
-    create_store,
-    read_plan,
-    sweep,
-    told,
-)
+from .storage import Lease, Lock, as_place, lock, told, zarr_store
+from .store import STORE, build, check_free, check_same, create_store, is_made, read_plan, sweep
+from .variables import CELL, FAILURES, METRICS, VARIABLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,17 +34,14 @@ class Run:
         plan: what defines it.
     """
 
-    def __init__(self, plan: Plan, store: Any, path: Path | None, writable: bool, lock: Lock | None = None) -> None:
+    def __init__(
+        self, plan: Plan, store: Any, path: Any | None, writable: bool, held: Lock | Lease | None = None
+    ) -> None:
         """Wraps an open store; not meant to be called directly."""
-        import zarr
-
         self.plan, self.path = plan, path
-        self._store, self._lock = store, lock
-        group: Any = zarr.open_group(store, mode="r+" if writable else "r", use_consolidated=True)
-        self._arrays: dict[str, Any] = dict(group.arrays())
-        place = {layer: j for j, layer in enumerate(plan.union())}
-        self._at = {(n, layer): (i, place[layer]) for i, n in enumerate(plan.networks) for layer in plan.layers[n]}
-        self._units = plan.units()
+        self._store, self._lock = store, held
+        self._arrays = Arrays.open(store, plan, writable)
+        self._units = self._arrays.units
         # The only writer knows what is left; a reader looks again every time.
         self._left: set[Unit] | None = None
         self._left = set(self.pending()) if writable else None
@@ -98,24 +85,22 @@ class Run:
         return cls._make(plan, path, images, masks, resume=True)
 
     @classmethod
-    def _make(
-        cls, plan: Plan, path: str | Path | None, images: np.ndarray | None, masks: np.ndarray | None, resume: bool
-    ) -> Run:
+    def _make(cls, plan: Plan, path: Any, images: np.ndarray | None, masks: np.ndarray | None, resume: bool) -> Run:
         if path is None:
             from zarr.storage import MemoryStore
 
             memory = MemoryStore()
             create_store(memory, plan, images, masks)
             return cls(plan, memory, None, writable=True)
-        path = Path(path).expanduser()
+        path = as_place(path)
         with told("write the run in", path):
             check_free(path)
             path.mkdir(parents=True, exist_ok=True)
-            lock = Lock(path)
+            held = lock(path)
             try:
-                run = cls._locked(plan, path, images, masks, resume, lock)
+                run = cls._locked(plan, path, images, masks, resume, held)
             except BaseException:
-                lock.release()
+                held.release()
                 raise
         if run.complete:
             run.close()
@@ -123,31 +108,43 @@ class Run:
 
     @classmethod
     def _locked(
-        cls, plan: Plan, path: Path, images: np.ndarray | None, masks: np.ndarray | None, resume: bool, lock: Lock
+        cls,
+        plan: Plan,
+        path: Any,
+        images: np.ndarray | None,
+        masks: np.ndarray | None,
+        resume: bool,
+        held: Lock | Lease,
     ) -> Run:
-        if not (path / STORE).exists():
+        if not is_made(path):
             build(path, plan, images, masks)
         elif resume:
             check_same(path, plan)
         else:
             raise InfodiscardError(f"'{path}' holds a run already; give another out, or delete it first.")
         sweep(path)
-        return cls(read_plan(path), path / STORE, path, writable=True, lock=lock)
+        run = cls(read_plan(path), zarr_store(path / STORE), path, writable=True, held=held)
+        run._arrays.put_pictures(images, masks)
+        return run
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
+    def open(cls, path: str | Path | Any) -> Run:
         """Opens a run for reading.
+
+        Args:
+            path: its directory, or its URL, such as `s3://bucket/run`.
 
         Raises:
             InfodiscardError: there is no run in `path`, or it cannot be read.
         """
-        path = Path(path).expanduser()
+        path = as_place(path)
         if path.name == STORE:
             path = path.parent
-        if not (path / STORE).is_dir():
-            what = "is not a directory that holds a run" if path.exists() else "does not exist"
-            raise InfodiscardError(f"'{path}' {what}; give the directory that was named as out when measuring.")
-        return cls(read_plan(path), path / STORE, path, writable=False)
+        with told("read the run in", path):
+            if not is_made(path):
+                what = "is not a directory that holds a run" if path.exists() else "does not exist"
+                raise InfodiscardError(f"'{path}' {what}; give the directory that was named as out when measuring.")
+            return cls(read_plan(path), zarr_store(path / STORE), path, writable=False)
 
     def close(self) -> None:
         """Lets another process continue the run; reading still works."""
@@ -161,18 +158,19 @@ class Run:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def created(self) -> str:
+        """When it was created, which tells it from another run that lay in the same place."""
+        return self._arrays.created
+
     # -- work --------------------------------------------------------------------------------------------------------
 
     def pending(self) -> list[Unit]:
         """Returns the work that is left, in the order network, layer, block."""
-        if self._left is not None:
-            return [unit for unit in self._units if unit in self._left]
-        done = self._arrays["done"][:]
-        return [unit for unit in self._units if not done[self._where(unit)].all()]
-
-    def _where(self, unit: Unit) -> tuple[int, int, slice]:
-        """Returns the index of a unit in every array."""
-        return (*self._at[unit.network, unit.layer], slice(unit.start, unit.stop))
+        left = self._left
+        if left is None:
+            left = set(self._units) - self._arrays.finished()
+        return [unit for unit in self._units if unit in left]
 
     @property
     def complete(self) -> bool:
@@ -193,28 +191,25 @@ class Run:
             raise InfodiscardError("This run was opened for reading; continue it with the command that started it.")
         if unit not in self._left:
             raise InfodiscardError(f"{unit} is finished or not part of this run; write the units that pending() lists.")
-        where = self._where(unit)
-        arrays = {name: self._fitting(name, unit, value) for name, value in values.items()}
         with told("write the run in", self.path or "memory"):
-            for name, array in arrays.items():
-                self._arrays[name][where] = array
-            self._arrays["done"][where] = True  # last: this is what makes the unit count
+            self._arrays.write(unit, values)
+        self.mark(unit)
+
+    def mark(self, unit: Unit) -> None:
+        """Takes note that a unit of `pending()` is stored, by whichever process.
+
+        Raises:
+            InfodiscardError: another process has taken over the lock.
+        """
+        assert self._left is not None  # only the holder of the lock calls it
         self._left.remove(unit)
+        if self._lock is not None and self._lock.lost:
+            raise InfodiscardError(
+                f"Another process has taken over the run in '{self.path}', as this one had not been heard of for a "
+                "while; let that one finish."
+            )
         if not self._left:
             self.close()
-
-    def _fitting(self, name: str, unit: Unit, value: np.ndarray) -> np.ndarray:
-        """Returns `value` in the variable's type, after checking its name and shape."""
-        allowed = [key for key in VARIABLES if key in self._arrays and key != "done"]
-        if name not in allowed:
-            raise InfodiscardError(
-                f"A run has no variable '{name}' to write; the nearest are {nearest(name, allowed)}."
-            )
-        target, array = self._arrays[name], np.asarray(value)
-        shape = (unit.stop - unit.start, *target.shape[3:])
-        if array.shape != shape:
-            raise InfodiscardError(f"'{name}' of {unit} has shape {array.shape}; the run holds {shape}.")
-        return array.astype(target.dtype)
 
     def read(self, network: str, layer: str, start: int, stop: int, variable: str) -> np.ndarray:
         """Returns `variable` of samples `start:stop` of one layer, samples first (NaN where not measured).
@@ -222,14 +217,7 @@ class Run:
         Raises:
             InfodiscardError: the run has no such network, layer or variable.
         """
-        if (network, layer) not in self._at:
-            known = [f"{n} {item}" for n, item in self._at]
-            raise InfodiscardError(
-                f"No layer '{layer}' of '{network}'; nearest: {nearest(f'{network} {layer}', known)}."
-            )
-        if variable not in self._arrays:
-            raise InfodiscardError(f"No variable '{variable}'; nearest: {nearest(variable, list(self._arrays))}.")
-        return np.asarray(self._arrays[variable][self._where(Unit(network, layer, start, stop))])
+        return self._arrays.read(Unit(network, layer, start, stop), variable)
 
     # -- results -----------------------------------------------------------------------------------------------------
 
@@ -254,7 +242,7 @@ class Run:
         import pandas as pd
 
         dataset, plan = self.dataset, self.plan
-        cells = np.nonzero(dataset["done"].values)
+        cells = np.nonzero(self._state(dataset, measured=True))
         columns: dict[str, Any] = {
             dim: np.asarray(dataset[dim].values, dtype=object)[index] for dim, index in zip(CELL, cells, strict=True)
         }
@@ -263,9 +251,32 @@ class Run:
             if plan.classes:
                 columns["class"] = [plan.classes[label] for label in columns["label"]]
         for name, item in dataset.data_vars.items():
-            if item.dims == CELL and name != "done":
+            if item.dims == CELL and name not in ("done", "failure"):
                 columns[str(name)] = item.values[cells]
         return pd.DataFrame(columns)
+
+    @staticmethod
+    def _state(dataset: xr.Dataset, measured: bool) -> np.ndarray:
+        """Returns which cells were measured, or which could not be."""
+        done = dataset["done"].values
+        failed = dataset["failure"].values > 0 if "failure" in dataset else np.zeros_like(done)
+        return done & (failed != measured)
+
+    def failures(self) -> pd.DataFrame:
+        """Returns one row per network, layer and sample that could not be measured, and `why`.
+
+        They are left out everywhere else. Why, in the terms of `infodiscard.variables.FAILURES`: its file cannot be
+        decoded, its feature (or that of its noisy versions) is not finite, or does not react to noise.
+        """
+        import pandas as pd
+
+        dataset = self.dataset
+        cells = np.nonzero(self._state(dataset, measured=False))
+        columns: dict[str, Any] = {
+            dim: np.asarray(dataset[dim].values, dtype=object)[index] for dim, index in zip(CELL, cells, strict=True)
+        }
+        reasons: Any = dataset["failure"].values[cells] if "failure" in dataset else []
+        return pd.DataFrame(columns | {"why": [FAILURES[reason].replace("_", " ") for reason in reasons]})
 
     def summary(self) -> pd.DataFrame:
         """Returns one row per network and layer: means over the samples, standard errors (`_se`), shares.

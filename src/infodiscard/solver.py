@@ -17,7 +17,7 @@ from typing import Protocol
 
 import torch
 
-from .errors import InfodiscardError
+from .errors import SampleError
 from .iteration import Iteration
 from .noise import SampleNoise, SigmaSpace
 
@@ -141,7 +141,7 @@ def maximise_entropy(
         start: log σ of a similar problem, such as the layer before, `n × planes × rows × columns`; uniform by default.
 
     Raises:
-        InfodiscardError: δ_f² is zero (the feature does not react to the input) or not finite.
+        SampleError: δ_f² is zero (the feature does not react to the input) or not finite.
     """
     inputs = distance.inputs
     small = torch.full((len(inputs), *space.shape), math.log(tau) / 2, dtype=inputs.dtype, device=inputs.device)
@@ -198,13 +198,19 @@ def ascend(
 
 
 def check_variation(variation: torch.Tensor) -> None:
-    """Raises InfodiscardError unless every δ_f² is positive and finite."""
-    if not variation.isfinite().all():
-        raise InfodiscardError("The feature overflows under small input noise; check the network's weights and input.")
-    if not (variation > 0).all():
-        raise InfodiscardError(
+    """Raises SampleError unless every δ_f² is positive and finite."""
+    if not (finite := variation.isfinite()).all():
+        raise SampleError(
+            "The feature overflows under small input noise; check the network's weights and input.",
+            (~finite).nonzero()[:, 0].tolist(),
+            "feature_not_finite",
+        )
+    if not (reacts := variation > 0).all():
+        raise SampleError(
             "The layer's output does not change under small input noise (δ_f² = 0), so nothing can be measured there: "
-            "it is constant or does not depend on the input; measure another layer."
+            "it is constant or does not depend on the input; measure another layer.",
+            (~reacts).nonzero()[:, 0].tolist(),
+            "feature_constant",
         )
 
 

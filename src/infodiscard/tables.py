@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Record = Mapping[Any, Any]
 
+SHOWN = 10
+"""Most samples that are listed by name."""
+
 # Metric → column of `Run.summary` → heading and how to print it. Columns that a run lacks are left out.
 COLUMNS: dict[str, dict[str, tuple[str, Callable[[Record], str]]]] = {
     "sid": {
@@ -78,7 +81,45 @@ def show_run(console: Console, run: Run) -> None:
             name = f"{METRICS[metric]} of " if len(run.metrics) > 1 else ""
             warnings += [f"{name}{network} {layer}: {text}" for layer, text in doubted.items() if text]
     console.print(f"\n{_meaning(run)}", style="dim")
+    _show_failures(console, run)
     _show_warnings(console, warnings + _doubts(run))
+
+
+def show_progress(console: Console, run: Run) -> None:
+    """Prints how much of each layer is measured, and what could not be."""
+    left: dict[tuple[str, str], int] = {}
+    for unit in run.pending():
+        left[unit.network, unit.layer] = left.get((unit.network, unit.layer), 0) + unit.stop - unit.start
+    failures, samples = run.failures(), len(run.plan.samples)
+    failed = failures.groupby(["network", "layer"], sort=False).size().to_dict()
+    table = _table("")
+    for heading in ("network", "layer", "samples", "done", "failed"):
+        table.add_column(heading, justify="left" if heading in ("network", "layer") else "right", overflow="fold")
+    for network in run.plan.networks:
+        for layer in run.plan.layers[network]:
+            done, lost = samples - left.get((network, layer), 0), failed.get((network, layer), 0)
+            table.add_row(escape(network), escape(layer), f"{samples:,}", f"{done:,}", f"{lost:,}" if lost else "–")
+    console.print(table)
+    _show_failures(console, run)
+
+
+def _show_failures(console: Console, run: Run) -> None:
+    """Prints which samples could not be measured, and why."""
+    failures = run.failures()
+    if failures.empty:
+        return
+    console.print("\nNot measured, and left out of all figures:", style="yellow")
+    for (sample, why), rows in list(failures.groupby(["sample", "why"], sort=False))[:SHOWN]:
+        places = sorted({f"{row.network} {row.layer}" for row in rows.itertuples()})
+        at = (
+            ""
+            if why == "input unreadable"
+            else f" at {places[0]}" + (f" and {len(places) - 1} more" if places[1:] else "")
+        )
+        console.print(Padding(escape(f"{sample}{at}: {why}"), (0, 0, 0, 2), expand=False), highlight=False)
+    others = failures["sample"].nunique() - SHOWN
+    if others > 0:
+        console.print(f"  and {others:,} more; Run.failures() lists them.")
 
 
 def _meaning(run: Run) -> str:
@@ -186,7 +227,7 @@ def _by_reason(table: pd.DataFrame) -> list[str]:
     return [f"{_some(layers, len(table))}: {text}" for text, layers in reasons.items()]
 
 
-def show_paths(console: Console, paths: Mapping[str, Path | None]) -> None:
+def show_paths(console: Console, paths: Mapping[str, str | Path | None]) -> None:
     """Prints where things lie, one a line and never broken, so that they can be copied."""
     width = max(map(len, paths))
     for what, path in paths.items():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from ..errors import InfodiscardError
-from . import comparing, measuring, studies, training
+from ..memory import keep_memory
+from . import comparing, measuring, studies, training, watching
 from .support import BAD_INPUT, INTERRUPTED
 
 
@@ -38,6 +38,8 @@ COMMANDS = (  # in the order of --help
     comparing.compare_networks,
     comparing.check,
     measuring.report,
+    watching.status,
+    watching.verify,
     training.train,
     training.train_decoder,
     training.compress,
@@ -51,22 +53,6 @@ def main() -> None:
     """Runs the command line; the entry point of the `infodiscard` script."""
     keep_memory()
     app(prog_name="infodiscard")
-
-
-def keep_memory() -> None:
-    """Tells glibc to keep freed memory instead of handing it back to the kernel.
-
-    A solve frees and allocates the same activations thousands of times. By default glibc maps each large one afresh and
-    the kernel zeroes its pages again; in some containers these page faults cost more than the arithmetic.
-    """
-    trim_threshold, top_pad, mmap_max = -1, -2, -4  # <malloc.h>: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX
-    try:
-        libc = ctypes.CDLL(None)
-        libc.mallopt(mmap_max, 0)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-        libc.mallopt(top_pad, 64 << 20)
-    except (AttributeError, OSError, TypeError):  # another C library, or Windows
-        pass
 
 
 def _version(wanted: bool) -> None:

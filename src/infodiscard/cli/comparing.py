@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..compare import Side
     from ..network import Network
 
-AS_IT_IS = {"device", "decoders", "batch_size", "out", "progress"}
+AS_IT_IS = {"device", "decoders", "batch_size", "out", "progress", "engine", "block", "log"}
 """Options of measuring that change no value, and so need not be those of the run that a network is checked against."""
 
 SIDE = "Directory of a run, DIR/NETWORK for one network of it, or a network as for 'measure'."

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import typer
+
 from .arguments import common_size, load_networks
 from .options import Measuring
 from .support import announce, fresh, interruptible
@@ -38,7 +40,12 @@ def images_of(
     """
     from .. import data as datasets
 
-    return datasets.load(data, options.samples, common_size(networks) or size, options.split, options.crop)
+    size = common_size(networks) or size
+    images = datasets.load(data, options.samples, size, options.split, options.crop, keep_unreadable=True)
+    if images.unreadable:
+        several = f" and {len(images.unreadable) - 1} more" if len(images.unreadable) > 1 else ""
+        typer.echo(f"Left out: {next(iter(images.unreadable))}{several}, which cannot be read.", err=True)
+    return images
 
 
 def run_of(networks: Mapping[str, Network], images: ImageSet, options: Measuring) -> Run:
@@ -49,7 +56,7 @@ def run_of(networks: Mapping[str, Network], images: ImageSet, options: Measuring
     """
     from ..measure import measure
 
-    path = options.out or fresh(networks)
+    path = options.out or str(fresh(networks))
     announce(path)
     with interruptible(path, given=options.out is not None):
         return measure(networks, images, **replace(options, out=path).arguments())

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import InfodiscardError
 from .arguments import number_or_word, numbers, patterns, pixels
 
 DEMO: dict[str, Any] = {  # what a dozen images and five layers take in a few minutes
@@ -22,7 +23,7 @@ DEMO: dict[str, Any] = {  # what a dozen images and five layers take in a few mi
 NETWORK = "'demo', 'zoo:resnet20', 'torchvision:NAME', 'timm:NAME', 'FILE.py:FUNCTION' or a trained 'FILE.safetensors'."
 DATA = "'demo', 'cifar10', 'cub:DIR', 'folder:DIR', 'parquet:PATTERN' (quoted) or 'npz:FILE'."
 
-NETWORKS, IMAGES, METHOD = "Networks", "Images", "Method"  # panels of --help
+NETWORKS, IMAGES, METHOD, WHERE = "Networks", "Images", "Method", "Where it runs"  # panels of --help
 
 Spec = Annotated[str, typer.Argument(metavar="NETWORK", help=NETWORK, show_default=False)]
 Specs = Annotated[list[str], typer.Argument(metavar="NETWORK", help=NETWORK, show_default=False)]
@@ -124,8 +125,29 @@ class Measuring:
     batch_size: Annotated[int | None, typer.Option(min=1, help="Noisy images at once; by default as fits.")] = None
     precision: Annotated[str, typer.Option(help="Of the passes: 'full', or 'bf16' by autocast.")] = "full"
     device: Device = "cpu"
+    engine: Annotated[str, typer.Option(help="'local': this process; or 'ray': a cluster.", rich_help_panel=WHERE)] = (
+        "local"
+    )
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of a running Ray cluster; by default this machine alone.", rich_help_panel=WHERE),
+    ] = None
+    workers: Annotated[
+        int | None, typer.Option(help="Most units at a time with Ray; by default what fits.", rich_help_panel=WHERE)
+    ] = None
+    gpus: Annotated[
+        float, typer.Option(help="GPUs for each unit with Ray; 0.5: two share one.", rich_help_panel=WHERE)
+    ] = 0
+    block: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images solved and stored together; by default 4, on GPUs 32.", rich_help_panel=WHERE),
+    ] = None
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the run goes; one that is there is continued.")
+        str | None,
+        typer.Option(metavar="DIR", help="Where the run goes, or its URL; one that is there is continued."),
+    ] = None
+    log: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A line of JSON per unit; by default log.jsonl in --out.")
     ] = None
     progress: Annotated[bool, typer.Option(help="Show the time left.")] = True
 
@@ -137,6 +159,21 @@ class Measuring:
             InfodiscardError: they are not numbers.
         """
         return {"mean": numbers(self.mean, "mean"), "std": numbers(self.std, "std"), "input_size": pixels(self.size)}
+
+    def _engine(self) -> Any:
+        """Returns the engine.
+
+        Raises:
+            InfodiscardError: there is none of that name, or it has no such options.
+        """
+        if self.engine == "ray":
+            from ..engines.ray import RayEngine
+
+            return RayEngine(self.address, self.workers, gpus=self.gpus)
+        given = [name for name in ("address", "workers", "gpus") if getattr(self, name)]
+        if given:
+            raise InfodiscardError(f"--{given[0]} is for --engine ray; give that too, or leave it out.")
+        return self.engine
 
     def arguments(self, only: Collection[str] | None = None) -> dict[str, Any]:
         """Returns the keyword arguments of `infodiscard.measure`.
@@ -161,6 +198,9 @@ class Measuring:
             "precision": self.precision,
             "batch_size": self.batch_size,
             "device": self.device,
+            "block": self.block,
+            "engine": self._engine(),
+            "log": self.log,
         }
         return {name: value for name, value in values.items() if only is None or name in only}
 

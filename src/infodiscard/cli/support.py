@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..network import Network
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
+FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 1, 2, 130, 143  # exit codes
 
 
 def fresh(networks: Mapping[str, Network]) -> Path:
@@ -32,12 +34,12 @@ def file_name(text: str) -> str:
     return re.sub(r"[^\w.+-]+", "-", text)[:80]
 
 
-def announce(path: Path) -> None:
+def announce(path: str | Path) -> None:
     """Says where the run goes, and that it is there already, in whole or in part."""
     from ..run import Run
-    from ..store import STORE
+    from ..store import holds_run
 
-    if not (path.expanduser() / STORE).is_dir():
+    if not holds_run(path):
         typer.echo(f"Run in {path}")
         return
     run = Run.open(path)
@@ -47,24 +49,47 @@ def announce(path: Path) -> None:
 
 
 @contextmanager
-def interruptible(path: Path, given: bool = True) -> Iterator[None]:
-    """Says on Ctrl-C what is kept and how to go on.
+def interruptible(path: str | Path, given: bool = True) -> Iterator[None]:
+    """Says on Ctrl-C, or SIGTERM, what is kept and how to go on.
 
     Args:
         path: where the work is kept.
         given: whether the same command would find it there; otherwise the command is shown with --out.
     """
     try:
-        yield
+        with _terminable():
+            yield
     except (KeyboardInterrupt, SystemExit) as error:  # Lightning turns the one into the other
-        if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
+        cause = error.__context__ if isinstance(error, SystemExit) else error
+        if not isinstance(cause, KeyboardInterrupt):
             raise
         again = "" if given else f": {shlex.join(['infodiscard', *sys.argv[1:], '--out', str(path)])}"
         typer.echo(f"\nInterrupted. What was finished is kept in '{path}'; the same command continues{again}", err=True)
-        raise typer.Exit(INTERRUPTED) from error
+        raise typer.Exit(TERMINATED if isinstance(cause, Terminated) else INTERRUPTED) from error
 
 
-def show_files(console: Console, page: Path, **first: Path | None) -> None:
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end, by SIGTERM."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Lets SIGTERM, by which schedulers and containers end a process, end the block as Ctrl-C does."""
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def show_files(console: Console, page: Path, **first: str | Path | None) -> None:
     """Prints where the files of a report lie, below those given first; `page` is its report.html."""
     from ..tables import show_paths
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -21,6 +21,7 @@ class ImageSet:
         names: N unique ids; a sample's noise depends on its name, not on its place.
         classes: what the labels mean; empty if nothing says it.
         source: the spec it was loaded from, for the record.
+        unreadable: names of images that could not be decoded, and are zeros here → why.
 
     Raises:
         InfodiscardError: the parts do not fit together.
@@ -32,6 +33,7 @@ class ImageSet:
     names: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     source: str = ""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4:

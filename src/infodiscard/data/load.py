@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import torch
@@ -10,6 +10,7 @@ import torch
 from ..errors import InfodiscardError, nearest
 from .imageset import ImageSet, unique
 from .sample import Sample, fit
+from .stack import Stack
 
 SPECS = ("demo", "cifar10", "cub:DIR", "folder:DIR", "parquet:PATTERN", "npz:FILE")
 SPLITS = ("train", "test")
@@ -21,6 +22,7 @@ def load(
     size: tuple[int, int] | None = None,
     split: str = "test",
     crop: float | None = None,
+    keep_unreadable: bool = False,
 ) -> ImageSet:
     """Returns the images that `spec` names, the first `samples` of them, in their file's order.
 
@@ -35,6 +37,7 @@ def load(
         size: (height, width) that images are resized to cover and cropped to; `None` leaves them as they are.
         split: `train` or `test`, for `cifar10` and `cub`; the other specs name their files themselves.
         crop: for `cub`, how many times the bird's box to keep (1 if not given; `inf` for the whole picture).
+        keep_unreadable: keep a picture that cannot be decoded as one of zeros, named in `unreadable`; do not raise.
 
     Raises:
         InfodiscardError: the spec is unknown, or what it names is missing, broken, empty or of several sizes.
@@ -46,7 +49,7 @@ def load(
     if split not in SPLITS:
         raise InfodiscardError(f"There is no split '{split}'; choose 'train' or 'test'.")
     rows, classes = _open(spec, split, crop)
-    return _collect(spec, islice(rows, samples), classes, size)
+    return _collect(spec, islice(rows, samples), classes, size, keep_unreadable)
 
 
 def _open(spec: str, split: str, crop: float | None) -> tuple[Iterator[Sample], tuple[str, ...]]:
@@ -75,39 +78,56 @@ def _open(spec: str, split: str, crop: float | None) -> tuple[Iterator[Sample], 
     )
 
 
-def _collect(spec: str, rows: Iterator[Sample], classes: tuple[str, ...], size: tuple[int, int] | None) -> ImageSet:
+def _collect(
+    spec: str, rows: Iterator[Sample], classes: tuple[str, ...], size: tuple[int, int] | None, keep_unreadable: bool
+) -> ImageSet:
     """Decodes the rows and stacks them."""
-    images: list[torch.Tensor] = []
-    masks: list[torch.Tensor | None] = []
+    images, masks = Stack(torch.float32), Stack(torch.bool)
     names: list[str] = []
     labels: list[int | None] = []
+    failed: dict[int, str] = {}
+    first, masked = "", True
     for row in rows:
-        image, mask = row.read()
-        if size is not None:
-            image, mask = fit(image, mask, size)
-        if images and image.shape != images[0].shape:
-            raise InfodiscardError(
-                f"The image '{row.name}' is {_shape(image)} but '{names[0]}' is {_shape(images[0])}; "
-                "give a size to bring them to, such as 224x224."
-            )
+        image: torch.Tensor | None = None
+        mask: torch.Tensor | None = None
+        try:
+            image, mask = row.read()
+        except InfodiscardError as error:
+            if not keep_unreadable:
+                raise
+            failed[len(names)] = str(error)
+        if image is not None:
+            if size is not None:
+                image, mask = fit(image, mask, size)
+            if images.shape not in (None, image.shape):
+                raise InfodiscardError(
+                    f"The image '{row.name}' is {_shape(image.shape)} but '{first}' is {_shape(images.shape)}; "
+                    "give a size to bring them to, such as 224x224."
+                )
+            first, masked = first or row.name, masked and mask is not None
         images.append(image)
         masks.append(mask)
         names.append(row.name)
         labels.append(row.label)
-    if not images:
+    if not names:
         raise InfodiscardError(f"'{spec}' holds no images; give one that does.")
+    if len(failed) == len(names):
+        raise InfodiscardError(f"None of the {len(names)} pictures can be read. {failed[0]}")
+    own = unique(names)
     return ImageSet(
-        images=torch.stack(images),
+        images=images.tensor(),
         labels=_labels(labels, spec),
-        masks=_masks(masks),
-        names=unique(names),
+        masks=masks.tensor() if masked else None,
+        names=own,
         classes=classes,
         source=spec,
+        unreadable={own[place]: why for place, why in failed.items()},
     )
 
 
-def _shape(image: torch.Tensor) -> str:
-    return "×".join(str(n) for n in image.shape[1:]) + f" with {image.shape[0]} channels"
+def _shape(shape: Sequence[int] | None) -> str:
+    channels, *sides = shape or (0,)
+    return "×".join(map(str, sides)) + f" with {channels} channels"
 
 
 def _labels(labels: list[int | None], spec: str) -> torch.Tensor | None:
@@ -119,8 +139,3 @@ def _labels(labels: list[int | None], spec: str) -> torch.Tensor | None:
             f"{len(labels) - len(known)} images of '{spec}' have no label; label all of them or none."
         )
     return torch.tensor(known, dtype=torch.int64)
-
-
-def _masks(masks: list[torch.Tensor | None]) -> torch.Tensor | None:
-    known = [mask for mask in masks if mask is not None]
-    return torch.stack(known) if len(known) == len(masks) else None

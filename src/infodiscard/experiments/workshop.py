@@ -16,7 +16,7 @@ from ..data import ImageSet
 from ..data import load as load_data
 from ..network import Network
 from ..run import Run
-from ..store import STORE
+from ..store import holds_run
 from ..zoo import load as load_network
 from .places import Places
 from .profile import Profile
@@ -184,8 +184,10 @@ class Workshop:
     def _place(self, name: str, layers: Sequence[str]) -> tuple[Sequence[str], Path]:
         """Returns the folder of a run, and its layers: of one that measures these and perhaps more, if there is one."""
         runs = self.out / "runs"
-        for store in sorted(runs.glob(f"{glob.escape(name)}-[[]*/{STORE}")):  # not there yet after an early kill
-            folder, there = store.parent, Run.open(store).plan
+        for folder in sorted(runs.glob(f"{glob.escape(name)}-[[]*")):
+            if not holds_run(folder):  # after an early kill
+                continue
+            there = Run.open(folder).plan
             known = there.layers[there.networks[0]]
             if set(layers) <= set(known):
                 return known, folder
