@@ -40,6 +40,7 @@ class Inputs:
         noise_on: the network's argument that `images` are.
         others: its further arguments, `n × …` each; no noise is added to them.
         valid: `n × H × W` bool, false on padding, or `None`; true in one unbroken stretch of each sample.
+        tokens, words: of texts, what each token stands for and its word, as a `TextSet` has them; else empty.
     """
 
     images: torch.Tensor
@@ -51,6 +52,8 @@ class Inputs:
     noise_on: Argument = 0
     others: Mapping[Argument, torch.Tensor] = field(default_factory=dict)
     valid: torch.Tensor | None = None
+    tokens: tuple[tuple[str, ...], ...] = ()
+    words: tuple[tuple[int, ...], ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -111,6 +114,8 @@ class Inputs:
                 name: value[rows][:, columns] if name in along else value[rows] for name, value in self.others.items()
             },
             valid=None,
+            tokens=(),
+            words=(),
         )
 
     def embedded(self, module: nn.Module) -> Inputs:
@@ -185,14 +190,18 @@ class Inputs:
 def coerce_inputs(
     data: Any, masks: Any = None, kind: str | None = None, noise_on: Argument | None = None, valid: Any = None
 ) -> Inputs:
-    """Takes an `ImageSet`, tensors, a data set or a data loader to `Inputs`; arguments as for `infodiscard.measure`.
+    """Takes an `ImageSet`, a `TextSet`, tensors, a data set or a loader to `Inputs`; arguments as for `measure`.
 
     Raises:
         InfodiscardError: what noise is added to is not named, not floats, not finite or of no known kind, or the other
             inputs, masks or padding do not fit it.
     """
-    from .data import ImageSet
+    from .data import ImageSet, TextSet
 
+    if isinstance(data, TextSet):
+        valid = data.valid if valid is None else valid
+        inputs = coerce_inputs({IDS: data.ids}, masks, kind, noise_on, valid)
+        return replace(inputs, names=data.names, tokens=data.tokens, words=data.words)
     names: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     if isinstance(data, ImageSet):
