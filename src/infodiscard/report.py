@@ -165,7 +165,7 @@ def write_texts(run: Run, path: str | Path | None = None) -> Path:
 def _reading_words(run: Run) -> str:
     """Returns what the shades of words mean."""
     level = identity_level(run.plan.settings)
-    least = "" if level is None else f" A layer that passes its input on unchanged has {texts.signed(level)} everywhere."
+    least = "" if level is None else f" A layer that passes its input on unchanged has {texts.signed(level)}."
     return f"""<p class="lead">A word is shaded by its SID: the entropy of the noise that its tokens bear, the mean of
 theirs, in nats per value of an embedding. Brighter means that the layer discards more of the word. One scale for all
 texts and layers. Point at a word for its number; special tokens are small.{least}</p>"""

@@ -169,10 +169,10 @@ def _opener(architectures: list[str] | None) -> str:
 def _located(place: str) -> str:
     """Returns the path of a directory, or a name that the hub may have."""
     path = Path(place).expanduser()
-    if path.is_dir():
+    if place and path.is_dir():
         return str(path)
     if path.exists() or not HUB_NAME.fullmatch(place):
-        what = f"'{place}' is a file" if path.exists() else f"There is no directory '{place}'"
+        what = f"'{place}' is a file" if path.is_file() else f"There is no directory '{place}'"
         raise InfodiscardError(f"{what}; give one that save_pretrained wrote, as in 'hf:models/mine'.")
     return place
 
