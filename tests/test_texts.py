@@ -405,6 +405,18 @@ def test_the_command_prints_layers_and_leaves_a_page(untrained, tmp_path, monkey
     assert "•  hidden_states[2]" in listed and "input 8 tokens" in listed
 
 
+def test_two_models_share_their_texts(untrained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    language.save(language.bert(seed=1), Path("second"), language.tokenizer())
+    Path("t.txt").write_text("splendid river\n", encoding="utf-8")
+    layers = ("--layers", "hidden_states[1]")
+    result = call("measure", "hf:random", "hf:second", "--text", "t.txt", *layers, *QUICK, "--out", "run")
+    assert result.exit_code == 0, result.stderr
+    assert open_run("run").words()["network"].tolist() == ["random"] * 4 + ["second"] * 4
+    page = Path("run/texts.html").read_text(encoding="utf-8")
+    assert "random hidden_states[1]" in page and "second hidden_states[1]" in page
+
+
 @pytest.fixture
 def place(tmp_path, untrained, monkeypatch):
     """A working directory with models and texts, good and bad."""

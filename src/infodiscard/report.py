@@ -149,9 +149,9 @@ def write_texts(run: Run, path: str | Path | None = None) -> Path:
     content = f"""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>What {names} discards of texts</title><style>{STYLE}{texts.STYLE}</style></head>
+<title>{names}, word by word</title><style>{STYLE}{texts.STYLE}</style></head>
 <body>
-<h1>What {names} discards of texts</h1>
+<h1>Information discarding of {names}, word by word</h1>
 {_reading_words(run)}
 {texts.section(run)}
 </body></html>
