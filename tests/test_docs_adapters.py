@@ -8,6 +8,7 @@ import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
 NEEDS = {"captum": "captum", "quantus": "quantus", "lightning": "lightning.pytorch", "inputs": "transformers"}
+NEEDS |= {"text": "transformers", "tabular": "torch"}
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
@@ -46,4 +47,20 @@ def _inputs(names):
     assert found.shape == (1, 3, 2, 4) and found[0, :, 1].isnull().sum("layer").values.tolist() == [0, 0, 0, 3]
 
 
+def _text(names):
+    words = names["words"]
+    key = words["text"].isin(names["keys"])
+    means = words.groupby(["layer", key], sort=False)["sid"].mean().unstack()
+    assert list(means.index) == ["hidden_states[1]", "hidden_states[2]", "output"] and key.sum() == 18
+    assert means[True]["output"] < means[False]["output"] - 1
+    assert Path("runs/reviews/texts.html").exists()
+
+
+def _tabular(names):
+    means = names["discarded"].mean("sample").to_pandas()
+    assert means.loc["4"].iloc[3:].min() > means.loc["4"].iloc[:3].max() + 0.5
+    assert Path("columns.png").exists()
+
+
 _checks = {"captum": _captum, "quantus": _quantus, "lightning": _lightning, "inputs": _inputs}
+_checks |= {"text": _text, "tabular": _tabular}

@@ -42,6 +42,7 @@ class Inputs:
         valid: `n × H × W` bool, false on padding, or `None`; true in one unbroken stretch of each sample.
         unreadable: names of samples whose input could not be read, and stands here as zeros → why.
         span: least and greatest value of all images; those of the whole set also in a part of it.
+        tokens, words: of texts, what each token stands for and its word, as a `TextSet` has them; else empty.
     """
 
     images: torch.Tensor
@@ -55,6 +56,8 @@ class Inputs:
     valid: torch.Tensor | None = None
     unreadable: Mapping[str, str] = field(default_factory=dict)
     span: tuple[float, float] | None = None
+    tokens: tuple[tuple[str, ...], ...] = ()
+    words: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if self.span is None and self.layout is IMAGE and len(self.images):
@@ -126,6 +129,8 @@ class Inputs:
                 name: value[rows][:, columns] if name in along else value[rows] for name, value in self.others.items()
             },
             valid=kept,
+            tokens=(),
+            words=(),
         )
 
     def embedded(self, module: nn.Module) -> Inputs:
@@ -198,14 +203,18 @@ class Inputs:
 def coerce_inputs(
     data: Any, masks: Any = None, kind: str | None = None, noise_on: Argument | None = None, valid: Any = None
 ) -> Inputs:
-    """Takes an `ImageSet`, tensors, a data set or a data loader to `Inputs`; arguments as for `infodiscard.measure`.
+    """Takes an `ImageSet`, a `TextSet`, tensors, a data set or a loader to `Inputs`; arguments as for `measure`.
 
     Raises:
         InfodiscardError: what noise is added to is not named, not floats, not finite or of no known kind, or the other
             inputs, masks or padding do not fit it.
     """
-    from .data import ImageSet
+    from .data import ImageSet, TextSet
 
+    if isinstance(data, TextSet):
+        valid = data.valid if valid is None else valid
+        inputs = coerce_inputs({IDS: data.ids}, masks, kind, noise_on, valid)
+        return replace(inputs, names=data.names, tokens=data.tokens, words=data.words)
     names: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     unreadable: Mapping[str, str] = {}

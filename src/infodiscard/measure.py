@@ -72,9 +72,10 @@ def measure(
     Args:
         networks: a module, a `Network`, or several by name. A `Network` that knows its normalisation takes images in
             [0, 1]; a bare module takes its inputs as they are.
-        data: an `ImageSet`, a float tensor `n × C × H × W`, a map-style data set of such images (or of tuples that
-            begin with an image and a label), or a data loader; or inputs of another `kind`. For a network with several
-            inputs, a dict by their names (or a data set or loader of such), or with `noise_on` a tuple.
+        data: an `ImageSet`, a `TextSet` (`infodiscard.data.text`), a float tensor `n × C × H × W`, a map-style data set
+            of such images (or of tuples that begin with an image and a label), or a data loader; or inputs of another
+            `kind`. For a network with several inputs, a dict by their names (or a data set or loader of such), or with
+            `noise_on` a tuple.
         layers: names or patterns (see `infodiscard.probes`), for all networks or by network; by default the network's
             own `default_layers`.
         metrics: `sid`, `ru` or both. RU needs a decoder of every layer (`infodiscard.train_decoder`).
@@ -253,4 +254,6 @@ def _plan(jobs: Mapping[str, Job], inputs: Inputs, settings: dict[str, Any], blo
         classes=inputs.classes,
         block=block,
         kind=inputs.layout.name,
+        tokens=inputs.tokens,
+        words=inputs.words,
     )

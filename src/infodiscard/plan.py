@@ -38,6 +38,7 @@ class Plan:
         classes: the classes' names, if known.
         block: samples in one unit of work, and in one chunk of the store.
         kind: of input, one of `layouts.LAYOUTS`.
+        tokens, words: of texts, what each token of each sample stands for, and the number of its word (−1: none).
 
     Raises:
         InfodiscardError: the parts do not fit together.
@@ -55,6 +56,8 @@ class Plan:
     classes: tuple[str, ...] = ()
     block: int = 16
     kind: str = "image"
+    tokens: tuple[tuple[str, ...], ...] = ()
+    words: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         """Coerces to the exact types, so that a plan equals what is read back from a store."""
@@ -67,6 +70,8 @@ class Plan:
             "hashes": dict(self.hashes),
             "labels": None if self.labels is None else tuple(map(int, self.labels)),
             "classes": tuple(map(str, self.classes)),
+            "tokens": tuple(tuple(map(str, row)) for row in self.tokens),
+            "words": tuple(tuple(map(int, row)) for row in self.words),
         }
         for name, value in coerced.items():
             object.__setattr__(self, name, value)

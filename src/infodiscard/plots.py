@@ -196,7 +196,7 @@ def map_sheet(
     data = _selected(run, network, samples, metric, f"{metric}_map")
     layout = run.plan.layout
     maps = data[f"{metric}_map"].transpose("sample", "layer", *layout.dims).values
-    scale, extend = _scale(maps)
+    scale, extend = colour_scale(maps)
     style = {"cmap": MAP_COLOURS, "norm": scale}
     if len(layout.dims) == 1:
         figure, picture, bar = _strips(run, data, maps, style)
@@ -392,8 +392,8 @@ def _border(mask: np.ndarray) -> list[np.ndarray]:
     return lines
 
 
-def _scale(maps: np.ndarray) -> tuple[Any, str]:
-    """Returns the common colour scale and at which ends it clips."""
+def colour_scale(maps: np.ndarray) -> tuple[Any, str]:
+    """Returns the common colour scale of some values, and at which ends it clips them."""
     from matplotlib.colors import Normalize
 
     values = maps[np.isfinite(maps)]

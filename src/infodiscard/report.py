@@ -8,9 +8,10 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import texts
 from .compare import DISTANCE_ERROR, distrust
 from .errors import InfodiscardError
-from .plots import layer_curve, map_sheet, reconstruction_sheet
+from .plots import ROWS, identity_level, layer_curve, map_sheet, reconstruction_sheet
 from .store import METRICS, diagnostics, told
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ settings.</p>
 }
 CURVE = "Means and 95 % intervals over the samples. Faint dots are single samples; hollow marks did not converge."
 SHEETS = {"sid": "maps", "ru": "maps_ru"}
+TEXTS = "texts.html"
 
 
 def write_report(run: Run, out: str | Path | None = None) -> Path:
@@ -96,7 +98,8 @@ def write_report(run: Run, out: str | Path | None = None) -> Path:
 
     The pictures are `layers.png`; the sheets of maps, `maps.png` of SID and `maps_ru.png` of RU; and with RU
     `reconstructions.png`. A run of several networks gets one sheet of each kind for every network: `maps.png`,
-    `maps-2.png`, …, in the order of its plan.
+    `maps-2.png`, …, in the order of its plan. A run of texts also gets
+    `texts.html` (see `write_texts`).
 
     Args:
         run: a run with something measured.
@@ -118,9 +121,54 @@ def write_report(run: Run, out: str | Path | None = None) -> Path:
         sheets = _write_sheets(run, folder, set(summary["network"]))
         summary.to_csv(folder / "summary.csv", index=False)
         values.to_csv(folder / "values.csv", index=False)
+        if run.plan.tokens:
+            write_texts(run, folder / TEXTS)
         page = folder / "report.html"
         page.write_text(_page(run, values, summary, folder / "layers.png", sheets), encoding="utf-8")
     return page
+
+
+def write_texts(run: Run, path: str | Path | None = None) -> Path:
+    """Writes a page of HTML with every text of a run: a line of words per layer, shaded by how much is discarded.
+
+    Args:
+        run: a run of texts (`infodiscard.data.text`) with something measured.
+        path: the file; by default `texts.html` in the run's own directory. One that is there is replaced.
+
+    Returns:
+        The path of the page, which needs no other file.
+
+    Raises:
+        InfodiscardError: the run is not one of texts, nothing is measured, no directory is known, or it cannot be
+            written.
+    """
+    if path is None and run.path is None:
+        raise InfodiscardError("This run is in memory only; say where to write its texts (path).")
+    page = Path(run.path or "", TEXTS) if path is None else Path(path).expanduser()
+    names = escape(", ".join(run.plan.networks))
+    content = f"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{names}, word by word</title><style>{STYLE}{texts.STYLE}</style></head>
+<body>
+<h1>Information discarding of {names}, word by word</h1>
+{_reading_words(run)}
+{texts.section(run)}
+</body></html>
+"""
+    with told("write the texts to", page):
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(content, encoding="utf-8")
+    return page
+
+
+def _reading_words(run: Run) -> str:
+    """Returns what the shades of words mean."""
+    level = identity_level(run.plan.settings)
+    least = "" if level is None else f" A layer that passes its input on unchanged has {texts.signed(level)}."
+    return f"""<p class="lead">A word is shaded by its SID: the entropy of the noise that its tokens bear, the mean of
+theirs, in nats per value of an embedding. Brighter means that the layer discards more of the word. One scale for all
+texts and layers. Point at a word for its number; special tokens are small.{least}</p>"""
 
 
 def _write_sheets(run: Run, folder: Path, measured: set[str]) -> dict[Path, str]:
@@ -160,7 +208,7 @@ def _page(run: Run, values: pd.DataFrame, summary: pd.DataFrame, curve: Path, sh
     return f"""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Information discarding of {names}</title><style>{STYLE}</style></head>
+<title>Information discarding of {names}</title><style>{STYLE}{texts.STYLE if plan.tokens else ""}</style></head>
 <body>
 <h1>Information discarding of {names}</h1>
 <p class="lead">{len(plan.samples)} samples of {size}, {summary["layer"].nunique()} layers, measured layer by layer and
@@ -171,6 +219,7 @@ def _page(run: Run, values: pd.DataFrame, summary: pd.DataFrame, curve: Path, sh
 {"".join(f'<div class="wide">{table}</div>' for table in tables)}
 <h2>{words("By pixel")}</h2>
 {"".join(_figure(path, caption) for path, caption in sheets.items())}
+{_by_word(run)}
 <h2>How to read it</h2>
 {words(_reading(run.metrics, summary))}
 <h2>How far to trust it</h2>
@@ -179,6 +228,13 @@ def _page(run: Run, values: pd.DataFrame, summary: pd.DataFrame, curve: Path, sh
 {_provenance(run)}
 </body></html>
 """
+
+
+def _by_word(run: Run) -> str:
+    """Returns the first texts, word by word; nothing of a run that is not one of texts."""
+    if not run.plan.tokens:
+        return ""
+    return f"<h2>By word</h2>{_reading_words(run)}{texts.section(run, ROWS)}"
 
 
 def _figure(path: Path, caption: str) -> str:

@@ -233,7 +233,8 @@ class Run:
 
         data = xr.open_dataset(self._store, engine="zarr", chunks=None, consolidated=True)
         # Plain strings rather than NumPy's new ones, which not every tool downstream knows; our own order of variables.
-        data = data.assign_coords({name: data[name].astype(object, keep_attrs=True) for name in CELL})
+        words = [name for name in (*CELL, "text") if name in data.coords]
+        data = data.assign_coords({name: data[name].astype(object, keep_attrs=True) for name in words})
         order = [*VARIABLES, *data.data_vars]
         return data[[name for name in dict.fromkeys(order) if name in data.data_vars]]
 
@@ -295,6 +296,18 @@ class Run:
         for name in [name for name in trust if name in frame]:
             table[name] = groups[name].mean()
         return table.reset_index()
+
+    def words(self) -> pd.DataFrame:
+        """Returns the SID of each word of a run of texts; see `infodiscard.texts.table`."""
+        from .texts import table
+
+        return table(self)
+
+    def write_texts(self, path: str | Path | None = None) -> Path:
+        """Writes the texts with their words shaded by SID as a page of HTML; see `infodiscard.report.write_texts`."""
+        from .report import write_texts
+
+        return write_texts(self, path)
 
     def plot_layers(self, path: str | Path | None = None, metric: str | None = None) -> Figure:
         """Draws the layer curve, and writes it to `path` if given; see `infodiscard.plots.layer_curve`."""

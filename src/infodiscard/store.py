@@ -26,11 +26,17 @@ BESIDE = (Lock.name, "log.jsonl", "status.json")
 FORMAT = 2
 """Of the store. 1 had no checksums and no `failure`."""
 
+LABELS = {"labels": "label", "tokens": "text", "words": "word"}
+"""Of a plan → the coordinate that holds it."""
+
+Coord = tuple[str | tuple[str, ...], np.ndarray, dict[str, str]]
+"""The labels of a dimension, or of several: dimension, values, attributes."""
+
 
 def _allocate(
     group: Any,
     variables: Mapping[str, Variable],
-    coords: Mapping[str, tuple[str, np.ndarray, dict[str, str]]],
+    coords: Mapping[str, Coord],
     block: int,
 ) -> None:
     """Creates every array of a run, unfilled; each chunk carries a checksum, so that a damaged one cannot be read.
@@ -64,7 +70,11 @@ def _allocate(
     for name, (dim, values, attrs) in coords.items():
         text = values.dtype.kind in "UO"
         array = group.create_array(
-            name, shape=values.shape, dtype=str if text else values.dtype, dimension_names=(dim,), attributes=attrs
+            name,
+            shape=values.shape,
+            dtype=str if text else values.dtype,
+            dimension_names=(dim,) if isinstance(dim, str) else dim,
+            attributes=attrs,
         )
         array[:] = values.astype(object) if text else values
 
@@ -95,9 +105,9 @@ def create_store(store: Any, plan: Plan, images: np.ndarray | None, masks: np.nd
         zarr.consolidate_metadata(store)
 
 
-def _coords(plan: Plan) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
+def _coords(plan: Plan) -> dict[str, Coord]:
     """Returns the labels of every dimension: name → (dimension, values, attributes)."""
-    coords: dict[str, tuple[str, np.ndarray, dict[str, str]]] = {
+    coords: dict[str, Coord] = {
         "network": ("network", np.array(plan.networks, dtype=object), {"long_name": "network"}),
         "layer": ("layer", np.array(plan.union(), dtype=object), {"long_name": "layer, in execution order"}),
         "sample": ("sample", np.array(plan.samples, dtype=object), {"long_name": "input"}),
@@ -111,6 +121,10 @@ def _coords(plan: Plan) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
         coords[dim] = (dim, np.arange(plan.width), {"long_name": f"number of the {unit}, from 0"})
     if plan.labels is not None:
         coords["label"] = ("sample", np.array(plan.labels, dtype=np.int64), {"long_name": "class of the input"})
+    if plan.tokens:
+        place = ("sample", *plan.layout.dims)
+        coords["text"] = (place, np.array(plan.tokens, dtype=object), {"long_name": "what the token stands for"})
+        coords["word"] = (place, np.array(plan.words, dtype=np.int64), {"long_name": "number of its word, -1: none"})
     return coords
 
 
@@ -127,10 +141,11 @@ def _attributes(plan: Plan) -> dict[str, Any]:
         except PackageNotFoundError:
             versions[name] = "unknown"
     # The samples and labels are coordinates already.
-    kept = {k: v for k, v in asdict(plan).items() if k not in ("samples", "labels", "settings", "hashes")}
+    kept = {k: v for k, v in asdict(plan).items() if k not in ("samples", "settings", "hashes", *LABELS)}
+    labels = [coord for name, coord in LABELS.items() if getattr(plan, name)]
     attributes = {
         "infodiscard_format": FORMAT,
-        **({} if plan.labels is None else {"coordinates": "label"}),  # the CF way to say that `label` is a coordinate
+        **({"coordinates": " ".join(labels)} if labels else {}),  # the CF way to say that these are coordinates
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "plan": json.dumps(kept),
         "settings": json.dumps(plan.settings),
@@ -161,14 +176,14 @@ def read_plan(path: Any) -> Plan:
     try:
         group: Any = zarr.open_group(zarr_store(path / STORE), mode="r", use_consolidated=True)
         parts = {key: json.loads(str(group.attrs[key])) for key in ("plan", "settings", "hashes")}
-        labels = tuple(group["label"][:].tolist()) if "label" in group else None
+        parts["plan"] |= {name: group[coord][:].tolist() for name, coord in LABELS.items() if coord in group}
         samples = tuple(group["sample"][:].tolist())
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise InfodiscardError(
             f"'{path / STORE}' cannot be read as a run ({error}); it may be damaged: delete it, or give another one."
         ) from error
     plan = parts.pop("plan")
-    return Plan(**plan, **parts, samples=samples, labels=labels)
+    return Plan(**plan, **parts, samples=samples)
 
 
 def check_free(path: Any) -> None:

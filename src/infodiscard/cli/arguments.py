@@ -35,15 +35,16 @@ def load_networks(
 
 
 def load_network(spec: str, weights: str | None, name: str | None, **options: Any) -> Network:
-    """Returns a network that knows how its images are normalised.
+    """Returns a network that knows how its images are normalised, or that takes text.
 
     Raises:
         InfodiscardError: it cannot be loaded, or how it wants its images normalised is not known.
     """
     from .. import zoo
+    from ..zoo.huggingface import takes_text
 
     network = zoo.load(spec, weights, name=name, **options)
-    if network.mean is None or network.std is None:
+    if (network.mean is None or network.std is None) and not takes_text(network):
         raise InfodiscardError(
             f"The normalisation of '{spec}' is not known; give --mean and --std, one number per channel for images "
             "in [0, 1], or --mean 0,0,0 --std 1,1,1 if it takes them as they are."

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from ..errors import InfodiscardError
 from .arguments import common_size, load_networks
 from .options import Measuring
 from .support import announce, fresh, interruptible
 
 if TYPE_CHECKING:
-    from ..data import ImageSet
+    from ..data import ImageSet, TextSet
     from ..network import Network
     from ..run import Run
 
@@ -39,7 +41,10 @@ def images_of(
         InfodiscardError: they cannot be loaded, or the networks take different sizes.
     """
     from .. import data as datasets
+    from ..zoo.huggingface import takes_text
 
+    if language := [name for name, network in networks.items() if takes_text(network)]:
+        raise InfodiscardError(f"'{language[0]}' takes text, not images; measure it with --text FILE and no --data.")
     size = common_size(networks) or size
     images = datasets.load(data, options.samples, size, options.split, options.crop, keep_unreadable=True)
     if images.unreadable:
@@ -48,7 +53,43 @@ def images_of(
     return images
 
 
-def run_of(networks: Mapping[str, Network], images: ImageSet, options: Measuring) -> Run:
+def texts_of(file: Path | None, networks: Mapping[str, Network], options: Measuring, truncate: bool) -> TextSet:
+    """Returns the texts in a file, in the tokens of the networks; says which were cut.
+
+    Raises:
+        InfodiscardError: they cannot be read, or the networks take no text, or take texts apart differently.
+    """
+    from .. import data as datasets
+    from ..zoo.huggingface import takes_text, tokenizer_place
+
+    found: dict[str, TextSet] = {}
+    for name, network in networks.items():
+        if not takes_text(network):
+            raise InfodiscardError(f"'{name}' takes images, not text; give it --data SPEC and no --text.")
+        found[name] = datasets.text(file or "", tokenizer_place(network), options.samples, truncate=truncate)
+    (first, texts), *others = found.items()
+    for name, other in others:
+        if not texts.ids.equal(other.ids):
+            raise InfodiscardError(
+                f"The tokens of '{first}' and '{name}' are not the same, so that σ would belong to different parts of "
+                "the texts; measure them in separate runs."
+            )
+    if texts.cut:
+        typer.echo(f"{len(texts.cut)} of {len(texts)} texts are cut to what the model takes: {'; '.join(texts.cut)}.")
+    return texts
+
+
+def tau_of(networks: Mapping[str, Network], options: Measuring) -> Measuring:
+    """Returns the options with the τ that is usual for noise on the first network's embeddings, and says it."""
+    from ..zoo.huggingface import embedding_tau
+
+    name, network = next(iter(networks.items()))
+    tau = f"{embedding_tau(network):.4g}"
+    typer.echo(f"τ is {tau}, 0.01 of the variance of the embeddings of '{name}'; --tau gives another.")
+    return replace(options, tau=tau)
+
+
+def run_of(networks: Mapping[str, Network], images: ImageSet | TextSet, options: Measuring) -> Run:
     """Measures the networks into one run, in the directory that was given or in a fresh one; says where.
 
     Raises:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InfodiscardError
 from .arguments import numbers, pixels
-from .measurement import images_of, load, run_of
-from .options import DEMO, DataSpec, Mean, Measuring, Size, Spec, Specs, measures
+from .measurement import images_of, load, run_of, tau_of, texts_of
+from .options import DEMO, ImageData, Mean, Measuring, Size, Spec, Specs, TextFile, Truncate, measures, typed
 from .support import announce, interruptible, plain_console, show_files
+
+if TYPE_CHECKING:
+    from ..network import Network
+    from ..probes import Call
 
 
 def demo(
@@ -51,35 +55,60 @@ def layers(
 
     The input has as many channels as --mean has numbers, 3 if that is not known.
     """
-    import torch
-
     from .. import zoo
     from ..probes import list_layers
     from ..tables import show_layers
 
     loaded = zoo.load(network, weights, mean=numbers(mean, "mean"), input_size=pixels(size), allow_random=True)
-    if loaded.input_size is None:
-        raise InfodiscardError(f"The input size of '{network}' is not known; give it as --size, such as --size 32x32.")
-    channels = len(loaded.mean) if loaded.mean else 3
-    shape = (channels, *loaded.input_size)
-    found = list_layers(loaded.module, torch.zeros(1, *shape))
+    call, what = _example(loaded, network)
+    found = list_layers(loaded.module, call)
     console = plain_console()
-    show_layers(console, found, f"{loaded.name}, input {'×'.join(map(str, shape))}", loaded.default_layers)
+    show_layers(console, found, f"{loaded.name}, input {what}", loaded.default_layers)
     if loaded.default_layers:
         console.print("• measured if no --layers are given", style="dim")
 
 
+def _example(network: Network, spec: str) -> tuple[Call, str]:
+    """Returns an input on which layers can be listed, and what it is in words."""
+    import torch
+
+    from ..zoo import huggingface
+
+    if huggingface.takes_text(network):
+        return huggingface.example(network), f"{huggingface.EXAMPLE} tokens"
+    if network.input_size is None:
+        raise InfodiscardError(f"The input size of '{spec}' is not known; give it as --size, such as --size 32x32.")
+    shape = (len(network.mean) if network.mean else 3, *network.input_size)
+    return torch.zeros(1, *shape), "×".join(map(str, shape))
+
+
 @measures
-def measure(networks: Specs, data: DataSpec, options: Measuring) -> None:
-    """Measures networks on images and writes a run; the same command continues one that was interrupted."""
+def measure(
+    context: typer.Context,
+    networks: Specs,
+    options: Measuring,
+    data: ImageData = None,
+    text: TextFile = None,
+    truncate: Truncate = False,
+) -> None:
+    """Measures networks on images or texts and writes a run; the same command continues one that was interrupted."""
+    from ..report import write_texts
     from ..tables import show_paths, show_run
 
+    if (data is None) == (text is None):
+        raise InfodiscardError(
+            "Give what to measure the networks on: --data SPEC for images, or --text FILE for language models."
+        )
     loaded = load(networks, options)
-    run = run_of(loaded, images_of(data, loaded, options), options)
+    if data is not None:
+        run = run_of(loaded, images_of(data, loaded, options), options)
+    else:
+        texts = texts_of(text, loaded, options, truncate)
+        run = run_of(loaded, texts, options if "tau" in typed(context) else tau_of(loaded, options))
     console = plain_console()
     show_run(console, run)
     console.print()
-    show_paths(console, {"run": run.path})
+    show_paths(console, {"run": run.path} | ({} if text is None else {"texts": write_texts(run)}))
 
 
 def report(

@@ -20,16 +20,29 @@ DEMO: dict[str, Any] = {  # what a dozen images and five layers take in a few mi
     "max_passes": {"sid": 1000, "ru": 500},
     "tolerance": 0.03,
 }
-NETWORK = "'demo', 'zoo:resnet20', 'torchvision:NAME', 'timm:NAME', 'FILE.py:FUNCTION' or a trained 'FILE.safetensors'."
+NETWORK = (
+    "'demo', 'zoo:resnet20', 'torchvision:NAME', 'timm:NAME', 'hf:DIR' (saved by save_pretrained), 'FILE.py:FUNCTION' "
+    "or a trained 'FILE.safetensors'."
+)
 DATA = "'demo', 'cifar10', 'cub:DIR', 'folder:DIR', 'parquet:PATTERN' (quoted) or 'npz:FILE'."
 
-NETWORKS, IMAGES, METHOD, WHERE = "Networks", "Images", "Method", "Where it runs"  # panels of --help
+NETWORKS, IMAGES, TEXTS, METHOD, WHERE = "Networks", "Images", "Texts", "Method", "Where it runs"  # panels of --help
 
 Spec = Annotated[str, typer.Argument(metavar="NETWORK", help=NETWORK, show_default=False)]
 Specs = Annotated[list[str], typer.Argument(metavar="NETWORK", help=NETWORK, show_default=False)]
 DataSpec = Annotated[str, typer.Option("--data", metavar="SPEC", help=DATA, show_default=False, rich_help_panel=IMAGES)]
 NetworkData = Annotated[
     str | None, typer.Option("--data", metavar="SPEC", help=f"For networks: {DATA}", rich_help_panel=IMAGES)
+]
+ImageData = Annotated[
+    str | None, typer.Option("--data", metavar="SPEC", help=f"For image networks: {DATA}", rich_help_panel=IMAGES)
+]
+TextFile = Annotated[
+    Path | None,
+    typer.Option("--text", metavar="FILE", help="For language models: one text per line.", rich_help_panel=TEXTS),
+]
+Truncate = Annotated[
+    bool, typer.Option("--truncate", help="Cut texts that are longer than the model takes.", rich_help_panel=TEXTS)
 ]
 Pairing = Annotated[
     str, typer.Option(help="Pair layers by 'name', by 'position', or 'auto': by name if any is shared.")
@@ -76,7 +89,7 @@ class Measuring:
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Networks without weights will do.", rich_help_panel=NETWORKS)
     ] = False
-    samples: Annotated[int, typer.Option(help="How many images, from the first.", rich_help_panel=IMAGES)] = 16
+    samples: Annotated[int, typer.Option(help="How many images or texts, from the first.", rich_help_panel=IMAGES)] = 16
     layers: Layers = None
     metrics: Annotated[
         str, typer.Option(help="'sid', 'ru' or 'sid,ru'; RU needs decoders.", rich_help_panel=METHOD)

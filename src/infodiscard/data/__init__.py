@@ -1,6 +1,7 @@
-"""Images with labels and masks, from a spec on the command line to an `ImageSet`."""
+"""Images with labels and masks, from a spec on the command line to an `ImageSet`; and texts, in tokens."""
 
 from .imageset import ImageSet
 from .load import load
+from .text import TextSet, text
 
-__all__ = ["ImageSet", "load"]
+__all__ = ["ImageSet", "TextSet", "load", "text"]

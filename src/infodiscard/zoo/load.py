@@ -18,7 +18,7 @@ from .resnet import DEPTHS, CifarResNet
 from .spec import Spec
 from .weights import SUFFIXES, load_weights, trained_spec
 
-SPECS = ("demo", "zoo:NAME", "torchvision:NAME", "timm:NAME", "FILE.py:FUNCTION", "FILE.safetensors")
+SPECS = ("demo", "zoo:NAME", "torchvision:NAME", "timm:NAME", "hf:DIR", "FILE.py:FUNCTION", "FILE.safetensors")
 DEMO = "resnet20", "resnet20_cifar10.safetensors"
 
 # He et al.'s CIFAR networks are mostly passed around as trained with ImageNet's statistics.
@@ -48,11 +48,12 @@ def load(
 
     Args:
         spec: `demo` (a ResNet-20 trained on CIFAR-10, carried in the package); `zoo:NAME`; `torchvision:NAME`;
-            `timm:NAME`; a `.safetensors` file that `infodiscard train` wrote, which says itself what it is of; or
-            `FILE.py:FUNCTION`, which runs the file and calls the function without arguments for a module, with its
-            weights in it or to be given here, or for a `Network`. Options may follow the names of zoo and torchvision
-            after commas: `classes=200`, `size=64x64`, and in the zoo `width=0.25` (times the usual channels) and
-            `damage=layer2.1` (see `zoo.resnet`).
+            `timm:NAME`; `hf:DIR`, a model that transformers' `save_pretrained` wrote, or its name on the Hugging Face
+            hub, which is downloaded (`zoo.huggingface`); a `.safetensors` file that `infodiscard train` wrote, which
+            says itself what it is of; or `FILE.py:FUNCTION`, which runs the file and calls the function without
+            arguments for a module, with its weights in it or to be given here, or for a `Network`. Options may follow
+            the names of zoo and torchvision after commas: `classes=200`, `size=64x64`, and in the zoo `width=0.25`
+            (times the usual channels) and `damage=layer2.1` (see `zoo.resnet`).
         weights: a `.safetensors`, `.pt` or `.pth` file with the state dict; for torchvision also `DEFAULT` or another
             name of its weights, and for timm `pretrained`, which these libraries download.
         mean: per-channel mean of images in [0, 1]; `None` for the network's own, where it is known.
@@ -65,10 +66,10 @@ def load(
     Raises:
         InfodiscardError: the spec is unknown, a library or file is missing, the weights do not fit, or there are none.
     """
-    if spec.endswith(".safetensors"):
+    if spec.endswith(".safetensors") and not spec.startswith("hf:"):
         spec, weights, name = _trained(spec, weights, name)
     with _own_rng(seed):
-        network = _open(spec, weights)
+        network = _open(spec, weights, allow_random)
     file = _weights_file(spec, weights)
     if file is not None:
         load_weights(network.module, file)
@@ -90,9 +91,14 @@ def _own_rng(seed: int) -> Iterator[None]:
         yield
 
 
-def _open(spec: str, weights: str | Path | None) -> Network:
+def _open(spec: str, weights: str | Path | None, allow_random: bool) -> Network:
     """Returns the network with random weights, or with those that its library or function brings."""
-    from . import libraries
+    from . import huggingface, libraries
+
+    if spec.startswith(huggingface.KIND):
+        if weights is not None:
+            raise InfodiscardError(f"'{spec}' brings its own weights; leave --weights out for it ('-').")
+        return huggingface.load_model(spec.removeprefix(huggingface.KIND), allow_random)
 
     download = None if weights is None or _is_file(weights) else str(weights)
     place, _, function = spec.rpartition(":")

@@ -1,0 +1,255 @@
+"""Networks in the form in which the Hugging Face library transformers saves them, and their tokenizers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..errors import InfodiscardError
+from ..network import Network
+from .layers import default_layers
+
+if TYPE_CHECKING:
+    from torch import nn
+
+KIND = "hf:"
+HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+ENDINGS = {  # of the class that a directory says it holds → the class of transformers that opens all such
+    "ForSequenceClassification": "AutoModelForSequenceClassification",
+    "ForImageClassification": "AutoModelForImageClassification",
+    "ForTokenClassification": "AutoModelForTokenClassification",
+    "ForMaskedLM": "AutoModelForMaskedLM",
+    "ForCausalLM": "AutoModelForCausalLM",
+    "LMHeadModel": "AutoModelForCausalLM",
+}
+EXAMPLE = 8
+"""Tokens of the text on which layers are listed."""
+
+
+def load_model(place: str, allow_random: bool = False) -> Network:
+    """Returns a model that `save_pretrained` wrote, or one of the Hugging Face hub, which is downloaded.
+
+    Only safetensors are read, and no code that a directory brings is run. The model computes in float32. Of an image
+    model, mean, standard deviation and size are those of its image processor, where there is one.
+
+    Args:
+        place: the directory, or the model's name on the hub.
+        allow_random: whether weights that the files lack may be random.
+
+    Raises:
+        InfodiscardError: transformers is missing, there is no such directory or model, it cannot be read, it is an
+            encoder-decoder, or it lacks weights.
+    """
+    transformers, path = _library(), _located(place)
+    with _told(place, "config.json", "a model that save_pretrained wrote"), _quiet(transformers):
+        config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
+    if getattr(config, "is_encoder_decoder", False):
+        raise InfodiscardError(
+            f"'{place}' is an encoder-decoder ({config.model_type}), which takes two texts; measure its encoder, from "
+            "a file as in 'net.py:build'."
+        )
+    opener = getattr(transformers, _opener(config.architectures))
+    with _told(place, "model.safetensors", "weights as safetensors"), _quiet(transformers):
+        module, info = opener.from_pretrained(
+            path,
+            config=config,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    if info["missing_keys"] and not allow_random:
+        missing = sorted(info["missing_keys"])
+        raise InfodiscardError(
+            f"'{place}' lacks weights of its {type(module).__name__} ({missing[0]}{', …' * (len(missing) > 1)}), which "
+            "would be random; save the whole model, or allow that with --random-weights."
+        )
+    module.config.use_cache = False  # of keys and values, which is for writing text
+    if getattr(module.config, "pad_token_id", None) is None:
+        module.config.pad_token_id = 0  # classifiers refuse batches without one; no padding ever reaches them
+    return Network(
+        module,
+        name=Path(path).resolve().name,
+        default_layers=default_layers(module),
+        source=f"{KIND}{place}",
+        **_image_space(path, module),
+    )
+
+
+def takes_text(network: Network) -> bool:
+    """Whether a network takes tokens."""
+    return getattr(network.module, "main_input_name", None) == "input_ids"
+
+
+def tokenizer_place(network: Network) -> str:
+    """Returns the directory, or the hub's name, that a network was loaded from, where its tokenizer is.
+
+    Raises:
+        InfodiscardError: it was not loaded from any.
+    """
+    place = str(getattr(network.module, "name_or_path", ""))
+    if not place:
+        raise InfodiscardError(
+            f"'{network.name}' does not say where its tokenizer is; save model and tokenizer in one directory with "
+            "save_pretrained, and give it as 'hf:DIR'."
+        )
+    return place
+
+
+def load_tokenizer(place: str | Path) -> Any:
+    """Returns the tokenizer in a directory or on the hub.
+
+    Raises:
+        InfodiscardError: there is none, or it does not say where in the text its tokens are.
+    """
+    transformers, path = _library(), _located(str(place))
+    with _told(place, "tokenizer.json", "a tokenizer, by its own save_pretrained"), _quiet(transformers):
+        if Path(path).is_dir() and not (Path(path) / "tokenizer.json").is_file():
+            raise OSError("there is no tokenizer.json")  # transformers would speak of converters that it lacks
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    return tokenizer
+
+
+def longest(place: str | Path) -> int | None:
+    """Returns how many tokens the model in a directory or on the hub can tell apart by place; `None` if any number."""
+    transformers = _library()
+    try:
+        with _quiet(transformers):
+            config = transformers.AutoConfig.from_pretrained(_located(str(place)), trust_remote_code=False)
+    except (OSError, ValueError, KeyError):
+        return None  # a directory may hold a tokenizer alone
+    return getattr(config, "max_position_embeddings", None)
+
+
+def embedding_tau(network: Network | nn.Module, share: float = 0.01) -> float:
+    """Returns τ for noise on a language model's embeddings: a share of the variance of its embedding matrix.
+
+    For inputs of variance one, as images are after normalisation, a share of 0.01 is the paper's τ.
+
+    Raises:
+        InfodiscardError: the network has no embeddings.
+    """
+    module = network.module if isinstance(network, Network) else network
+    try:
+        weight = module.get_input_embeddings().weight  # type: ignore[operator]
+    except (AttributeError, NotImplementedError) as error:
+        raise InfodiscardError(f"A {type(module).__name__} has no embeddings of tokens; give tau a number.") from error
+    return share * float(weight.detach().double().var())
+
+
+def example(network: Network) -> dict[str, torch.Tensor]:
+    """Returns the arguments of a forward pass of a few tokens of a language model."""
+    module: Any = network.module
+    embeddings = module.get_input_embeddings()
+    with torch.no_grad():
+        return {"inputs_embeds": embeddings(torch.arange(EXAMPLE)[None] % embeddings.num_embeddings)}
+
+
+def _library() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise InfodiscardError(
+            "Models of the Hugging Face library need it; install it with pip install 'infodiscard[transformers]'."
+        ) from error
+    return transformers
+
+
+def _opener(architectures: list[str] | None) -> str:
+    """Returns the class of transformers that opens what a configuration says was saved."""
+    name = (architectures or [""])[0]
+    return next((opener for ending, opener in ENDINGS.items() if name.endswith(ending)), "AutoModel")
+
+
+def _located(place: str) -> str:
+    """Returns the path of a directory, or a name that the hub may have."""
+    path = Path(place).expanduser()
+    if place and path.is_dir():
+        return str(path)
+    if path.exists() or not HUB_NAME.fullmatch(place):
+        what = f"'{place}' is a file" if path.is_file() else f"There is no directory '{place}'"
+        raise InfodiscardError(f"{what}; give one that save_pretrained wrote, as in 'hf:models/mine'.")
+    return place
+
+
+@contextmanager
+def _told(place: str | Path, file: str, wanted: str) -> Iterator[None]:
+    """Turns what transformers says of files that it cannot use into one sentence.
+
+    Raises:
+        InfodiscardError: the block raised what transformers does.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, SafetensorError) as error:
+        if isinstance(error, InfodiscardError):
+            raise
+        path = Path(place).expanduser()
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(" .")
+        if "trust_remote_code" in str(error):
+            text = f"'{place}' needs code of its own, which is not run; build it in a file, as in 'net.py:build'."
+        elif path.is_dir() and not (path / file).is_file() and not list(path.glob("*.index.json")):
+            text = f"The directory '{place}' has no {file}; save there {wanted}."
+        elif path.is_dir():
+            text = f"'{place}' cannot be used ({reason}); save it again with save_pretrained."
+        else:
+            text = (
+                f"There is no directory '{place}', and no such model can be fetched from the Hugging Face hub "
+                f"({reason}); connect to the network, or give a directory that save_pretrained wrote."
+            )
+        raise InfodiscardError(text) from error
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Keeps transformers from printing bars and reports for the block."""
+    logging = transformers.utils.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _image_space(path: str, module: Any) -> dict[str, Any]:
+    """Returns how an image model takes its images, as `Network` calls it; nothing of other models."""
+    if module.main_input_name != "pixel_values":
+        return {}
+    transformers = _library()
+    own = getattr(module.config, "image_size", None)
+    try:
+        with _quiet(transformers):
+            processor = transformers.AutoImageProcessor.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError, ImportError):
+        return {"input_size": _pair(own)}  # which leaves the user to say the rest
+    channels = getattr(module.config, "num_channels", 3)
+    normalised = getattr(processor, "do_normalize", True)
+    mean, std = (processor.image_mean, processor.image_std) if normalised else ([0.0] * channels, [1.0] * channels)
+    sizes = (_pair(each) for each in (own, getattr(processor, "crop_size", None), processor.size))
+    return {
+        "mean": tuple(map(float, mean)),
+        "std": tuple(map(float, std)),
+        "input_size": next((size for size in sizes if size), None),
+    }
+
+
+def _pair(size: Any) -> tuple[int, int] | None:
+    """Takes a size as transformers says it (one number, two, or by name) to (height, width); `None` if it is open."""
+    if isinstance(size, int):
+        return size, size
+    if isinstance(size, list | tuple):
+        return int(size[0]), int(size[1])
+    height = getattr(size, "height", None) or getattr(size, "shortest_edge", None)
+    width = getattr(size, "width", None) or getattr(size, "shortest_edge", None)
+    return (int(height), int(width)) if height and width else None
