@@ -221,11 +221,13 @@ class Job:
         Returns:
             Variable of the run → its values, samples first; NaN on padding, and where `failure` says why.
         """
-        count = len(samples.names)
-        failure = np.full(count, FAILURES.index("input_unreadable"), np.uint8)
-        failure[samples.readable()] = 0
+        readable = samples.readable()
+        failure = np.full(len(samples.names), FAILURES.index("input_unreadable"), np.uint8)
+        failure[readable] = 0
         whole: dict[str, np.ndarray] = {"failure": failure}
-        groups = list(samples.unpadded(samples.readable()))
+        groups = [
+            ([readable[i] for i in places], columns, part) for places, columns, part in samples.unpadded(readable)
+        ]
         with self.layer(layer) as probe:
             while groups:
                 places, columns, part = groups.pop()

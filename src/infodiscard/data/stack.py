@@ -44,7 +44,7 @@ class Stack:
     def _spill(self) -> None:
         """Moves the rows that are in memory to the file, which has no name and is gone with the tensor."""
         if self._file is None:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - the memory map keeps it open
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end
             self._limit = min(self._limit, 64 << 20)
         for row in self._rows:
             self._file.write(row.contiguous().numpy().data)
@@ -59,4 +59,5 @@ class Stack:
         self._spill()
         self._file.flush()
         numpy_type = torch.zeros(0, dtype=self._dtype).numpy().dtype
-        return torch.from_numpy(np.memmap(self._file, numpy_type, "r+", shape=(self._count, *self.shape)))
+        with self._file:  # the memory map holds the file by itself
+            return torch.from_numpy(np.memmap(self._file, numpy_type, "r+", shape=(self._count, *self.shape)))

@@ -135,7 +135,6 @@ def _zoo(spec: Spec, text: str) -> Network:
 def _module(spec: Spec) -> nn.Module:
     """Returns a network of the zoo with random weights."""
     from .autoencoder import AutoEncoder
-    from .small import RESNET_BLOCKS, VGG_PLANS, SmallResNet, alexnet, vgg
 
     _check(spec)
     width, classes = spec.number("width", 1.0), spec.count("classes", 10)
@@ -144,6 +143,8 @@ def _module(spec: Spec) -> nn.Module:
         return AutoEncoder(depth, spec.size() or SIZE, width)
     if depth in DEPTHS:
         return CifarResNet(depth, classes, width, spec.options.get("damage"))
+    from .small import RESNET_BLOCKS, VGG_PLANS, SmallResNet, alexnet, vgg  # torchvision, which takes seconds
+
     if name in VGG_PLANS:
         return vgg(name, classes, width)
     return alexnet(classes, width) if name == "alexnet" else SmallResNet(RESNET_BLOCKS[name], classes, width)
@@ -151,14 +152,17 @@ def _module(spec: Spec) -> nn.Module:
 
 def _check(spec: Spec) -> None:
     """Raises InfodiscardError if the network has no such option, or its poolings leave nothing of such images."""
-    from .small import SMALLEST
-
-    name, size, least = spec.name, spec.size() or SIZE, SMALLEST.get(spec.name, 1)
+    name, size = spec.name, spec.size() or SIZE
     damageable = [f"resnet{depth}" for depth in DEPTHS]
     if "damage" in spec.options and name not in damageable:
         raise InfodiscardError(f"'{name}' cannot be damaged; that is for {', '.join(damageable)}.")
     if "classes" in spec.options and name.startswith("autoencoder"):
         raise InfodiscardError(f"'{name}' restores images and knows no classes; leave classes out.")
+    if name in damageable or name.startswith("autoencoder"):
+        return
+    from .small import SMALLEST
+
+    least = SMALLEST.get(name, 1)
     if min(size) < least:
         raise InfodiscardError(
             f"'{name}' leaves nothing of images of {size[0]}×{size[1]} pixels; give a size of {least} or more."
