@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from infodiscard import InfodiscardError, list_layers, measure
-from infodiscard.probes import untouched
 from infodiscard.taps import Taps
+from infodiscard.untouched import untouched
 from test_measure import assert_same_state, state
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")

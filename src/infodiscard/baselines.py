@@ -18,7 +18,9 @@ from torch.utils._pytree import tree_map_only
 
 from .errors import InfodiscardError
 from .network import Network
-from .probes import Probe, choose, structure, untouched
+from .outputs import choose, structure
+from .probes import Probe
+from .untouched import untouched
 
 
 def gradient_map(network: nn.Module | Network, layer: str, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
