@@ -40,8 +40,8 @@ def default_layers(module: nn.Module) -> tuple[str, ...]:
     architecture, children = type(module).__name__, dict(module.named_modules())
     if hasattr(module, "feature_info"):
         return _of_timm(module, children)
-    if hasattr(getattr(module, "config", None), "output_hidden_states"):
-        return _of_transformers(module)
+    if hasattr(module, "base_model_prefix") and hasattr(module, "config"):
+        return _hidden_states(module)
     if architecture in ("AlexNet", "VGG"):
         return (*_poolings(children), *_logits(children))
     if architecture == "SqueezeNet":
@@ -64,13 +64,14 @@ def _of_timm(module: Any, children: Mapping[str, nn.Module]) -> tuple[str, ...]:
     return (*(_quarters(stages) if len(stages) > MANY else stages), classifier if known else OUTPUT)
 
 
-def _of_transformers(module: Any) -> tuple[str, ...]:
-    """Returns hidden states at quarters of the depth, and the output of what stands on the last of them."""
+def _hidden_states(module: Any) -> tuple[str, ...]:
+    """Returns the hidden states at each quarter of a Hugging Face model's depth, and its output if it has a head."""
     depth = getattr(module.config, "num_hidden_layers", None)
     if not isinstance(depth, int) or getattr(module.config, "is_encoder_decoder", False):
-        return ()
-    states = dict.fromkeys(f"{HIDDEN}[{depth * quarter // 4}]" for quarter in range(5))
-    return (*states, *(() if getattr(module, "base_model", module) is module else (OUTPUT,)))
+        return ()  # it has none, or two kinds of them
+    quarters = dict.fromkeys(-(-depth * quarter // 4) for quarter in range(1, 5))
+    head = () if module.base_model is module else (OUTPUT,)
+    return (*(f"{HIDDEN}[{number}]" for number in quarters), *head)
 
 
 def _poolings(children: Mapping[str, nn.Module]) -> tuple[str, ...]:
