@@ -34,6 +34,7 @@ STRUCTURES = {
     "last entry": (lambda x: (x, x * 2), "part[-1]", 2),
     "list with None": (lambda x: [None, x * 4], "part", 4),
     "dict": (lambda x: {"mask": x > 0, "a": x * 5}, "part", 5),
+    "dict entry by place": (lambda x: {"mask": x > 0, "a": x * 5}, "part[1]", 5),
     "dict entry": (lambda x: {"a": x, "b": x * 6}, "part[b]", 6),
     "last_hidden_state": (lambda x: {"pooled": x, "last_hidden_state": x * 7}, "part", 7),
     "entry before last_hidden_state": (lambda x: {"pooled": x * 8, "last_hidden_state": x}, "part[pooled]", 8),

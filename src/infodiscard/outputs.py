@@ -32,7 +32,8 @@ def _entry(output: Any, key: str, address: str) -> Any:
     """Returns one entry of a tuple, list, dict or object."""
     try:
         if isinstance(output, Mapping):
-            return output[key]
+            # By place too, as the outputs of transformers may be.
+            return output[key] if key in output else list(output.values())[int(key)]
         if isinstance(output, Sequence):
             return output[int(key)]
         if not isinstance(output, torch.Tensor):
