@@ -150,7 +150,7 @@ def optimum(convolution: nn.Conv2d, shape: tuple[int, ...]) -> float:
     return FLOOR + (math.log(met.mean()) - met.log().mean().item()) / 2
 
 
-SLOW = ("torchvision AlexNet", "torchvision VGG", "torchvision Inception v3")
+SLOW = tuple(f"torchvision {name}" for name in ("AlexNet", "VGG", "DenseNet", "Inception v3"))
 
 
 @pytest.mark.parametrize(
