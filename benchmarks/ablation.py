@@ -19,8 +19,9 @@ from infodiscard.entropy import gaussian_entropy
 from infodiscard.filtering import Scales, filtered, mean
 from infodiscard.noise import SampleNoise, SigmaSpace
 from infodiscard.objectives import FeatureDistance
-from infodiscard.probes import Probe, untouched
+from infodiscard.probes import Probe
 from infodiscard.solver import Effort, calibrate, expected_distance, maximise_entropy
+from infodiscard.untouched import untouched
 
 ALPHA = 1.5
 

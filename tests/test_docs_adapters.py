@@ -9,6 +9,7 @@ import pytest
 DOCS = Path(__file__).parents[1] / "docs"
 NEEDS = {"captum": "captum", "quantus": "quantus", "lightning": "lightning.pytorch", "inputs": "transformers"}
 NEEDS |= {"text": "transformers", "tabular": "torch"}
+NEEDS |= {"torchvision": "torchvision", "timm": "timm", "transformers": "transformers"}
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
@@ -64,3 +65,25 @@ def _tabular(names):
 
 _checks = {"captum": _captum, "quantus": _quantus, "lightning": _lightning, "inputs": _inputs}
 _checks |= {"text": _text, "tabular": _tabular}
+
+
+def _torchvision(names):
+    assert list(names["table"]["layer"]) == ["features.0", "features.3", "features.8"]
+    assert len(names["blocks"].plan.layers["small ViT"]) == 4 and Path("maps.png").exists()
+
+
+def _timm(names):
+    assert names["network"].default_layers == ("stages.0", "stages.1", "stages.2", "stages.3", "head.fc")
+    assert list(names["table"]["layer"]) == ["stages.0", "stages.2"] and Path("maps.png").exists()
+    assert names["blocks"].plan.layers["test_vit"] == names["vit"].default_layers[:-1]
+
+
+def _transformers(names):
+    usual = (*(f"hidden_states[{number}]" for number in (1, 2, 3, 4)), "output")
+    assert names["network"].default_layers == names["vit"]().default_layers == usual
+    assert set(usual) <= {layer.name for layer in names["layers"]} and list(names["table"]["layer"])[-1] == "output"
+    assert Path("maps.png").exists()
+
+
+_checks = {"captum": _captum, "quantus": _quantus, "lightning": _lightning, "inputs": _inputs}
+_checks |= {"torchvision": _torchvision, "timm": _timm, "transformers": _transformers}

@@ -7,7 +7,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from infodiscard import list_layers, measure
-from infodiscard.probes import Probe, untouched
+from infodiscard.probes import Probe
+from infodiscard.untouched import untouched
 from test_measure import assert_same_state, state
 
 FAST = {"max_passes": 256, "progress": False}

@@ -6,7 +6,8 @@ from torch import nn
 
 from infodiscard.errors import InfodiscardError
 from infodiscard.objectives import FeatureDistance
-from infodiscard.probes import Probe, untouched
+from infodiscard.probes import Probe
+from infodiscard.untouched import untouched
 
 
 def normal(*shape, seed=0):

@@ -21,9 +21,10 @@ from infodiscard.data import ImageSet
 from infodiscard.decoders import TrainedDecoder, find
 from infodiscard.errors import InfodiscardError
 from infodiscard.network import Network, weights_hash
-from infodiscard.probes import Probe, untouched
+from infodiscard.probes import Probe
 from infodiscard.taps import Taps
 from infodiscard.train_decoder import quality, train_decoders
+from infodiscard.untouched import untouched
 
 LAYERS = ("conv1", "conv2", "head")
 QUICK: dict[str, Any] = {"epochs": 3, "batch_size": 8, "width": 2, "validation_share": 0.25, "seed": 3}

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from infodiscard import InfodiscardError, list_layers, measure
-from infodiscard.probes import untouched
 from infodiscard.taps import Taps
+from infodiscard.untouched import untouched
 from test_measure import assert_same_state, state
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
@@ -105,6 +105,15 @@ def test_tokens_are_measured_on_their_embeddings(make, layers):
     embeddings = model.get_input_embeddings()(ids(1)).detach()
     same = measure(model, {"inputs_embeds": embeddings}, layers, **FAST)
     np.testing.assert_array_equal(same.dataset["sid_map"], run.dataset["sid_map"])
+
+
+def test_a_module_that_returns_a_model_output_stands_for_its_last_hidden_state():
+    model = bert()
+    features = Taps(model, ["encoder", "encoder[last_hidden_state]", "encoder[0]", "hidden_states[2]"])(ids())
+    first, *others = features.values()
+    assert len(others) == 3 and all(torch.equal(first, other) for other in others)
+    run = measure(model, {"input_ids": ids(1)}, ["encoder", "hidden_states[2]"], **FAST)
+    np.testing.assert_array_equal(*run.dataset["sid_map"][0])
 
 
 def test_images_of_a_vision_transformer():

@@ -23,10 +23,12 @@ from typing import Any
 import torch
 
 from infodiscard import data, zoo
+from infodiscard.addresses import resolve
 from infodiscard.cli import keep_memory
 from infodiscard.errors import InfodiscardError
 from infodiscard.network import Network, weights_hash
-from infodiscard.probes import Probe, list_layers, resolve, untouched
+from infodiscard.probes import Probe, list_layers
+from infodiscard.untouched import untouched
 
 from . import price, report
 from .bars import bars

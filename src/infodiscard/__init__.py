@@ -7,13 +7,14 @@
 Everything public is here; see the README for a tour.
 """
 
+from .addresses import Layer
 from .compare import compare
 from .data import ImageSet
 from .errors import InfodiscardError
 from .gate import check
 from .measure import measure
 from .network import Network
-from .probes import Layer, list_layers
+from .probes import list_layers
 from .run import Run, open_run
 
 __all__ = [

@@ -18,7 +18,9 @@ from torch.utils._pytree import tree_map_only
 
 from .errors import InfodiscardError
 from .network import Network
-from .probes import Probe, choose, structure, untouched
+from .outputs import choose, structure
+from .probes import Probe
+from .untouched import untouched
 
 
 def gradient_map(network: nn.Module | Network, layer: str, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -164,7 +166,7 @@ def _captum() -> Any:
     try:
         import captum.attr
     except ImportError as error:
-        raise InfodiscardError("Grad-CAM needs Captum; install it with pip install 'infodiscard[studies]'.") from error
+        raise InfodiscardError("Grad-CAM needs Captum; install it with pip install 'infodiscard[captum]'.") from error
     return captum.attr
 
 

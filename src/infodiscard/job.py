@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from .addresses import choose_layers
 from .decoders import TrainedDecoder, find
 from .entropy import concentration, gaussian_entropy
 from .errors import InfodiscardError, SampleError
@@ -21,9 +22,10 @@ from .layouts import IMAGE
 from .network import Network, placed, weights_hash
 from .noise import SampleNoise, SigmaSpace
 from .objectives import FeatureDistance, out_of_memory
-from .probes import Call, Probe, choose_layers, list_layers, untouched, unwrap
+from .probes import Call, Probe, list_layers
 from .reconstruction import Reconstruction, ReconstructionError, maximise_reconstruction_error
 from .solver import Effort, Solution, check_variation, maximise_entropy
+from .untouched import untouched, unwrap
 from .variables import FAILURES, METRICS, VARIABLES
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class Job:
     Attributes:
         network: as given.
         inputs: all samples.
-        module: the network's module, or a copy of it on the device.
+        module: the network's plain module, or a copy of it on the device.
         layers: to measure, in execution order.
         cap: largest σ allowed.
         device: where the module is.
@@ -73,9 +75,9 @@ class Job:
         """Checks a network against the inputs and finds its layers."""
         if inputs.layout is IMAGE:
             network.check_size(inputs.shape[1:], name)
-        module, where = placed(network.module, device)
+        module, where = placed(unwrap(network.module), device)
         floats = [p.dtype for p in module.parameters() if p.is_floating_point()]
-        inputs = inputs.embedded(unwrap(module))
+        inputs = inputs.embedded(module)
         job = cls(network, inputs, module, (), math.nan, where, floats[0] if floats else torch.float32, precision)
         known = list_layers(module, job.call(job.first(1)))
         wanted = layers.get(name) if isinstance(layers, Mapping) else layers

@@ -76,8 +76,8 @@ def measure(
             of such images (or of tuples that begin with an image and a label), or a data loader; or inputs of another
             `kind`. For a network with several inputs, a dict by their names (or a data set or loader of such), or with
             `noise_on` a tuple.
-        layers: names or patterns (see `infodiscard.probes`), for all networks or by network; by default the network's
-            own `default_layers`.
+        layers: names or patterns (see `infodiscard.addresses`), for all networks or by network; by default the
+            network's own `default_layers`.
         metrics: `sid`, `ru` or both. RU needs a decoder of every layer (`infodiscard.train_decoder`).
         alpha: the feature distance at which values are reported, in units of δ_f².
         tau: variance of the noise that defines δ_f²; or `paper` (0.01), or `code` (1e-4, as in the authors' code).

@@ -122,7 +122,12 @@ class FeatureDistance:
         difference = self._difference(feature.detach(), owner)
         if not feature.requires_grad:
             raise InfodiscardError(_NO_GRADIENT)
-        (gradient,) = torch.autograd.grad(feature, noisy, difference, allow_unused=True)
+        try:
+            (gradient,) = torch.autograd.grad(feature, noisy, difference, allow_unused=True)
+        except RuntimeError as error:
+            if "use_reentrant=True" in str(error):  # PyTorch has no class for it
+                raise InfodiscardError(_REENTRANT) from error
+            raise
         if gradient is None:
             raise InfodiscardError(_NO_GRADIENT)
         return difference.square().sum(1), 2 * gradient
@@ -135,8 +140,13 @@ class FeatureDistance:
 
 
 _NO_GRADIENT = (
-    "The layer passes no gradient back to the input (it is detached, rounded or does not depend on it), so its σ "
-    "cannot be optimised; measure another layer."
+    "The layer passes no gradient back to the input (it is detached, rounded, quantised or does not depend on it, or "
+    "lies in a block that is checkpointed with use_reentrant=True), so its σ cannot be optimised; measure another "
+    "layer, or change that."
+)
+_REENTRANT = (
+    "A block before the layer is checkpointed with use_reentrant=True, and no gradient can be taken through it with "
+    "respect to the input alone; checkpoint it with use_reentrant=False, or not at all."
 )
 
 

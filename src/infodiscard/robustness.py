@@ -20,8 +20,9 @@ from .data import ImageSet
 from .errors import InfodiscardError
 from .network import Network, placed
 from .noise import SampleNoise
-from .probes import structure, untouched
+from .outputs import structure
 from .statistics import Correlation, rank_correlation
+from .untouched import untouched
 
 if TYPE_CHECKING:
     import pandas as pd

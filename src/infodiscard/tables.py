@@ -18,8 +18,8 @@ from .store import METRICS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .addresses import Layer
     from .gate import Gate
-    from .probes import Layer
     from .run import Run
 
 Record = Mapping[Any, Any]

@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from .addresses import Address, located
 from .errors import InfodiscardError
-from .probes import Address, choose, located, unwrap
+from .outputs import choose
+from .untouched import unwrap
 
 
 class Taps:

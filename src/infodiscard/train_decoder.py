@@ -14,15 +14,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from . import decoders
+from .addresses import choose_layers
 from .course import Course, DecoderRecipe, rate
 from .data import ImageSet
 from .data import load as load_data
 from .decoders import TrainedDecoder
 from .errors import InfodiscardError
 from .network import Network, placed, weights_hash
-from .probes import choose_layers, list_layers, untouched
+from .probes import list_layers
 from .taps import Taps
 from .training import epoch_seed, load_lightning, make_folder, quiet
+from .untouched import untouched
 
 CALIBRATION = 512  # training images that the features' statistics are taken from
 

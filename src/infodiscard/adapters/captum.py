@@ -15,13 +15,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..addresses import OUTPUT
 from ..entropy import GAUSSIAN_CONSTANT
 from ..errors import InfodiscardError, nearest
 from ..inputs import CAP_RANGES, coerce_inputs
 from ..measure import measure
 from ..network import Network
-from ..probes import OUTPUT, unwrap
 from ..run import Run
+from ..untouched import unwrap
 
 OPTIONS = ("alpha", "tau", "sigma", "seed", "tolerance", "max_passes", "cap", "precision", "block")
 """What `attribute` takes for the solver, with the meaning and defaults that they have in `infodiscard.measure`."""
@@ -56,7 +57,7 @@ class SID:
 
     Args:
         model: the network, in eval mode; or a `Network`, whose normalisation then sets the cap of σ.
-        layer: its address (see `infodiscard.probes`), or the module itself.
+        layer: its address (see `infodiscard.addresses`), or the module itself.
 
     Attributes:
         runs: of the last call, which say how far to trust its values: one, or one per input or sample where these are

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
+from ..addresses import choose_layers
 from ..errors import InfodiscardError
 from ..inputs import coerce_inputs
 from ..measure import measure
-from ..probes import choose_layers, list_layers
+from ..probes import list_layers
 from ..run import Run
 
 try:
@@ -41,7 +42,7 @@ class MeasureLayers(Callback):
 
     Args:
         images: as in `infodiscard.measure`, in the network's input space, with masks if they have some.
-        layers: names or patterns (see `infodiscard.probes`), as seen from the network.
+        layers: names or patterns (see `infodiscard.addresses`), as seen from the network.
         epochs: measure after every so many epochs, or after the epochs listed; 0 is before the training.
         network: the name of the network within the LightningModule, such as `model`; by default the LightningModule
             itself, whose `forward` must then take an image.
