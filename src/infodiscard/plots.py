@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import InfodiscardError, nearest
+from .palette import GREY, MAP, network_styles
 from .store import diagnostics, told
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from .run import Run
 
-# Okabe and Ito's colours, told apart by every kind of colour vision; the yellow is left out, it is lost on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 LABELS = {
     "sid": "SID (nats/pixel)\n↑ more discarded",
     "concentration": "concentration (nats/pixel)\n↑ on the object",
@@ -29,12 +28,10 @@ LABELS = {
     "ru_floor": "floor of RU (nats/pixel)\n↑ worse decoder",
     "ru_concentration": "concentration of RU\n(nats/pixel), ↑ on the object",
 }
-MAP_COLOURS = "viridis"
 ROWS = 12
 BAR = (2.2, 4.0)  # least and greatest height of the colour bar, in inches
 CLIP = (1, 99)
 SETTLED = 0.95  # a mean is drawn hollow if fewer of its samples converged
-GREY = "#666666"
 GREYS: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1}  # of pictures with one channel
 
 
@@ -98,15 +95,16 @@ def _curves(ax: Axes, run: Run, table: pd.DataFrame, metric: str, layers: list[s
     """Draws one panel: a curve per network."""
     place = {layer: x for x, layer in enumerate(layers)}
     networks = [name for name in run.plan.networks if name in set(table["network"])]
+    styles = network_styles(run.plan.networks)
     for number, network in enumerate(networks):
-        colour = COLOURS[number % len(COLOURS)]
+        colour, dashes = styles[network]
         shift = 0.24 * (number / max(1, len(networks) - 1) - 0.5) if len(networks) > 1 else 0.0
         rows = table[table["network"] == network].dropna(subset=[metric])
         _dots(ax, rows, metric, place, shift, colour)
         groups = rows.groupby("layer", sort=False)[metric]
         mean, interval = groups.mean(), 1.96 * groups.sem().fillna(0)
         x = [place[layer] + shift for layer in mean.index]
-        ax.errorbar(x, mean, interval, color=colour, lw=1.6, capsize=2.5, elinewidth=1.2, zorder=3)
+        ax.errorbar(x, mean, interval, color=colour, ls=dashes, lw=1.6, capsize=2.5, elinewidth=1.2, zorder=3)
         settled = _converged(rows, metric).groupby(rows["layer"], sort=False).mean()
         faces = [colour if share >= SETTLED else "white" for share in settled]
         ax.scatter(x, mean, s=18, facecolors=faces, edgecolors=colour, lw=1.2, zorder=4)
@@ -151,10 +149,11 @@ def _legend(ax: Axes, run: Run, table: pd.DataFrame, panels: list[str]) -> None:
     from matplotlib.lines import Line2D
 
     networks = [name for name in run.plan.networks if name in set(table["network"])]
-    handles = [
-        Line2D([], [], color=COLOURS[i % len(COLOURS)], marker="o", ms=4, lw=1.6, label=_elide(name))
-        for i, name in enumerate(networks)
-    ]
+    styles = network_styles(run.plan.networks)
+    handles = []
+    for name in networks:
+        colour, dashes = styles[name]
+        handles.append(Line2D([], [], color=colour, ls=dashes, marker="o", ms=4, lw=1.6, label=_elide(name)))
     handles.append(Line2D([], [], color=GREY, alpha=0.5, marker="o", ms=2.7, lw=0, label="one sample"))
     if not all(_converged(table, panel).all() for panel in panels):
         handles.append(
@@ -197,7 +196,7 @@ def map_sheet(
     layout = run.plan.layout
     maps = data[f"{metric}_map"].transpose("sample", "layer", *layout.dims).values
     scale, extend = _scale(maps)
-    style = {"cmap": MAP_COLOURS, "norm": scale}
+    style = {"cmap": MAP, "norm": scale}
     if len(layout.dims) == 1:
         figure, picture, bar = _strips(run, data, maps, style)
     else:

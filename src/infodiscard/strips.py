@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .palette import GROUND
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -15,7 +17,6 @@ LINE = 0.2  # inches for a layer
 BETWEEN = 0.16  # inches between strips
 BAR = (2.2, 4.0)  # least and greatest height of the colour bar, in inches
 WIDTH = (3.5, 10.0)  # least and greatest width of a strip, in inches
-GROUND = "#e8e8e8"  # where nothing is measured, as on padding
 
 
 def draw_strips(
