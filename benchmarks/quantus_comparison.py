@@ -2,8 +2,8 @@
 
     python -m benchmarks.quantus_comparison --out table.md        # the carried network and a dozen images
     python -m benchmarks.quantus_comparison --network zoo:resnet20 --weights FILE --data cifar10 --samples 32
-    python -m benchmarks.quantus_comparison --network zoo:resnet20 --weights FILE --data cub:DIR --samples 100
-        --metrics RelevanceRankAccuracy
+    python -m benchmarks.quantus_comparison --network zoo:resnet20 --weights FILE --data cub:DIR --crop 1.5
+        --samples 64 --metrics RelevanceRankAccuracy
 
 SID enters as its importance (`infodiscard.adapters.captum.importance`), one row for each layer; the others explain the
 class that the network predicts. Numbers are means over images with standard errors; an arrow says which way is better.
@@ -208,6 +208,7 @@ def main() -> None:
     add("--weights")
     add("--data", default="demo")
     add("--samples", type=int, help="how many images; all by default")
+    add("--crop", type=float, help="for 'cub': times the bird's box to keep")
     add("--layers", nargs="*", default=["layer1", "layer3"], help="of SID")
     add("--metrics", nargs="*", choices=list(BETTER), help="some of them; all by default")
     add("--grad-cam-layer", default="layer3")
@@ -232,7 +233,7 @@ def main() -> None:
 def _compared(options: argparse.Namespace) -> pd.DataFrame:
     """Loads what the options name, and compares."""
     network = zoo.load(options.network, options.weights)
-    images = data.load(options.data, options.samples, network.input_size)
+    images = data.load(options.data, options.samples, network.input_size, crop=options.crop)
     solver = {
         "max_passes": options.passes,
         "tolerance": options.tolerance,

@@ -12,6 +12,7 @@ import numpy as np
 from torch import nn
 
 from ..errors import InfodiscardError
+from ..figures import pixels
 from ..inputs import coerce_inputs
 from ..measure import measure
 from ..probes import choose_layers, list_layers
@@ -25,7 +26,6 @@ except ImportError as error:
 if TYPE_CHECKING:
     import pandas as pd
     from lightning.pytorch import LightningModule, Trainer
-    from matplotlib.figure import Figure
 
 SCALARS = ("sid", "ru", "concentration", "ru_concentration")
 """What is logged as a curve, where a run has it: its mean over the images, for each layer."""
@@ -184,16 +184,7 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 def _sheets(run: Run) -> dict[str, np.ndarray]:
     """Draws the sheet of maps of each metric, `height × width × 3`, uint8."""
-    return {f"{metric}_map": _pixels(run.plot_maps(metric=metric)) for metric in run.metrics}
-
-
-def _pixels(figure: Figure) -> np.ndarray:
-    """Draws a figure into an array, `height × width × 3`, uint8."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return {f"{metric}_map": pixels(run.plot_maps(metric=metric)) for metric in run.metrics}
 
 
 def _takes_images(logger: Any) -> bool:
