@@ -170,7 +170,7 @@ def _legend(ax: Axes, run: Run, table: pd.DataFrame, panels: list[str]) -> None:
             Line2D([], [], mfc="white", mec=GREY, marker="o", ms=3.5, mew=0.7, lw=0, label="hollow: not converged")
         )
     columns = 3 if max(map(len, networks)) <= 14 else 2
-    if (paper := paper_width()) is not None and paper < 5:
-        columns = 2 if columns == 3 else 1
-    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=min(columns, len(handles)), fontsize=8,
-              frameon=False, borderaxespad=0.2, columnspacing=1.2, handletextpad=0.5)  # fmt: skip
+    narrow = (paper := paper_width()) is not None and paper < 5
+    columns, size = min(columns - narrow, len(handles)), 7 if narrow else 8
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, fontsize=size, frameon=False,
+              borderaxespad=0.2, columnspacing=1.2, handletextpad=0.5)  # fmt: skip

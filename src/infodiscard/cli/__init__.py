@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import InfodiscardError
-from . import comparing, measuring, studies, training
+from . import comparing, exporting, measuring, studies, training
 from .support import BAD_INPUT, INTERRUPTED
 
 
@@ -38,6 +38,7 @@ COMMANDS = (  # in the order of --help
     comparing.compare_networks,
     comparing.check,
     measuring.report,
+    exporting.export,
     training.train,
     training.train_decoder,
     training.compress,
