@@ -7,7 +7,13 @@ import matplotlib.pyplot
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-NEEDS = {"captum": "captum", "quantus": "quantus", "lightning": "lightning.pytorch", "inputs": "transformers"}
+NEEDS = {
+    "captum": "captum",
+    "quantus": "quantus",
+    "lightning": "lightning.pytorch",
+    "inputs": "transformers",
+    "export": "mlflow",
+}
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
@@ -16,6 +22,8 @@ NEEDS = {"captum": "captum", "quantus": "quantus", "lightning": "lightning.pytor
 def test_the_code_of_the_page_runs(page, tmp_path, monkeypatch):
     pytest.importorskip(NEEDS[page])
     monkeypatch.chdir(tmp_path)  # where pages leave their files
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "store").as_uri())
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
     blocks = [(match.start(), match[1]) for match in re.finditer(r"```python\n(.*?)```", text, re.DOTALL)]
     assert blocks
@@ -46,4 +54,9 @@ def _inputs(names):
     assert found.shape == (1, 3, 2, 4) and found[0, :, 1].isnull().sum("layer").values.tolist() == [0, 0, 0, 3]
 
 
-_checks = {"captum": _captum, "quantus": _quantus, "lightning": _lightning, "inputs": _inputs}
+def _export(names):
+    assert [path.name for path in names["folders"]] == ["resnet20"] and any(names["folders"][0].iterdir())
+    assert len(names["numbers"]) == 1 and Path("store").is_dir()
+
+
+_checks = {"captum": _captum, "quantus": _quantus, "lightning": _lightning, "inputs": _inputs, "export": _export}
