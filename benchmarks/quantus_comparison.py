@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -94,6 +95,15 @@ def _remembered(method: Explainer) -> Explainer:
 def _key(model: torch.nn.Module, inputs: Any) -> bytes:
     # What is explained is always the class that the network, as it was trained, predicts: it need not be in the key.
     return weights_hash(model).encode() + np.ascontiguousarray(inputs, dtype=np.float32).tobytes()
+
+
+def _check_installed() -> None:
+    """Raises InfodiscardError if Captum or Quantus is missing."""
+    for name in ("captum", "quantus"):
+        if importlib.util.find_spec(name) is None:
+            raise InfodiscardError(
+                f"This needs {name.capitalize()}; install it with pip install 'infodiscard[{name}]'."
+            )
 
 
 def metrics(repeats: int) -> dict[str, Any]:
@@ -232,6 +242,7 @@ def main() -> None:
 
 def _compared(options: argparse.Namespace) -> pd.DataFrame:
     """Loads what the options name, and compares."""
+    _check_installed()
     network = zoo.load(options.network, options.weights)
     images = data.load(options.data, options.samples, network.input_size, crop=options.crop)
     solver = {

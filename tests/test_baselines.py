@@ -206,5 +206,5 @@ def test_without_captum_it_says_what_to_install(monkeypatch, small, inputs, targ
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InfodiscardError, match=r"pip install 'infodiscard\[studies\]'"):
+    with pytest.raises(InfodiscardError, match=r"pip install 'infodiscard\[captum\]'"):
         grad_cam(small, "conv1", inputs, targets)

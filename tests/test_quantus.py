@@ -55,6 +55,15 @@ def test_ru_too(network, inputs):
     assert found.shape == (1, 1, 32, 32) and found.min() >= 0 and found.std() > 0
 
 
+def test_a_series():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Conv1d(2, 4, 3), torch.nn.ReLU()).eval()
+    inputs = np.random.default_rng(0).normal(size=(2, 2, 16)).astype(np.float32)
+    found = explainer("1", kind="series", **FAST)(model, inputs, [0, 1])
+    assert found.shape == (2, 1, 16) and found.dtype == np.float32 and found.min() >= 0
+
+
 def test_what_lies_behind_the_layer_does_not_matter(network, inputs):
     """So the randomisation test changes nothing until it arrives at the layer."""
     other, explain = copy.deepcopy(network.module), explainer("layer1", **FAST)

@@ -164,7 +164,7 @@ def _captum() -> Any:
     try:
         import captum.attr
     except ImportError as error:
-        raise InfodiscardError("Grad-CAM needs Captum; install it with pip install 'infodiscard[studies]'.") from error
+        raise InfodiscardError("This map needs Captum; install it with pip install 'infodiscard[captum]'.") from error
     return captum.attr
 
 

@@ -13,9 +13,10 @@ from torch import nn
 
 from ..errors import InfodiscardError
 from ..figures import pixels
-from ..inputs import coerce_inputs
+from ..inputs import Inputs, coerce_inputs
+from ..job import Job
 from ..measure import measure
-from ..probes import choose_layers, list_layers
+from ..network import Network
 from ..run import Run
 
 try:
@@ -40,7 +41,8 @@ class MeasureLayers(Callback):
     all random states are afterwards what they were. Where several processes train, the first one measures.
 
     Args:
-        images: as in `infodiscard.measure`, in the network's input space, with masks if they have some.
+        images: as `data` in `infodiscard.measure`, in the network's input space, with masks if they have some; with
+            the options `kind`, `noise_on` and `valid` also inputs other than images.
         layers: names or patterns (see `infodiscard.probes`), as seen from the network.
         epochs: measure after every so many epochs, or after the epochs listed; 0 is before the training.
         network: the name of the network within the LightningModule, such as `model`; by default the LightningModule
@@ -73,10 +75,10 @@ class MeasureLayers(Callback):
                 f"epochs was {epochs!r}; give a whole number above 0, to measure every so often, or a list of the "
                 "epochs after which to measure, where 0 is before the training."
             )
-        coerce_inputs(images, options.get("masks"))  # what is wrong with them is said now
         self._images, self._layers, self._epochs = images, [layers] if isinstance(layers, str) else list(layers), epochs
         self._network, self._maps, self._out = network, maps, None if out is None else Path(out)
         self._options = {"progress": False} | options
+        self._inputs()  # what is wrong with them is said now
         self.runs: dict[int, Run] = {}
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -104,11 +106,8 @@ class MeasureLayers(Callback):
             return
         module = self._module(pl_module)
         with _evaluating(module):
-            parameter = next(module.parameters(), None)
-            example = coerce_inputs(self._images).images[:1]
-            if parameter is not None:
-                example = example.to(parameter.device, parameter.dtype)
-            choose_layers(list_layers(module, example), self._layers, (), type(module).__name__)
+            name, cap = type(module).__name__, self._options.get("cap", "range")
+            Job.prepare(name, Network(module, name), self._inputs(), self._layers, cap, None, "full")
         if not isinstance(self._epochs, int) and 0 in self._epochs and trainer.current_epoch == 0:
             self._record(trainer, pl_module, 0)
 
@@ -134,6 +133,10 @@ class MeasureLayers(Callback):
             self._record(trainer, pl_module, trainer.current_epoch)
 
     # -- what that does ----------------------------------------------------------------------------------------------
+
+    def _inputs(self) -> Inputs:
+        said = {name: self._options[name] for name in ("masks", "kind", "noise_on", "valid") if name in self._options}
+        return coerce_inputs(self._images, **said)
 
     def _module(self, pl_module: LightningModule) -> nn.Module:
         """Returns the network within the module that is trained."""
