@@ -37,6 +37,7 @@ def test_the_code_of_the_page_runs(page, tmp_path, monkeypatch):
 
 def _captum(names):
     assert names["discarded"].shape == names["inputs"].shape and (names["used"] >= 0).all()
+    assert names["steps"].shape == names["series"].shape and Path("methods.png").exists()
     assert names["sensitivity"] > 0 and Path("gradient.png").exists() and Path("what layer3 uses.png").exists()
 
 
@@ -59,4 +60,16 @@ def _export(names):
     assert len(names["numbers"]) == 1 and Path("store").is_dir()
 
 
-_checks = {"captum": _captum, "quantus": _quantus, "lightning": _lightning, "inputs": _inputs, "export": _export}
+def _pictures(names):
+    assert names["left"].get_ylabel().startswith("SID") and names["right"].get_ylabel().startswith("concentration")
+    assert all(Path(name).stat().st_size > 1000 for name in ("layers.pdf", "column.pdf", "maps.pdf", "both.svg"))
+
+
+_checks = {
+    "captum": _captum,
+    "quantus": _quantus,
+    "lightning": _lightning,
+    "inputs": _inputs,
+    "export": _export,
+    "pictures": _pictures,
+}

@@ -21,6 +21,9 @@ MAP = "viridis"
 MAP_HEX = ("#440154", "#472D7B", "#3B528B", "#2C728E", "#21918C", "#28AE80", "#5EC962", "#ADDC30", "#FDE725")
 """The same at equal steps from its low to its high end, for a gradient in CSS."""
 
+SALIENCY_MAP = "Greys"
+"""Matplotlib's name of the map for other methods' maps without a sign; unlike `MAP`, as they share no scale with it."""
+
 DIFFERENCE_MAP = "RdBu_r"
 """Matplotlib's name of the map for differences, ColorBrewer's: blue = less, white = equal, red = more."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .figures import LABELS, elide, measured, paper_style, paper_width, saved, short_names
+from .methods import method_sheet
 from .palette import GREY, network_styles
 from .sheets import map_sheet, reconstruction_sheet
 from .store import diagnostics
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from .run import Run
 
-__all__ = ["identity_level", "layer_curve", "map_sheet", "paper_style", "reconstruction_sheet"]
+__all__ = ["identity_level", "layer_curve", "map_sheet", "method_sheet", "paper_style", "reconstruction_sheet"]
 
 SETTLED = 0.95  # a mean is drawn hollow if fewer of its samples converged
 

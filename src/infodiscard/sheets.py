@@ -52,10 +52,10 @@ def map_sheet(
         InfodiscardError: an unknown network or sample, nothing measured yet, or the file cannot be written.
     """
     metric = metric or run.metrics[0]
-    data = _selected(run, network, samples, metric, f"{metric}_map")
+    data = chosen_data(run, network, samples, metric, f"{metric}_map")
     layout = run.plan.layout
     maps = data[f"{metric}_map"].transpose("sample", "layer", *layout.dims).values
-    scale, extend = _scale(maps, limits)
+    scale, extend = colour_scale(maps, limits)
     style = {"cmap": MAP, "norm": scale}
     if len(layout.dims) == 1:
         figure, picture, bar = _strips(run, data, maps, style)
@@ -75,7 +75,7 @@ def _strips(run: Run, data: xr.Dataset, maps: np.ndarray, style: dict[str, Any])
     """Draws `samples × layers × positions` as a strip per sample; returns also a picture and the colour bar's axes."""
     from .strips import draw_strips
 
-    names, layers = _row_names(run, data["sample"].values.tolist()), short_names(data["layer"].values.tolist())
+    names, layers = row_names(run, data["sample"].values.tolist()), short_names(data["layer"].values.tolist())
     masks = data["mask"].values if "mask" in data else None
     title = elide(data["network"].item(), 60)
     return draw_strips(maps, names, layers, run.plan.layout.dims[0], title, masks, style)
@@ -98,14 +98,14 @@ def reconstruction_sheet(
     Raises:
         InfodiscardError: an unknown network or sample, no RU measured, or the file cannot be written.
     """
-    data = _selected(run, network, samples, "ru", "reconstruction")
+    data = chosen_data(run, network, samples, "ru", "reconstruction")
     limits = _limits(data["image"].values) if "image" in data else (0.0, 1.0)
     restored = data["reconstruction"].transpose("sample", "layer", "channel", "y", "x").values
     sheet = _sheet(run, data, _pictures(restored, limits), ": reconstructions", **GREYS)
     return saved(sheet.figure, path)
 
 
-def _selected(
+def chosen_data(
     run: Run, network: str | None, samples: Sequence[str | int] | None, metric: str, variable: str
 ) -> xr.Dataset:
     """Returns one network's part of the run, with the layers and samples to draw, in the order to draw them."""
@@ -134,7 +134,7 @@ def _chosen(run: Run, samples: Sequence[str | int] | None, measured: list[str]) 
     return [names[item] if isinstance(item, int) else item for item in samples]
 
 
-def _row_names(run: Run, samples: Sequence[str]) -> list[str]:
+def row_names(run: Run, samples: Sequence[str]) -> list[str]:
     """Returns what rows are called: the sample's class where it is known, else its name, shortened."""
     plan = run.plan
     if plan.labels is None or not plan.classes:
@@ -150,7 +150,7 @@ def _sheet(run: Run, data: xr.Dataset, pictures: np.ndarray, title: str, bar: bo
     """
     inputs = [_pictures(data["image"].values, _limits(data["image"].values))] if "image" in data else []
     columns = ["input"] * len(inputs) + short_names(data["layer"].values.tolist())
-    sheet = _Sheet(_row_names(run, data["sample"].values.tolist()), columns, pictures.shape[2], pictures.shape[3], bar)
+    sheet = _Sheet(row_names(run, data["sample"].values.tolist()), columns, pictures.shape[2], pictures.shape[3], bar)
     for i, row in enumerate(pictures):
         for j, image in enumerate(inputs):
             sheet.draw(i, j, image[i], **GREYS)
@@ -260,7 +260,7 @@ def _border(mask: np.ndarray) -> list[np.ndarray]:
     return lines
 
 
-def _scale(maps: np.ndarray, limits: tuple[float, float] | None = None) -> tuple[Any, str]:
+def colour_scale(maps: np.ndarray, limits: tuple[float, float] | None = None) -> tuple[Any, str]:
     """Returns the common colour scale and at which ends it clips."""
     from matplotlib.colors import Normalize
 
