@@ -13,6 +13,7 @@ NEEDS = {
     "lightning": "lightning.pytorch",
     "inputs": "transformers",
     "export": "mlflow",
+    "pictures": "matplotlib",
 }
 
 
