@@ -57,7 +57,8 @@ def _table(summary: pd.DataFrame, metric: str, doubts: dict[tuple[str, str], str
         cells = [str(row["network"]), f"{row['layer']} !" if reason else str(row["layer"])]
         cells += [form(row) for _, form in columns.values()] + ([reason] if doubted else [])
         rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
-    caption = f"<caption>{METRICS[metric]}; ! = not to be trusted as it stands</caption>" if doubted else ""
+    note = "; ! = not to be trusted as it stands" if doubted else ""
+    caption = f"<caption>{METRICS[metric]}{note}</caption>"
     return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
