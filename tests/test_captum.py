@@ -129,6 +129,91 @@ def test_two_inputs_are_measured_apart():
         assert (found[:, 0].mean((1, 2)) - exact.mean()).abs().max() < 0.05
 
 
+class Flat(nn.Module):
+    """A linear layer of everything it is given, whatever its shape; a further argument is added to its output."""
+
+    def __init__(self, *sizes):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(2)
+            self.parts = nn.ModuleList(nn.Linear(size, 40) for size in sizes)
+        self.eval()
+
+    def forward(self, *inputs):
+        parts = [part(x.flatten(1)) for part, x in zip(self.parts, inputs, strict=False)]
+        return sum(parts) + sum(x.sum() for x in inputs[len(parts) :])
+
+
+def closed_form(linear, shape, shared):
+    """SID of a linear layer: σ_i² = ατ Σ‖w‖² / (n ‖w_i‖²), w_i the weights of position i, in the input's shape."""
+    norms = linear.weight.detach().square().sum(0).view(shape)
+    if shared is not None:
+        norms = norms.sum(shared, keepdim=True)
+    return gaussian_entropy((1.5 * 0.01 * norms.sum() / (norms.numel() * norms)).sqrt()).expand(shape)
+
+
+KINDS = {"table": ((12,), None), "series": ((3, 9), 0), "tokens": ((7, 5), 1)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_inputs_other_than_images_keep_their_shape(kind):
+    shape, shared = KINDS[kind]
+    inputs = torch.randn(2, *shape, generator=torch.Generator().manual_seed(4)).double()
+    model = Flat(inputs[0].numel()).double()
+    method = SID(model, "output")
+    found, delta = method.attribute(
+        inputs, torch.zeros(1), kind=None if kind == "table" else kind, return_convergence_delta=True, **FAST
+    )
+    assert found.shape == inputs.shape and found.dtype == inputs.dtype and delta.shape == (2,)
+    assert method.runs[0].plan.layout.name == kind
+    exact = closed_form(model.parts[0], shape, shared)
+    assert (found - exact).abs().max() < 0.35 and (found.mean() - exact.mean()).abs() < 0.05
+    if shared is not None:  # one value for each token, each time step
+        assert (found.diff(dim=shared + 1) == 0).all()
+    kept = method.importance(inputs, kind=kind, **FAST)
+    assert kept.shape == inputs.shape and (kept >= 0).all()
+
+
+def test_a_tuple_of_a_table_and_tokens():
+    generator = torch.Generator().manual_seed(6)
+    table, tokens = torch.randn(2, 12, generator=generator), torch.randn(2, 7, 5, generator=generator)
+    model = Flat(12, 35)
+    of_table, of_tokens = SID(model, "output").attribute((table, tokens), kind=(None, "tokens"), **FAST)
+    assert of_table.shape == table.shape and of_tokens.shape == tokens.shape
+    assert (of_table - closed_form(model.parts[0], (12,), None)).abs().max() < 0.35
+    assert (of_tokens - closed_form(model.parts[1], (7, 5), 1)).abs().max() < 0.35
+    with pytest.raises(InfodiscardError, match="kind names 1 kinds for 2 inputs"):
+        SID(model, "output").attribute((table, tokens), kind=("tokens",), **FAST)
+    with pytest.raises(InfodiscardError, match=r"say what they are: kind='tokens'.* or kind='series'"):
+        SID(model, "output").attribute((table, tokens), **FAST)
+
+
+def test_embeddings_of_a_transformer_with_its_attention_mask():
+    transformers = pytest.importorskip("transformers")
+
+    class Wrapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            config = transformers.BertConfig(
+                vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+            )
+            self.bert = transformers.BertModel(config)
+
+        def forward(self, embeddings, mask):
+            return self.bert(inputs_embeds=embeddings, attention_mask=mask).last_hidden_state[:, 0]
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Wrapped().eval()
+    embeddings = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    method = SID(model, "output")
+    found = method.attribute(embeddings, mask, kind="tokens", **FAST)
+    assert found.shape == embeddings.shape and len(method.runs) == 2
+    # What is masked cannot reach the output: its noise goes to the cap.
+    assert found[1, 3:].min() > found[1, :3].max() + 1 and found[0].max() < found[1, 3:].min()
+
+
 def test_ru_has_the_same_verb():
     network, inputs = zoo.load("demo"), data.load("demo", 1)
     normalised = network.normalise(inputs.images)
@@ -200,6 +285,10 @@ def test_captums_metrics_run_on_it(small):
     def perturb(x):
         noise = 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
         return noise, x - noise
+
+    table = torch.randn(2, 12, generator=torch.Generator().manual_seed(1))
+    sensitivity = sensitivity_max(SID(Flat(12), "output").attribute, table, n_perturb_samples=2, cap=50.0, **FAST)
+    assert sensitivity.shape == (2,) and (sensitivity < 0.5).all()  # a linear layer has one SID for all inputs
 
     kept = method.importance(inputs, **FAST)
     score = infidelity(small, perturb, inputs, kept, target=0, n_perturb_samples=4, normalize=True)

@@ -7,9 +7,19 @@ import matplotlib.pyplot
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-NEEDS = {"captum": "captum", "quantus": "quantus", "lightning": "lightning.pytorch", "inputs": "transformers"}
-NEEDS |= {"text": "transformers", "tabular": "torch"}
-NEEDS |= {"torchvision": "torchvision", "timm": "timm", "transformers": "transformers"}
+NEEDS = {
+    "captum": "captum",
+    "quantus": "quantus",
+    "lightning": "lightning.pytorch",
+    "inputs": "transformers",
+    "export": "mlflow",
+    "pictures": "matplotlib",
+    "text": "transformers",
+    "tabular": "torch",
+    "torchvision": "torchvision",
+    "timm": "timm",
+    "transformers": "transformers",
+}
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
@@ -18,6 +28,8 @@ NEEDS |= {"torchvision": "torchvision", "timm": "timm", "transformers": "transfo
 def test_the_code_of_the_page_runs(page, tmp_path, monkeypatch):
     pytest.importorskip(NEEDS[page])
     monkeypatch.chdir(tmp_path)  # where pages leave their files
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "store").as_uri())
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
     blocks = [(match.start(), match[1]) for match in re.finditer(r"```python\n(.*?)```", text, re.DOTALL)]
     assert blocks
@@ -31,6 +43,7 @@ def test_the_code_of_the_page_runs(page, tmp_path, monkeypatch):
 
 def _captum(names):
     assert names["discarded"].shape == names["inputs"].shape and (names["used"] >= 0).all()
+    assert names["steps"].shape == names["series"].shape and Path("methods.png").exists()
     assert names["sensitivity"] > 0 and Path("gradient.png").exists() and Path("what layer3 uses.png").exists()
 
 
@@ -63,10 +76,6 @@ def _tabular(names):
     assert Path("columns.png").exists()
 
 
-_checks = {"captum": _captum, "quantus": _quantus, "lightning": _lightning, "inputs": _inputs}
-_checks |= {"text": _text, "tabular": _tabular}
-
-
 def _torchvision(names):
     assert list(names["table"]["layer"]) == ["features.0", "features.3", "features.8"]
     assert len(names["blocks"].plan.layers["small ViT"]) == 4 and Path("maps.png").exists()
@@ -85,5 +94,26 @@ def _transformers(names):
     assert Path("maps.png").exists()
 
 
-_checks = {"captum": _captum, "quantus": _quantus, "lightning": _lightning, "inputs": _inputs}
-_checks |= {"torchvision": _torchvision, "timm": _timm, "transformers": _transformers}
+def _export(names):
+    assert [path.name for path in names["folders"]] == ["resnet20"] and any(names["folders"][0].iterdir())
+    assert len(names["numbers"]) == 1 and Path("store").is_dir()
+
+
+def _pictures(names):
+    assert names["left"].get_ylabel().startswith("SID") and names["right"].get_ylabel().startswith("concentration")
+    assert all(Path(name).stat().st_size > 1000 for name in ("layers.pdf", "column.pdf", "maps.pdf", "both.svg"))
+
+
+_checks = {
+    "captum": _captum,
+    "quantus": _quantus,
+    "lightning": _lightning,
+    "inputs": _inputs,
+    "export": _export,
+    "pictures": _pictures,
+    "text": _text,
+    "tabular": _tabular,
+    "torchvision": _torchvision,
+    "timm": _timm,
+    "transformers": _transformers,
+}

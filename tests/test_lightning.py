@@ -164,6 +164,32 @@ def test_curves_and_maps_go_to_every_logger(tmp_path):
         assert all(shape[2] == 3 and min(shape[:2]) > 50 for _, _, shape, _ in logger.images)
 
 
+class Series(Task):
+    """The same on series, whose maps are lines."""
+
+    def __init__(self):
+        super().__init__()
+        self.model = nn.Sequential(nn.Conv1d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(248, 3))
+
+    def forward(self, x):
+        return self.model(x.flatten(2))
+
+
+def test_maps_that_are_lines(tmp_path):
+    series = images().flatten(2)
+    masks = torch.arange(64).expand(2, 64) < 20
+    callback = MeasureLayers(series, ["0", "3"], network="model", kind="series", masks=masks, **FAST)
+    lightning.seed_everything(0, verbose=False)
+    pictures = Pictures()
+    trainer(tmp_path, [callback], epochs=1, logger=pictures).fit(Series(), loader(), loader())
+    (run,) = callback.runs.values()
+    assert run.dataset["sid_map"].dims[-1] == "time" and run.dataset["sid_map"].shape == (1, 2, 2, 64)
+    assert {"sid/0", "concentration/3"} <= set(pictures.scalars[0][1])
+    assert [name for name, *_ in pictures.images] == ["sid_map"]
+    with pytest.raises(InfodiscardError, match="kind='series'"):
+        MeasureLayers(series, ["0"], network="model")
+
+
 def test_without_maps(tmp_path):
     pictures = Pictures()
     trained(tmp_path, MeasureLayers(images(), "1", network="model", maps=False, **FAST), epochs=1, logger=pictures)

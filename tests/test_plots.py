@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from infodiscard.errors import InfodiscardError
-from infodiscard.plots import _border, _names, identity_level, layer_curve, map_sheet, reconstruction_sheet
+from infodiscard.figures import short_names
+from infodiscard.plots import identity_level, layer_curve, map_sheet, reconstruction_sheet
 from infodiscard.run import Run
+from infodiscard.sheets import _border
 from synthetic import RESNET, make_plan, shared_run
 
 SMALL = {"layers": RESNET[:3], "samples": 5, "size": 6}
@@ -214,9 +216,9 @@ def test_awkward_sizes_are_drawn_inside_the_picture(tmp_path, shape):
 
 
 def test_names_stay_apart():
-    assert _names(["layer1", "layer2"]) == ["layer1", "layer2"]
+    assert short_names(["layer1", "layer2"]) == ["layer1", "layer2"]
     long = [f"features.denseblock{i}.denselayer16.conv2" for i in range(3)]
-    assert len(set(_names(long))) == 3
+    assert len(set(short_names(long))) == 3
 
 
 def test_a_flat_sheet_and_an_unwritable_file():

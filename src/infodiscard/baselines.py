@@ -1,9 +1,10 @@
-"""Attribution maps that the paper's coherency study compares with: gradient map, Grad-CAM and CAM.
+"""Attribution maps beside which SID is shown: those of the paper's coherency study, and others of Captum's.
 
-All are of a layer's feature f (`n × channels × h × w`) and of the logits y_c of given classes, in the feature's
-resolution. They are in logits, or in logits per unit of the feature: the gradient map therefore grows fourfold where a
-layer's parameters are made a quarter and the next layer's four times as large, while SID and RU stay. Grad-CAM and
-CAM multiply the gradient by the feature, so that such a factor cancels.
+The gradient map, Grad-CAM and CAM are of a layer's feature f (`n × channels × h × w`) and of the logits y_c of given
+classes, in the feature's resolution. They are in logits, or in logits per unit of the feature: the gradient map
+therefore grows fourfold where a layer's parameters are made a quarter and the next layer's four times as large, while
+SID and RU stay. Grad-CAM and CAM multiply the gradient by the feature, so that such a factor cancels. Saliency,
+integrated gradients and occlusion are of the input, in its resolution, summed over its channels.
 """
 
 from __future__ import annotations
@@ -100,6 +101,85 @@ def cam(network: nn.Module | Network, layer: str, inputs: torch.Tensor, targets:
         return torch.einsum("nk,nkij->nij", final.weight[targets], feature)
 
 
+def saliency(network: nn.Module | Network, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Returns Captum's Saliency (Simonyan et al. 2013), Σ over channels of |∂y_c/∂x|.
+
+    Args:
+        network: in eval mode; it is left as it was.
+        inputs: in the network's normalised input space, `n × C × H × W`.
+        targets: the classes c, int64, `n`.
+
+    Returns:
+        `n × H × W`, in logits per unit of the input, none negative.
+
+    Raises:
+        InfodiscardError: Captum is missing, there is no such class, or the network is in training mode or gives no
+            logits.
+    """
+    return _of_input(network, inputs, targets, lambda model, x: _captum().Saliency(model).attribute(x, targets))
+
+
+def integrated_gradients(network: nn.Module | Network, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Returns Captum's IntegratedGradients (Sundararajan et al. 2017) from the input 0, in 32 steps.
+
+    Args and errors are as for `saliency`.
+
+    Returns:
+        `n × H × W`, in logits, of either sign; the sum of a map is about the logit less that of the input 0.
+    """
+
+    def attributed(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return _captum().IntegratedGradients(model).attribute(x, target=targets, n_steps=32, internal_batch_size=64)
+
+    return _of_input(network, inputs, targets, attributed)
+
+
+def occlusion(network: nn.Module | Network, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Returns Captum's Occlusion (Zeiler and Fergus 2014): how far the logit falls where a window is put to 0.
+
+    The window is about a sixth of the input wide and moves by half of that; a pixel has the mean over its windows. Args
+    and errors are as for `saliency`.
+
+    Returns:
+        `n × H × W`, in logits, of either sign.
+    """
+    sides = [max(1, round(size / 6)) for size in inputs.shape[2:]]
+    window, strides = (inputs.shape[1], *sides), (inputs.shape[1], *(max(1, side // 2) for side in sides))
+
+    def attributed(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        found = _captum().Occlusion(model).attribute(x, window, strides, target=targets)
+        return found[:, :1]  # the same in each channel
+
+    with torch.no_grad():
+        return _of_input(network, inputs, targets, attributed)
+
+
+def _of_input(
+    network: nn.Module | Network,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    attributed: Callable[[nn.Module, torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    """Returns a map of the input, summed over channels, `n × H × W`."""
+    with untouched(_module(network)) as model:
+        with torch.no_grad():
+            _of_classes(model(inputs.clone()), targets)
+        # A network that begins with an in-place operation would overwrite what belongs to the caller.
+        safe = _Cloned(model)
+        return attributed(safe, inputs.detach().clone().requires_grad_()).detach().sum(1)
+
+
+class _Cloned(nn.Module):
+    """A network that is given copies of its inputs, so that one that begins in place can be attributed to a leaf."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.plain = model
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.plain(x.clone())
+
+
 BASELINES: dict[str, Callable[[nn.Module | Network, str, torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "gradient": gradient_map,
     "grad_cam": grad_cam,
@@ -166,7 +246,7 @@ def _captum() -> Any:
     try:
         import captum.attr
     except ImportError as error:
-        raise InfodiscardError("Grad-CAM needs Captum; install it with pip install 'infodiscard[captum]'.") from error
+        raise InfodiscardError("This map needs Captum; install it with pip install 'infodiscard[captum]'.") from error
     return captum.attr
 
 

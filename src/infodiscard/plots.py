@@ -1,41 +1,29 @@
-"""Pictures of a run: the curve by layer, the sheet of maps, and the inputs as decoders restore them."""
+"""Pictures of a run: the curve by layer; the sheets and `paper_style` are found here too."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import InfodiscardError, nearest
-from .store import diagnostics, told
+from .figures import LABELS, elide, measured, paper_style, paper_width, saved, short_names
+from .methods import method_sheet
+from .palette import GREY, network_styles
+from .sheets import map_sheet, reconstruction_sheet
+from .store import diagnostics
 
 if TYPE_CHECKING:
     import pandas as pd
-    import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from .run import Run
 
-# Okabe and Ito's colours, told apart by every kind of colour vision; the yellow is left out, it is lost on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-LABELS = {
-    "sid": "SID (nats/pixel)\n↑ more discarded",
-    "concentration": "concentration (nats/pixel)\n↑ on the object",
-    "ru": "RU (nats/pixel)\n↑ less can be recovered",
-    "ru_floor": "floor of RU (nats/pixel)\n↑ worse decoder",
-    "ru_concentration": "concentration of RU\n(nats/pixel), ↑ on the object",
-}
-MAP_COLOURS = "viridis"
-ROWS = 12
-BAR = (2.2, 4.0)  # least and greatest height of the colour bar, in inches
-CLIP = (1, 99)
+__all__ = ["identity_level", "layer_curve", "map_sheet", "method_sheet", "paper_style", "reconstruction_sheet"]
+
 SETTLED = 0.95  # a mean is drawn hollow if fewer of its samples converged
-GREY = "#666666"
-GREYS: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1}  # of pictures with one channel
 
 
 def identity_level(settings: dict[str, Any]) -> float | None:
@@ -47,10 +35,7 @@ def identity_level(settings: dict[str, Any]) -> float | None:
     return 0.5 * math.log(alpha * tau) + 0.5 * math.log(2 * math.pi * math.e) if alpha and tau else None
 
 
-# -- the layer curve -------------------------------------------------------------------------------------------------
-
-
-def layer_curve(run: Run, metric: str | None = None, path: str | Path | None = None) -> Figure:
+def layer_curve(run: Run, metric: str | None = None, path: str | Path | None = None, ax: Axes | None = None) -> Figure:
     """Draws `metric` by layer in execution order, one line per network, with 95 % intervals over the samples.
 
     Faint dots are single samples, hollow ones those that did not converge; a mean is hollow if more than 5 % of its
@@ -61,52 +46,76 @@ def layer_curve(run: Run, metric: str | None = None, path: str | Path | None = N
         run: a run with something measured.
         metric: a scalar variable of the run; by default SID and RU, a panel each, as far as the run has them.
         path: where to write the picture; the ending says the format.
+        ax: Matplotlib's axes to draw in, one panel: `metric`, or the first that the run has; by default a figure is
+            made. Its size, its place and its title stay yours.
+
+    Returns:
+        The figure, which pyplot knows nothing of; that of `ax` where it was given.
 
     Raises:
         InfodiscardError: nothing is measured yet, there is no such variable, or the file cannot be written.
     """
-    from matplotlib.figure import Figure
-
     panels = list(run.metrics) if metric is None else [metric]
+    panels = panels if ax is None else panels[:1]
     for panel in panels:
-        table = _measured(run, panel)
-    for name in dict.fromkeys("ru_concentration" if panel.startswith("ru") else "concentration" for panel in panels):
+        table = measured(run, panel)
+    beside = ["ru_concentration" if panel.startswith("ru") else "concentration" for panel in panels]
+    for name in dict.fromkeys(beside if ax is None else ()):
         if name not in panels and name in table and table[name].notna().any():
             panels.append(name)
     layers = [layer for layer in run.plan.union() if layer in set(table["layer"])]
-    names = _names(layers)
-    longest = max(map(len, names))
-    slot = min(max(0.42, min(0.1 + 0.07 * longest, 0.8)), 14 / len(layers))  # inches for one layer
-    slanted = 0.07 * longest > slot
-    depth = 0.3 + (0.06 * longest if slanted else 0.1)
-    size = (max(5.5, 1.5 + slot * len(layers)), 2.6 * len(panels) + depth + 0.4)
-    figure = Figure(figsize=size, dpi=150, layout="constrained")
-    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-    for ax, panel in zip(axes, panels, strict=True):
-        _curves(ax, run, table, panel, layers)
-    axes[-1].set_xticks(range(len(layers)), names, rotation=60 if slanted else 0, fontsize=8)
+    names = short_names(layers)
+    if ax is None:
+        axes, slanted = _panels(len(panels), names)
+    else:
+        axes, slanted = [ax], _slanted(ax.get_window_extent().width / ax.figure.dpi / len(layers), names)
+    for each, panel in zip(axes, panels, strict=True):
+        _curves(each, run, table, panel, layers)
+    last = axes[-1]
+    last.set_xticks(range(len(layers)), names, rotation=60 if slanted else 0, fontsize=8)
     if slanted:
-        for label in axes[-1].get_xticklabels():
+        for label in last.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
-    axes[-1].set_xlim(-0.6, len(layers) - 0.4)
-    axes[-1].set_xlabel("layer, in execution order")
+    last.set_xlim(-0.6, len(layers) - 0.4)
+    last.set_xlabel("layer, in execution order")
     _legend(axes[0], run, table, panels)
-    return _saved(figure, path)
+    figure: Any = last.figure
+    return saved(figure, path)
+
+
+def _panels(count: int, names: list[str]) -> tuple[list[Axes], bool]:
+    """Returns axes one above the other in a figure wide enough for the layers, and whether names are slanted."""
+    from matplotlib.figure import Figure
+
+    longest, paper = max(map(len, names)), paper_width()
+    slot = min(max(0.42, min(0.1 + 0.07 * longest, 0.8)), 14 / len(names))  # inches for one layer
+    width = paper or max(5.5, 1.5 + slot * len(names))
+    slanted = _slanted(slot if paper is None else (paper - 0.8) / len(names), names)
+    depth = 0.3 + (0.06 * longest if slanted else 0.1)
+    height = (2.6 if paper is None else 1.7) * count + depth + 0.4
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    return list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]), slanted
+
+
+def _slanted(slot: float, names: list[str]) -> bool:
+    """Whether the longest name does not fit into so many inches."""
+    return 0.07 * max(map(len, names)) > slot
 
 
 def _curves(ax: Axes, run: Run, table: pd.DataFrame, metric: str, layers: list[str]) -> None:
     """Draws one panel: a curve per network."""
     place = {layer: x for x, layer in enumerate(layers)}
     networks = [name for name in run.plan.networks if name in set(table["network"])]
+    styles = network_styles(run.plan.networks)
     for number, network in enumerate(networks):
-        colour = COLOURS[number % len(COLOURS)]
+        colour, dashes = styles[network]
         shift = 0.24 * (number / max(1, len(networks) - 1) - 0.5) if len(networks) > 1 else 0.0
         rows = table[table["network"] == network].dropna(subset=[metric])
         _dots(ax, rows, metric, place, shift, colour)
         groups = rows.groupby("layer", sort=False)[metric]
         mean, interval = groups.mean(), 1.96 * groups.sem().fillna(0)
         x = [place[layer] + shift for layer in mean.index]
-        ax.errorbar(x, mean, interval, color=colour, lw=1.6, capsize=2.5, elinewidth=1.2, zorder=3)
+        ax.errorbar(x, mean, interval, color=colour, ls=dashes, lw=1.6, capsize=2.5, elinewidth=1.2, zorder=3)
         settled = _converged(rows, metric).groupby(rows["layer"], sort=False).mean()
         faces = [colour if share >= SETTLED else "white" for share in settled]
         ax.scatter(x, mean, s=18, facecolors=faces, edgecolors=colour, lw=1.2, zorder=4)
@@ -151,306 +160,18 @@ def _legend(ax: Axes, run: Run, table: pd.DataFrame, panels: list[str]) -> None:
     from matplotlib.lines import Line2D
 
     networks = [name for name in run.plan.networks if name in set(table["network"])]
-    handles = [
-        Line2D([], [], color=COLOURS[i % len(COLOURS)], marker="o", ms=4, lw=1.6, label=_elide(name))
-        for i, name in enumerate(networks)
-    ]
+    styles = network_styles(run.plan.networks)
+    handles = []
+    for name in networks:
+        colour, dashes = styles[name]
+        handles.append(Line2D([], [], color=colour, ls=dashes, marker="o", ms=4, lw=1.6, label=elide(name)))
     handles.append(Line2D([], [], color=GREY, alpha=0.5, marker="o", ms=2.7, lw=0, label="one sample"))
     if not all(_converged(table, panel).all() for panel in panels):
         handles.append(
             Line2D([], [], mfc="white", mec=GREY, marker="o", ms=3.5, mew=0.7, lw=0, label="hollow: not converged")
         )
     columns = 3 if max(map(len, networks)) <= 14 else 2
-    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=min(columns, len(handles)), fontsize=8,
-              frameon=False, borderaxespad=0.2, columnspacing=1.2, handletextpad=0.5)  # fmt: skip
-
-
-# -- the sheet of maps -----------------------------------------------------------------------------------------------
-
-
-def map_sheet(
-    run: Run,
-    network: str | None = None,
-    samples: Sequence[str | int] | None = None,
-    metric: str | None = None,
-    path: str | Path | None = None,
-) -> Figure:
-    """Draws the maps of `metric`: a row per sample, a column per layer, one colour scale in nats/pixel for all.
-
-    Where a map is a line (of tokens, time steps, features), it is a strip per sample, and in it a row per layer.
-
-    The input and the object's outline are drawn where the run holds them. The scale spans the 1st to the 99th
-    percentile of the sheet and says so, with pointed ends where it clips.
-
-    Args:
-        run: a run with something measured.
-        network: which of its networks; the first by default.
-        samples: names or positions; by default the first 12 that have anything measured.
-        metric: the maps are the variable `{metric}_map`; by default SID's, or RU's where only that was measured.
-        path: where to write the picture; the ending says the format.
-
-    Raises:
-        InfodiscardError: an unknown network or sample, nothing measured yet, or the file cannot be written.
-    """
-    metric = metric or run.metrics[0]
-    data = _selected(run, network, samples, metric, f"{metric}_map")
-    layout = run.plan.layout
-    maps = data[f"{metric}_map"].transpose("sample", "layer", *layout.dims).values
-    scale, extend = colour_scale(maps)
-    style = {"cmap": MAP_COLOURS, "norm": scale}
-    if len(layout.dims) == 1:
-        figure, picture, bar = _strips(run, data, maps, style)
-    else:
-        sheet = _sheet(run, data, maps, "", bar=True, **style)
-        figure, picture, bar = sheet.figure, sheet.ax.images[-1], sheet.bar
-    figure.colorbar(picture, cax=bar, extend=extend)
-    label = layout.words(LABELS.get(metric, metric.replace("_", " "))).replace("\n", ", ")
-    clipped = "" if extend == "neither" else f"\nclipped at percentiles {CLIP[0]} and {CLIP[1]}"
-    bar.set_ylabel(label + clipped, fontsize=7)
-    bar.tick_params(labelsize=7)
-    return _saved(figure, path)
-
-
-def _strips(run: Run, data: xr.Dataset, maps: np.ndarray, style: dict[str, Any]) -> tuple[Figure, Any, Axes]:
-    """Draws `samples × layers × positions` as a strip per sample; returns also a picture and the colour bar's axes."""
-    from .strips import draw_strips
-
-    names, layers = _row_names(run, data["sample"].values.tolist()), _names(data["layer"].values.tolist())
-    masks = data["mask"].values if "mask" in data else None
-    title = _elide(data["network"].item(), 60)
-    return draw_strips(maps, names, layers, run.plan.layout.dims[0], title, masks, style)
-
-
-def reconstruction_sheet(
-    run: Run,
-    network: str | None = None,
-    samples: Sequence[str | int] | None = None,
-    path: str | Path | None = None,
-) -> Figure:
-    """Draws the inputs as decoders restore them: a row per sample, a column per layer, after the input itself.
-
-    All are shown as the inputs are, and clipped where a decoder leaves their range.
-
-    Args:
-        run: a run that measured `ru`.
-        network, samples, path: as for `map_sheet`.
-
-    Raises:
-        InfodiscardError: an unknown network or sample, no RU measured, or the file cannot be written.
-    """
-    data = _selected(run, network, samples, "ru", "reconstruction")
-    limits = _limits(data["image"].values) if "image" in data else (0.0, 1.0)
-    restored = data["reconstruction"].transpose("sample", "layer", "channel", "y", "x").values
-    sheet = _sheet(run, data, _pictures(restored, limits), ": reconstructions", **GREYS)
-    return _saved(sheet.figure, path)
-
-
-def _selected(
-    run: Run, network: str | None, samples: Sequence[str | int] | None, metric: str, variable: str
-) -> xr.Dataset:
-    """Returns one network's part of the run, with the layers and samples to draw, in the order to draw them."""
-    network = run.plan.networks[0] if network is None else network
-    if network not in run.plan.networks:
-        raise InfodiscardError(f"No network '{network}'; the nearest are {nearest(network, run.plan.networks)}.")
-    table = _measured(run, metric)
-    table = table[table["network"] == network]
-    layers = [layer for layer in run.plan.layers[network] if layer in set(table["layer"])]
-    rows = _chosen(run, samples, list(dict.fromkeys(table["sample"])))
-    if not layers or not rows or variable not in run.dataset:
-        raise InfodiscardError(f"There is no '{variable}' of '{network}' for these samples yet; measure it first.")
-    return run.dataset.sel(network=network, layer=layers, sample=rows)
-
-
-def _chosen(run: Run, samples: Sequence[str | int] | None, measured: list[str]) -> list[str]:
-    """Takes names or positions to names."""
-    if samples is None:
-        return measured[:ROWS]
-    names = run.plan.samples
-    for item in samples:
-        if not (0 <= item < len(names) if isinstance(item, int) else item in names):
-            raise InfodiscardError(
-                f"No sample {item!r} among {len(names)}; the nearest are {nearest(str(item), names)}."
-            )
-    return [names[item] if isinstance(item, int) else item for item in samples]
-
-
-def _row_names(run: Run, samples: Sequence[str]) -> list[str]:
-    """Returns what rows are called: the sample's class where it is known, else its name, shortened."""
-    plan = run.plan
-    if plan.labels is None or not plan.classes:
-        return [_elide(name, 16) for name in samples]
-    classes = {name: plan.classes[label] for name, label in zip(plan.samples, plan.labels, strict=True)}
-    return [_elide(classes[name], 16) for name in samples]
-
-
-def _sheet(run: Run, data: xr.Dataset, pictures: np.ndarray, title: str, bar: bool = False, **style: Any) -> _Sheet:
-    """Draws the inputs, where the run holds them, and to their right `pictures`: `samples × layers × …`, in `style`.
-
-    The title follows the network's name.
-    """
-    inputs = [_pictures(data["image"].values, _limits(data["image"].values))] if "image" in data else []
-    columns = ["input"] * len(inputs) + _names(data["layer"].values.tolist())
-    sheet = _Sheet(_row_names(run, data["sample"].values.tolist()), columns, pictures.shape[2], pictures.shape[3], bar)
-    for i, row in enumerate(pictures):
-        for j, image in enumerate(inputs):
-            sheet.draw(i, j, image[i], **GREYS)
-        for j, picture in enumerate(row, start=len(inputs)):
-            sheet.draw(i, j, picture, **style)
-    if "mask" in data:
-        sheet.outline(data["mask"].values)
-    sheet.figure.suptitle(f"{_elide(data['network'].item(), 60 - len(title))}{title}", x=0.02, ha="left", y=0.995,
-                          va="top", fontsize=9)  # fmt: skip
-    return sheet
-
-
-class _Sheet:
-    """A table of equal pictures in one set of axes (a set for each picture takes many times as long to draw).
-
-    Attributes:
-        figure: what it is drawn in.
-        ax: the axes of all pictures, in pixels of the input.
-        bar: the axes of the colour bar, if there is one.
-    """
-
-    gap = 0.04  # inches between pictures
-
-    def __init__(self, rows: list[str], columns: list[str], height: int, width: int, bar: bool) -> None:
-        """Sizes the figure for pictures of `height × width` pixels under these names."""
-        from matplotlib.figure import Figure
-
-        self.figure = Figure(dpi=150)
-        self.shape, self.pixels = (len(rows), len(columns)), (height, width)
-        cell = min(max(0.5, 10 / len(columns)), 1.6 if len(rows) <= 4 else 0.95)  # inches
-        self.step = (height + self.gap / cell * width, width + self.gap / cell * width)  # pixels from one to the next
-        total = tuple(step * n for step, n in zip(self.step, self.shape, strict=True))
-        longest = max(map(len, rows)), max(map(len, columns))
-        self._place(total[0] * cell / width, total[1] * cell / width, *longest, cell, bar)
-        self.ax.set(xlim=(-0.5, total[1] - 0.5), ylim=(total[0] - 0.5, -0.5), autoscale_on=False)
-        self.ax.spines[:].set_visible(False)
-        middles = [
-            [k * step + (size - 1) / 2 for k in range(n)]
-            for step, size, n in zip(self.step, self.pixels, self.shape, strict=True)
-        ]
-        self.ax.set_yticks(middles[0], rows, fontsize=8)
-        self.ax.set_xticks(middles[1], columns, fontsize=8)
-        self.ax.tick_params(length=0, pad=3, top=True, labeltop=True, bottom=False, labelbottom=False)
-        if not _fits(max(map(len, columns)), cell):
-            for label in self.ax.get_xticklabels():
-                label.set(rotation=50, rotation_mode="anchor", ha="left", va="bottom")
-
-    def _place(self, height: float, width: float, widest: int, longest: int, cell: float, bar: bool) -> None:
-        """Sizes the figure and puts in it the axes of pictures of `height × width` inches, and the colour bar if any.
-
-        `widest` and `longest` are the letters of the longest row and column names, `cell` a picture's width.
-        """
-        upright = _fits(longest, cell)
-        left, right, bottom = 0.2 + 0.075 * widest, 1.05 if bar else 0.15, 0.15
-        top = 0.3 + (0.2 if upright else 0.1 + 0.045 * longest)
-        overhang = 0 if upright else 0.045 * longest  # slanted titles lean over the right edge
-        tall = min(max(height, BAR[0]), BAR[1]) if bar else 0
-        full = (left + width + max(right, overhang), max(height, tall) + top + bottom)
-        self.figure.set_size_inches(*full)
-
-        def place(x: float, wide: float, high: float) -> tuple[float, float, float, float]:
-            return x / full[0], (full[1] - top - high) / full[1], wide / full[0], high / full[1]
-
-        self.ax = self.figure.add_axes(place(left, width, height))
-        if bar:
-            self.bar = self.figure.add_axes(place(left + width + 0.12, 0.12, tall))
-
-    def draw(self, row: int, column: int, picture: np.ndarray, **style: Any) -> Any:
-        """Draws one picture, pixel for pixel."""
-        y, x = row * self.step[0] - 0.5, column * self.step[1] - 0.5
-        extent = (x, x + self.pixels[1], y + self.pixels[0], y)
-        return self.ax.imshow(picture, extent=extent, interpolation="nearest", aspect="auto", **style)
-
-    def outline(self, masks: np.ndarray) -> None:
-        """Draws the borders of the masks, one per row, on every picture of the row."""
-        from matplotlib.collections import LineCollection
-
-        lines = [
-            line + np.array([column * self.step[1], row * self.step[0]])
-            for row, mask in enumerate(masks)
-            for line in _border(mask)
-            for column in range(self.shape[1])
-        ]
-        for colour, thickness in (("black", 1.6), ("white", 0.8)):  # seen on every ground
-            self.ax.add_collection(
-                LineCollection(lines, colors=colour, linewidths=thickness, capstyle="projecting"), autolim=False
-            )
-
-
-def _border(mask: np.ndarray) -> list[np.ndarray]:
-    """Returns the border of a mask along its pixels' edges, as straight lines from (x, y) to (x, y)."""
-    lines = []
-    padded = np.pad(np.asarray(mask, bool), 1)
-    for array, order in ((padded, (0, 1)), (padded.T, (1, 0))):
-        for at, edge in enumerate(array[1:] != array[:-1]):
-            turns = np.flatnonzero(np.diff(edge.astype(int), prepend=0, append=0))
-            for start, stop in turns.reshape(-1, 2):
-                lines.append(np.array([(start - 1.5, at - 0.5), (stop - 1.5, at - 0.5)])[:, order])
-    return lines
-
-
-def colour_scale(maps: np.ndarray) -> tuple[Any, str]:
-    """Returns the common colour scale of some values, and at which ends it clips them."""
-    from matplotlib.colors import Normalize
-
-    values = maps[np.isfinite(maps)]
-    low, high = np.percentile(values, CLIP) if values.size else (0.0, 1.0)
-    if high - low < 1e-6:  # a flat sheet, such as the identity layer's: a scale of its own noise would show structure
-        low, high = low - 0.05, high + 0.05
-    below, above = bool((values < low).any()), bool((values > high).any())
-    return Normalize(low, high), {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
-
-
-def _limits(images: np.ndarray) -> tuple[float, float]:
-    """Returns what is shown as black and as white: 0 and 1, or the ends of the images if they leave these."""
-    low, high = float(images.min()), float(images.max())
-    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
-
-
-def _pictures(images: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """Takes `… × channels × height × width` to what can be shown, in [0, 1]; white where nothing is measured."""
-    low, high = limits
-    images = np.nan_to_num((images - low) / max(high - low, 1e-12), nan=1.0).clip(0, 1)
-    return np.moveaxis(images, -3, -1) if images.shape[-3] == 3 else images.mean(axis=-3)
-
-
-# -- shared ----------------------------------------------------------------------------------------------------------
-
-
-def _measured(run: Run, metric: str) -> pd.DataFrame:
-    """Returns the run's table; raises InfodiscardError if it has no such variable or nothing is measured."""
-    table = run.to_dataframe()
-    if metric not in table:
-        allowed = [str(name) for name in table.columns if str(name) not in ("network", "layer", "sample", "class")]
-        raise InfodiscardError(f"This run has no '{metric}'; the nearest are {nearest(metric, allowed)}.")
-    if table[metric].isna().all():
-        raise InfodiscardError(f"This run has no '{metric}' measured yet; continue it first.")
-    return table
-
-
-def _names(layers: Sequence[str]) -> list[str]:
-    """Returns the layers' names, shortened as long as they can still be told apart."""
-    short = [_elide(layer) for layer in layers]
-    return short if len(set(short)) == len(set(layers)) else list(layers)
-
-
-def _fits(longest: int, cell: float) -> bool:
-    """Whether a title of so many letters stands upright above a cell of so many inches."""
-    return longest * 0.08 < cell
-
-
-def _elide(name: str, length: int = 22) -> str:
-    """Shortens a name in its middle: both ends of a layer's name tell."""
-    half = (length - 1) // 2
-    return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"
-
-
-def _saved(figure: Figure, path: str | Path | None) -> Figure:
-    """Writes the figure if a path is given."""
-    if path is not None:
-        with told("write the picture", path):
-            figure.savefig(path)
-    return figure
+    narrow = (paper := paper_width()) is not None and paper < 5
+    columns, size = min(columns - narrow, len(handles)), 7 if narrow else 8
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, fontsize=size, frameon=False,
+              borderaxespad=0.2, columnspacing=1.2, handletextpad=0.5)  # fmt: skip

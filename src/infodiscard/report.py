@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from . import texts
 from .compare import DISTANCE_ERROR, distrust
 from .errors import InfodiscardError
-from .plots import ROWS, identity_level, layer_curve, map_sheet, reconstruction_sheet
+from .plots import identity_level, layer_curve, map_sheet, reconstruction_sheet
+from .sheets import ROWS
 from .store import METRICS, diagnostics, told
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from .variables import CELL, FAILURES, METRICS, VARIABLES
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["Plan", "Run", "Unit", "open_run"]
@@ -309,11 +310,11 @@ class Run:
 
         return write_texts(self, path)
 
-    def plot_layers(self, path: str | Path | None = None, metric: str | None = None) -> Figure:
+    def plot_layers(self, path: str | Path | None = None, metric: str | None = None, ax: Axes | None = None) -> Figure:
         """Draws the layer curve, and writes it to `path` if given; see `infodiscard.plots.layer_curve`."""
         from .plots import layer_curve
 
-        return layer_curve(self, metric=metric, path=path)
+        return layer_curve(self, metric=metric, path=path, ax=ax)
 
     def plot_maps(
         self, path: str | Path | None = None, network: str | None = None, metric: str | None = None
@@ -340,10 +341,10 @@ class Run:
         )
 
     def _repr_html_(self) -> str:
-        """Shows the summary in a notebook."""
-        from html import escape
+        """Shows the summary and the layer curve in a notebook; see `infodiscard.notebook`."""
+        from .notebook import run_html
 
-        return f"<p>{escape(repr(self))}</p>{self.summary().to_html(index=False, float_format='{:.3f}'.format)}"
+        return run_html(self)
 
 
 def open_run(path: str | Path) -> Run:

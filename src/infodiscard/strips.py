@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .figures import paper_width
+from .palette import GROUND
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -15,7 +18,6 @@ LINE = 0.2  # inches for a layer
 BETWEEN = 0.16  # inches between strips
 BAR = (2.2, 4.0)  # least and greatest height of the colour bar, in inches
 WIDTH = (3.5, 10.0)  # least and greatest width of a strip, in inches
-GROUND = "#e8e8e8"  # where nothing is measured, as on padding
 
 
 def draw_strips(
@@ -45,8 +47,9 @@ def draw_strips(
     from matplotlib.ticker import MaxNLocator
 
     count, depth, positions = maps.shape
-    width, strip = float(np.clip(0.12 * positions, *WIDTH)), LINE * depth
-    left, right = 0.45 + 0.065 * max(map(len, layers)), 1.15
+    left, right, paper = 0.45 + 0.065 * max(map(len, layers)), 1.15, paper_width()
+    width = float(np.clip(0.12 * positions, *WIDTH)) if paper is None else max(paper - left - right, 0.5)
+    strip = LINE * depth
     top, bottom = 0.35, 0.5
     whole = count * strip + (count - 1) * BETWEEN
     tall = float(np.clip(whole, *BAR))

@@ -12,7 +12,9 @@ import numpy as np
 
 from .data.text import SPECIAL
 from .errors import InfodiscardError
-from .plots import CLIP, MAP_COLOURS, colour_scale
+from .figures import CLIP
+from .palette import MAP
+from .sheets import colour_scale
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,7 +181,7 @@ def colour(share: float) -> str:
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    return to_hex(colormaps[MAP_COLOURS](min(max(share, 0.0), 1.0)))
+    return to_hex(colormaps[MAP](min(max(share, 0.0), 1.0)))
 
 
 def ink(ground: str) -> str:

@@ -6,7 +6,7 @@ Nothing here needs Captum. It is for code that has Captum's methods in it alread
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ..addresses import OUTPUT
 from ..entropy import GAUSSIAN_CONSTANT
 from ..errors import InfodiscardError, nearest
 from ..inputs import CAP_RANGES, coerce_inputs
+from ..layouts import find_layout
 from ..measure import measure
 from ..network import Network
 from ..run import Run
@@ -84,26 +85,31 @@ class SID:
         inputs: Tensors,
         additional_forward_args: Any = None,
         *,
+        kind: str | Sequence[str | None] | None = None,
         internal_batch_size: int | None = None,
         show_progress: bool = False,
         return_convergence_delta: bool = False,
         **options: Any,
     ) -> Any:
-        """Returns how much of each pixel the layer discards: high = it ignores the pixel.
+        """Returns how much of each pixel (token, time step, feature) the layer discards: high = it ignores the pixel.
 
         Args:
-            inputs: in the network's normalised input space, `n × C × H × W`; or a tuple of what the network takes,
-                each of which is then measured by itself, with the others as they are.
+            inputs: in the network's normalised input space, `n × C × H × W`, or inputs of another `kind`, such as
+                embeddings; or a tuple of what the network takes, each of which is then measured by itself, with the
+                others as they are.
             additional_forward_args: what the network takes after these, one thing or a tuple. A tensor whose first
                 dimension is n belongs to the inputs one by one.
+            kind: what the inputs are, as in `infodiscard.measure`: `tokens` (`n × T × D`) or `series` (`n × C × L`);
+                images and tables (`n × F`) are told by their shape. Of a tuple, one for all or one each.
             internal_batch_size: noisy inputs in one forward pass; no result depends on it.
             show_progress: draw a progress bar.
             return_convergence_delta: also return how far from its target the feature distance was.
             options: of the solver, those in `OPTIONS`.
 
         Returns:
-            Nats per pixel in the shape, type and place of `inputs`, a tuple if they are one; a pixel's channels share
-            its value. With the delta a pair of this and E/(αδ_f²) − 1, `n`; of several inputs that farthest from 0.
+            Nats per pixel (token, …) in the shape, type and place of `inputs`, a tuple if they are one; a pixel's
+            channels share its value, as do a token's values and a time step's channels. With the delta a pair of this
+            and E/(αδ_f²) − 1, `n`; of several inputs that farthest from 0.
 
         Raises:
             InfodiscardError: any input that cannot be measured, or an option that does not exist.
@@ -112,9 +118,14 @@ class SID:
         given = inputs if isinstance(inputs, tuple) else (inputs,)
         added = additional_forward_args
         added = () if added is None else added if isinstance(added, tuple) else (added,)
+        kinds = [kind] * len(given) if kind is None or isinstance(kind, str) else list(kind)
+        if len(kinds) != len(given):
+            raise InfodiscardError(
+                f"kind names {len(kinds)} kinds for {len(given)} inputs; give one for all or one each."
+            )
         self.runs = []
         settings = {"batch_size": internal_batch_size, "progress": show_progress, **options}
-        found = [self._measured((*given, *added), place, settings) for place in range(len(given))]
+        found = [self._measured((*given, *added), at, settings | {"kind": each}) for at, each in enumerate(kinds)]
         maps, deltas = zip(*found, strict=True)
         result = maps if isinstance(inputs, tuple) else maps[0]
         if not return_convergence_delta:
@@ -160,7 +171,9 @@ class SID:
         inputs = arguments[place]
         if not isinstance(inputs, torch.Tensor):
             raise InfodiscardError(f"inputs was a {type(inputs).__name__}; give a tensor, or a tuple of tensors.")
-        settings = settings | {"cap": self._cap(inputs, settings.get("cap", "range"))}
+        layout = find_layout(settings["kind"], tuple(inputs.shape))
+        settings = settings | {"kind": layout.name}
+        settings["cap"] = self._cap(inputs, settings.get("cap", "range"), layout.name)
         others = [i for i in range(len(arguments)) if i != place]
         owned = {
             i for i in others if isinstance(each := arguments[i], torch.Tensor) and each.shape[:1] == inputs.shape[:1]
@@ -175,18 +188,19 @@ class SID:
         self.runs += runs
         maps = torch.cat([_cells(run, f"{self.metric}_map") for run in runs])
         deltas = torch.cat([_cells(run, self._distance) / run.plan.settings["alpha"] - 1 for run in runs])
-        return maps[:, None].expand(inputs.shape).to(inputs, copy=True), deltas.to(inputs)
+        spread = layout.unchart(maps)[:, None].expand(layout.inside(inputs).shape)
+        return layout.outside(spread).to(inputs, copy=True), deltas.to(inputs)
 
     def _run(self, inputs: torch.Tensor, settings: dict[str, Any]) -> Run:
         # Without the normalisation: the inputs are normalised already.
         network = Network(self._model, self._network.name)
         return measure(network, inputs, [self._layer], [self.metric], decoders=self._decoders, **settings)
 
-    def _cap(self, inputs: torch.Tensor, cap: float | str) -> float:
+    def _cap(self, inputs: torch.Tensor, cap: float | str, kind: str) -> float:
         """The largest σ allowed: of all inputs together, however they are measured."""
         if cap == "range" and self._network.std is not None:
             return CAP_RANGES / min(self._network.std)
-        return coerce_inputs(inputs).cap(Network(self._model, self._network.name), cap)
+        return coerce_inputs(inputs, kind=kind).cap(Network(self._model, self._network.name), cap)
 
 
 class RU(SID):

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from ..addresses import choose_layers
 from ..errors import InfodiscardError
-from ..inputs import coerce_inputs
+from ..figures import pixels
+from ..inputs import Inputs, coerce_inputs
+from ..job import Job
 from ..measure import measure
-from ..probes import list_layers
+from ..network import Network
 from ..run import Run
 
 try:
@@ -26,7 +27,6 @@ except ImportError as error:
 if TYPE_CHECKING:
     import pandas as pd
     from lightning.pytorch import LightningModule, Trainer
-    from matplotlib.figure import Figure
 
 SCALARS = ("sid", "ru", "concentration", "ru_concentration")
 """What is logged as a curve, where a run has it: its mean over the images, for each layer."""
@@ -41,7 +41,8 @@ class MeasureLayers(Callback):
     all random states are afterwards what they were. Where several processes train, the first one measures.
 
     Args:
-        images: as in `infodiscard.measure`, in the network's input space, with masks if they have some.
+        images: as `data` in `infodiscard.measure`, in the network's input space, with masks if they have some; with
+            the options `kind`, `noise_on` and `valid` also inputs other than images.
         layers: names or patterns (see `infodiscard.addresses`), as seen from the network.
         epochs: measure after every so many epochs, or after the epochs listed; 0 is before the training.
         network: the name of the network within the LightningModule, such as `model`; by default the LightningModule
@@ -74,10 +75,10 @@ class MeasureLayers(Callback):
                 f"epochs was {epochs!r}; give a whole number above 0, to measure every so often, or a list of the "
                 "epochs after which to measure, where 0 is before the training."
             )
-        coerce_inputs(images, options.get("masks"))  # what is wrong with them is said now
         self._images, self._layers, self._epochs = images, [layers] if isinstance(layers, str) else list(layers), epochs
         self._network, self._maps, self._out = network, maps, None if out is None else Path(out)
         self._options = {"progress": False} | options
+        self._inputs()  # what is wrong with them is said now
         self.runs: dict[int, Run] = {}
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -105,11 +106,8 @@ class MeasureLayers(Callback):
             return
         module = self._module(pl_module)
         with _evaluating(module):
-            parameter = next(module.parameters(), None)
-            example = coerce_inputs(self._images).images[:1]
-            if parameter is not None:
-                example = example.to(parameter.device, parameter.dtype)
-            choose_layers(list_layers(module, example), self._layers, (), type(module).__name__)
+            name, cap = type(module).__name__, self._options.get("cap", "range")
+            Job.prepare(name, Network(module, name), self._inputs(), self._layers, cap, None, "full")
         if not isinstance(self._epochs, int) and 0 in self._epochs and trainer.current_epoch == 0:
             self._record(trainer, pl_module, 0)
 
@@ -135,6 +133,10 @@ class MeasureLayers(Callback):
             self._record(trainer, pl_module, trainer.current_epoch)
 
     # -- what that does ----------------------------------------------------------------------------------------------
+
+    def _inputs(self) -> Inputs:
+        said = {name: self._options[name] for name in ("masks", "kind", "noise_on", "valid") if name in self._options}
+        return coerce_inputs(self._images, **said)
 
     def _module(self, pl_module: LightningModule) -> nn.Module:
         """Returns the network within the module that is trained."""
@@ -185,16 +187,7 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 def _sheets(run: Run) -> dict[str, np.ndarray]:
     """Draws the sheet of maps of each metric, `height × width × 3`, uint8."""
-    return {f"{metric}_map": _pixels(run.plot_maps(metric=metric)) for metric in run.metrics}
-
-
-def _pixels(figure: Figure) -> np.ndarray:
-    """Draws a figure into an array, `height × width × 3`, uint8."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return {f"{metric}_map": pixels(run.plot_maps(metric=metric)) for metric in run.metrics}
 
 
 def _takes_images(logger: Any) -> bool:

@@ -29,24 +29,26 @@ def explain_func(
     spread: float = 1.0,
     decoders: str | Path | None = None,
     batch_size: int | None = None,
+    kind: str | None = None,
     **others: Any,
 ) -> np.ndarray:
     """Returns how much of each pixel gets through to a layer, as Quantus calls its explanation functions.
 
     Args:
         model: the network, in eval mode, or Quantus' wrapper of one.
-        inputs: in the network's normalised input space, `n × C × H × W`.
+        inputs: in the network's normalised input space, `n × C × H × W`; or a series, `n × C × L`.
         targets: not used: the values are of a layer, not of a class.
         layer: its address.
         metric: `sid` or `ru`.
         spread: the inputs' standard deviation in that space.
         decoders: where RU's decoders are; the user's cache by default.
         batch_size: noisy inputs in one forward pass; no result depends on it.
+        kind: `series` for a series; images are told by their shape.
         others: options of the solver, those in `adapters.captum.OPTIONS`; whatever else Quantus adds, such as `method`
             and `device`, is left aside. The work is done where the network is.
 
     Returns:
-        Nats per pixel, none negative, float32, `n × 1 × H × W`.
+        Nats per pixel, none negative, float32, `n × 1 × H × W` (`n × 1 × L`).
 
     Raises:
         InfodiscardError: no layer was named, or the input cannot be measured.
@@ -60,7 +62,7 @@ def explain_func(
     method = _method(metric, network, layer, decoders)
     options = {name: others[name] for name in OPTIONS if name in others}
     kept = method.importance(
-        torch.as_tensor(np.array(inputs)), spread=spread, internal_batch_size=batch_size, **options
+        torch.as_tensor(np.array(inputs)), spread=spread, internal_batch_size=batch_size, kind=kind, **options
     )
     assert isinstance(kept, torch.Tensor)  # as a single tensor went in
     return kept[:, :1].float().numpy()
@@ -71,12 +73,12 @@ def explainer(layer: str, **options: Any) -> Callable[..., np.ndarray]:
 
     Args:
         layer: its address.
-        options: `metric`, `spread`, `decoders`, `batch_size` and those in `adapters.captum.OPTIONS`.
+        options: `metric`, `spread`, `decoders`, `batch_size`, `kind` and those in `adapters.captum.OPTIONS`.
 
     Raises:
         InfodiscardError: an option does not exist.
     """
-    allowed = ("metric", "spread", "decoders", "batch_size", *OPTIONS)
+    allowed = ("metric", "spread", "decoders", "batch_size", "kind", *OPTIONS)
     unknown = [name for name in options if name not in allowed]
     if unknown:
         raise InfodiscardError(

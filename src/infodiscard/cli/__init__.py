@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from ..errors import InfodiscardError
 from ..memory import keep_memory
-from . import comparing, measuring, studies, training, watching
+from . import comparing, exporting, measuring, studies, training, watching
 from .support import BAD_INPUT, INTERRUPTED
 
 
@@ -38,6 +38,7 @@ COMMANDS = (  # in the order of --help
     comparing.compare_networks,
     comparing.check,
     measuring.report,
+    exporting.export,
     watching.status,
     watching.verify,
     training.train,

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..plots import COLOURS, LABELS
+from ..palette import network_styles
+from ..plots import LABELS
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-STYLES = ("-", "--", ":", "-.")
 
 
 def panels(count: int, width: float = 4.2, height: float = 3.2) -> tuple[Figure, list[Axes]]:
@@ -43,11 +42,12 @@ def curves(
     rows = table[(table["measure"] == measure) & table["network"].isin(networks)]
     layers: list[Any] = ordered_layers(rows, networks) if by == "layer" else sorted(set(rows["position"]))
     place = {layer: x for x, layer in enumerate(layers)}
+    styles = network_styles(networks)
     for number, network in enumerate(networks):
         own = rows[rows["network"] == network]
         if own.empty:
             continue
-        colour = COLOURS[number % len(COLOURS)]
+        colour, style = styles[network]
         groups = own.groupby(by, sort=False)
         mean = groups["mean"].mean()
         several = groups["mean"].count().max() > 1
@@ -55,7 +55,6 @@ def curves(
         shift = 0.2 * (number / max(1, len(networks) - 1) - 0.5) if len(networks) > 1 else 0.0  # bars side by side
         x = np.array([place[item] for item in mean.index]) + shift
         order = np.argsort(x)
-        style = STYLES[number // len(COLOURS) % len(STYLES)]
         ax.errorbar(x[order], mean.to_numpy()[order], error.fillna(0).to_numpy()[order], color=colour, ls=style, lw=1.5,
                     marker="o", ms=3.5, capsize=2, label=network, zorder=3)  # fmt: skip
         if several:

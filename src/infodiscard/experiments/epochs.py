@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from ..plots import COLOURS
+from ..palette import COLOURS
 from ..zoo import load as load_network
 from .claims import Claim, direction
 from .curves import finish, panels

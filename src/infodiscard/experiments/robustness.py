@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..plots import COLOURS
+from ..palette import COLOURS
 from ..robustness import rank_correlation, robustness
 from . import compression, distillation, flaws, networks
 from .claims import FAILS, HOLDS, UNKNOWN, Claim, direction
