@@ -305,6 +305,15 @@ class Run:
 
         return reconstruction_sheet(self, network=network, path=path)
 
+    def report(self, path: str | Path | None = None) -> Path:
+        """Writes one self-contained page, to `report.html` in the run's directory if not to `path`.
+
+        See `infodiscard.report.write_page`, also for a page about several runs.
+        """
+        from .report import write_page
+
+        return write_page(self, path)
+
     def __repr__(self) -> str:
         """Says what the run holds and how much of it is there."""
         plan, total = self.plan, len(self._units)
