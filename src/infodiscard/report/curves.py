@@ -97,8 +97,6 @@ def curve(content: Content, metric: str) -> Element:
         turn = f"rotate(-45 {x(j)} {HEIGHT + 14})" if slanted else None
         parts.append(element("text", name, x=x(j), y=HEIGHT + (16 if slanted else 20), transform=turn,
                              text_anchor="end" if slanted else "middle"))  # fmt: skip
-        parts.append(element("rect", x=round(x(j) - step / 2, 1), y=TOP, width=round(step, 1), height=HEIGHT - TOP,
-                             class_="hit", data_layer=j))  # fmt: skip
     parts.append(element("path", d=f"M0,{TOP}V{HEIGHT}", class_="cursor", hidden=True))
     many = len(content.entries)
     for i, (entry, each) in enumerate(zip(content.entries, series, strict=True)):

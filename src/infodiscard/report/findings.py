@@ -79,9 +79,10 @@ def _changed(a: str, b: str, metric: str, rows: pd.DataFrame, unit: str) -> str:
         if (rows["difference"] == 0).all():
             return f"{name}: the same for {a} and {b} in {_counted(len(rows), 'layer')}."
         far = max(rows.to_dict("records"), key=lambda row: abs(row["difference"]))
+        beyond = " beyond the solver's gap" if metric in METRICS else ""
         return (
-            f"{name}: no significant difference between {a} and {b} in {_counted(len(rows), 'layer')}; the largest is "
-            f"{figure(far['difference'], '+.3f')} ± {figure(half_width(far['se'], far['n']))} {unit} in {far['layer']}."
+            f"{name}: no significant difference{beyond} between {a} and {b} in {_counted(len(rows), 'layer')}; the "
+            f"largest is {figure(far['difference'], '+.3f')} ± {figure(half_width(far['se'], far['n']))} {unit} in {far['layer']}."
         )
     parts = []
     for verdict, group in found.groupby("verdict", sort=False):

@@ -16,13 +16,13 @@ from . import colours
 from .content import Content, Entry
 
 SAMPLES = 16  # most that are shown
-BYTES = 3_000_000  # of all maps before they are packed
+BYTES = 2_500_000  # of all maps before they are packed
 LEAST_SIDE = 32  # pixels: fewer samples are shown before maps get smaller than that
 LONGEST = 1024  # positions of a map that is a line
 GAP = 1  # pixels between maps
 NOTHING = 255  # the code of what is not measured
-QUALITY = 88  # of JPEG
-THUMBNAIL, INPUT = 64, 224  # most pixels of a side of an input: in the sheets, and under a map
+QUALITY = 85  # of JPEG
+THUMBNAIL, INPUT = 64, 160  # most pixels of a side of an input: in the sheets, and under a map
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@
   };
   const figure = (value) => (value < 0 ? "−" : "") + Math.abs(value).toFixed(3);
   const known = new Map();  // picture → its codes
+  const diverging = new Uint32Array(Uint8Array.from(data.diverging.flatMap((colour) => [...colour, 255])).buffer);
   document.documentElement.classList.add("js");
 
   // Lists choose among the panels of their section.
@@ -61,7 +62,11 @@
         readout.append(item);
       }
     };
-    for (const hit of all(".hit", svg)) hit.addEventListener("pointerenter", () => read(Number(hit.dataset.layer)));
+    svg.addEventListener("pointermove", (event) => {
+      const { a, e } = svg.getScreenCTM(), x = (event.clientX - e) / a;
+      const at = Math.floor((x - Number(svg.dataset.left)) / Number(svg.dataset.step));
+      if (at >= 0 && at < data.layers.length && at !== layer) read(at);
+    });
     region.addEventListener("keydown", (event) => {
       const last = data.layers.length - 1;
       const to = { ArrowLeft: layer === null ? last : Math.max(0, layer - 1),
@@ -208,14 +213,14 @@
     canvas.width = data.wide ? count * (width + gap) : width;
     canvas.height = data.wide ? height : count;
     const context = canvas.getContext("2d"), image = context.createImageData(canvas.width, canvas.height);
+    const points = new Uint32Array(image.data.buffer);  // a pixel each
     const at = (layer, y, x, stride) => (data.wide ? y * stride + layer * (width + gap) + x : layer * stride + x);
     pair.layers.forEach(([label, first, second], layer) => {
       for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
         const codeA = a.codes[at(first, y, x, a.width)], codeB = b.codes[at(second, y, x, b.width)];
         if (codeA === 255 || codeB === 255) continue;
         const share = (((codeB - codeA) / 254) * (high - low)) / limit;
-        const colour = data.diverging[Math.round((Math.max(-1, Math.min(1, share)) * 0.5 + 0.5) * 254)];
-        image.data.set([...colour, 255], 4 * at(layer, y, x, canvas.width));
+        points[at(layer, y, x, canvas.width)] = diverging[Math.round((Math.max(-1, Math.min(1, share)) * 0.5 + 0.5) * 254)];
       }
       const before = data.entries[pair.a].means[metric][left][first], after = data.entries[pair.b].means[metric][right][second];
       if (before !== null && after !== null) means.push(`${label} ${figure(after - before)}`);
@@ -223,7 +228,7 @@
     context.putImageData(image, 0, 0);
     canvas.dataset.means = means.join(", ");
     const size = data.wide ? [count * 88, Math.round((88 * height) / width)] : [Math.max(120, Math.min(900, 12 * width)), 16 * count];
-    [canvas.style.width, canvas.style.height] = size.map((pixels) => `${pixels}px`);
+    [canvas.style.width, canvas.style.height] = size.map((length) => `${length}px`);
     return canvas;
   }
 
