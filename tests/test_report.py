@@ -123,6 +123,9 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path):
         write_page(shared_run(**SMALL), tmp_path / "file/page.html")
     with pytest.raises(InfodiscardError, match="does not exist"):
         write_page(tmp_path / "nowhere", tmp_path / "page.html")
+    alike = {"a/b": shared_run(**SMALL), "a": shared_run(networks=("b", "c"), **SMALL)}
+    with pytest.raises(InfodiscardError, match="Two networks would be called 'a/b'"):
+        write_page(alike, tmp_path / "page.html")
     lines = Run.create(type(make_plan())(**vars(make_plan(**SMALL)) | {"kind": "tokens", "height": 1}))
     with pytest.raises(InfodiscardError, match="different kinds"):
         write_page({"a": shared_run(**SMALL), "b": lines}, tmp_path / "page.html")

@@ -127,6 +127,10 @@ def read(runs: Run | str | Path | Mapping[str, Run | str | Path]) -> Content:
         InfodiscardError: there is no such run, nothing is measured, or the runs have inputs of different kinds.
     """
     entries = [Entry(side.name, side.run, side.network) for side in sides_of(runs)]
+    names = [entry.name for entry in entries]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InfodiscardError(f"Two networks would be called '{twice}'; give the runs names that tell them apart.")
     kinds = {entry.run.plan.kind: entry.name for entry in entries}
     if len(kinds) > 1:
         named = " and ".join(f"'{name}' of {kind}" for kind, name in kinds.items())

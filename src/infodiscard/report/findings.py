@@ -82,7 +82,8 @@ def _changed(a: str, b: str, metric: str, rows: pd.DataFrame, unit: str) -> str:
         beyond = " beyond the solver's gap" if metric in METRICS else ""
         return (
             f"{name}: no significant difference{beyond} between {a} and {b} in {_counted(len(rows), 'layer')}; the "
-            f"largest is {figure(far['difference'], '+.3f')} ± {figure(half_width(far['se'], far['n']))} {unit} in {far['layer']}."
+            f"largest is {figure(far['difference'], '+.3f')} ± {figure(half_width(far['se'], far['n']))} {unit} in "
+            f"{far['layer']}."
         )
     parts = []
     for verdict, group in found.groupby("verdict", sort=False):

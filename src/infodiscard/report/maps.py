@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..plots import CLIP
+from ..plots import _limits as ends
+from ..plots import _pictures as pictures
 from . import colours
 from .content import Content, Entry
 
@@ -193,7 +195,7 @@ def _restored(entry: Entry, samples: Sequence[str], size: tuple[int, int]) -> di
     if "reconstruction" not in data or not entry.has("ru"):
         return {}
     chosen = data["reconstruction"].sel(network=entry.network, layer=list(entry.summary.index), sample=list(samples))
-    limits = _ends(data["image"].sel(sample=list(samples)).values) if "image" in data else (0.0, 1.0)
+    limits = ends(data["image"].sel(sample=list(samples)).values) if "image" in data else (0.0, 1.0)
     strips = {}
     layers = tuple(map(str, entry.summary.index))
     for sample in samples:
@@ -214,7 +216,7 @@ def _inputs(entries: Sequence[Entry], samples: dict[str, tuple[str, ...]], side:
         images = data["image"].sel(sample=shown).transpose("sample", "channel", "y", "x").values
         shrink = min(1.0, side / max(images.shape[2:]))
         height, width = (max(1, round(length * shrink)) for length in images.shape[2:])
-        tiles = _bytes(shrunk(images, height, width), _ends(images))
+        tiles = _bytes(shrunk(images, height, width), ends(images))
         made |= {(entry.name, sample): _picture(tile) for sample, tile in zip(shown, tiles, strict=True)}
     return made
 
@@ -237,18 +239,9 @@ def _outlines(entry: Entry, samples: Sequence[str]) -> dict[tuple[str, str], str
     return outlines
 
 
-def _ends(images: np.ndarray) -> tuple[float, float]:
-    """Returns what is shown as black and as white."""
-    from ..plots import _limits
-
-    return _limits(images)
-
-
 def _bytes(images: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     """Takes `n × channels × H × W` to `n × H × W × 3` bytes."""
-    from ..plots import _pictures
-
-    shown = _pictures(images, limits)
+    shown = pictures(images, limits)
     shown = shown if shown.ndim == 4 else np.repeat(shown[..., None], 3, -1)
     return (shown * 255).round().astype(np.uint8)
 
