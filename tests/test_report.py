@@ -1,6 +1,7 @@
 """The report: one page that needs nothing else, and says how far to trust it."""
 
 import json
+import re
 from base64 import b64decode, b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -13,7 +14,7 @@ from PIL import Image
 
 from infodiscard.compare import compare
 from infodiscard.errors import InfodiscardError
-from infodiscard.report import content, findings, maps, write_page, write_report
+from infodiscard.report import content, curves, findings, maps, write_page, write_report
 from infodiscard.report.markup import element, html
 from infodiscard.run import Run
 from infodiscard.statistics import holm
@@ -246,6 +247,24 @@ def test_doubts_about_ru_are_its_own():
         f"resnet20, {name} in layer1.1: not converged for {1 - row[column]:.0%} of the samples."
         for name, column in (("SID", "converged"), ("RU", "ru_converged"))
     ]
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5, 1.0])  # which ticks there are depends on the range
+def test_points_and_ticks_lie_where_they_belong(shift):
+    """Against the values: a mark's height is linear in its mean, on the scale that the ticks give."""
+    read = content.read(make_run(metrics=["sid", "ru"], layers=RESNET[:4], samples=6, size=8, shift=shift))
+    for metric in ("sid", "ru"):
+        drawn = curves.curve(read, metric)
+        texts = [text for text in drawn.findall("g[@class='grid']/text")]
+        heights = np.array([float(text.get("y")) - 4 for text in texts])
+        values = np.array([float(text.text.replace("−", "-")) for text in texts])
+        slope, start = np.polyfit(heights, values, 1)
+        np.testing.assert_allclose(start + slope * heights, values, atol=2e-3)  # coordinates have one decimal
+        marks = drawn.findall("g[@data-entry='0']/g")
+        places = np.array([re.findall(r"[\d.]+", mark.get("transform")) for mark in marks], float)
+        expected = read.entries[0].summary[metric]
+        np.testing.assert_allclose(start + slope * places[:, 1], expected, atol=0.01 * np.ptp(expected))
+        assert len(set(np.diff(places[:, 0]).round())) == 1
 
 
 # -- maps ------------------------------------------------------------------------------------------------------------

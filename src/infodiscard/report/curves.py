@@ -156,7 +156,7 @@ def _references(content: Content, metric: str) -> list[tuple[float, str]]:
 def _grid(ticks: Sequence[float], y: Place, width: float) -> Element:
     places = [(tick, y(tick)) for tick in ticks]
     lines = [element("path", d=f"M{LEFT},{at}H{width - RIGHT:g}") for _, at in places]
-    digits = 0 if len(ticks) < 2 else max(0, math.ceil(-math.log10(ticks[1] - ticks[0]) - 1e-9))
+    digits = next(n for n in range(12) if n == 11 or all(abs(round(tick, n) - tick) < 1e-9 for tick in ticks))
     texts = [
         element("text", figure(tick, f".{digits}f"), x=LEFT - 8, y=at + 4, text_anchor="end") for tick, at in places
     ]
