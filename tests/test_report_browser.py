@@ -328,7 +328,9 @@ def test_without_scripts_there_are_curves_tables_and_maps(open_page):
 
 
 def test_on_paper_there_are_no_controls(open_page):
-    page = open_page("pair", color_scheme="dark")
+    page = open_page("pair", color_scheme="dark", width=794)  # A4
     page.emulate_media(media="print")
     assert not visible(page, "nav, select, .readout.js-only") and visible(page, "#curves svg[role=img]")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    widths = "all => all.filter(each => each.checkVisibility()).map(each => each.getBoundingClientRect().right)"
+    assert max(page.locator("table.sortable").evaluate_all(widths)) <= 794
