@@ -328,6 +328,20 @@ def test_tables_fit_the_terminal_uncut(tmp_path, monkeypatch, columns):
     ]
 
 
+def test_one_page_about_several_runs(place):
+    for name in ("a", "b"):
+        make_run(Path(name), layers=("conv1", "fc"), samples=6, size=4, shift=0.1 * (name == "b"))
+    result = call("report", "a", "late=b", "--out", "both.html")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1].split() == ["report", "both.html"]
+    assert "SID of late against a: significantly higher in" in Path("both.html").read_text(encoding="utf-8")
+    assert call("report", "a", "--out", "one.html").exit_code == 0 and not list(Path("a").glob("*.png"))
+    assert call("report", "a", "--out", "files").exit_code == 0
+    assert {"report.html", "layers.png", "maps.png", "values.csv"} <= {path.name for path in Path("files").iterdir()}
+    assert "name them apart" in refused(place, "report", "a", "a=b")
+    assert "'nowhere' does not exist" in refused(place, "report", "a", "nowhere")
+
+
 def test_what_should_not_be_trusted_is_said_in_words(tmp_path):
     make_run(tmp_path / "a", layers=("conv1", "fc"), samples=6, size=4)
     make_run(tmp_path / "b", layers=("conv1", "fc"), samples=6, size=4, units=1, alpha=2.0)

@@ -13,6 +13,7 @@ import torch
 import infodiscard
 from infodiscard import InfodiscardError, data, zoo
 from infodiscard.baselines import grad_cam
+from infodiscard.engines import find_engine
 from infodiscard.robustness import under_attack
 from infodiscard.training import load_lightning
 from tiny import write_tiny
@@ -46,6 +47,22 @@ def cam(_folder):
     grad_cam(torch.nn.Conv2d(3, 2, 3).eval(), "output", torch.zeros(1, 3, 8, 8), torch.zeros(1, dtype=torch.long))
 
 
+def transformers(folder):
+    (folder / "config.json").write_text("{}")
+    zoo.load(f"hf:{folder}", allow_random=True)
+
+
+def mlflow(_folder):
+    from infodiscard.export import to_mlflow
+    from synthetic import make_run
+
+    to_mlflow(make_run(samples=2, size=4, layers=("a",)))
+
+
+def ray(_folder):
+    find_engine("ray")
+
+
 # File → the library, the extra, and what leads there.
 GUARDED = {
     "zoo/libraries.py": ("timm", "timm", timm),
@@ -54,6 +71,9 @@ GUARDED = {
     "robustness.py": ("art", "studies", attack),
     "data/parquet.py": ("pyarrow", "parquet", parquet),
     "baselines.py": ("captum", "captum", cam),
+    "zoo/huggingface.py": ("transformers", "transformers", transformers),
+    "export.py": ("mlflow", "mlflow", mlflow),
+    "engines/ray.py": ("ray", "ray", ray),
 }
 
 

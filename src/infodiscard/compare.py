@@ -113,7 +113,7 @@ def compare(
     import pandas as pd
 
     check_pairing(by)
-    sides = _sides(runs, data, options)
+    sides = sides_of(runs, data, options)
     names = [side.name for side in sides]
     if len(sides) < 2:
         raise InfodiscardError(f"A comparison needs two networks or more; given: {', '.join(names) or 'none'}.")
@@ -136,7 +136,7 @@ def check_pairing(by: str) -> None:
         )
 
 
-def _sides(runs: Mapping[str, Any] | Any, data: Any, options: Mapping[str, Any]) -> list[Side]:
+def sides_of(runs: Mapping[str, Any] | Any, data: Any = None, options: Mapping[str, Any] | None = None) -> list[Side]:
     """Takes the argument of `compare` to one entry per network."""
     if not isinstance(runs, Mapping):
         run = as_run(runs)

@@ -18,20 +18,11 @@ LINES = ("-", "--", ":", "-.")
 MAP = "viridis"
 """Matplotlib's name of the map for SID, RU and other quantities with a least value: evenly perceived, dark = low."""
 
-MAP_HEX = ("#440154", "#472D7B", "#3B528B", "#2C728E", "#21918C", "#28AE80", "#5EC962", "#ADDC30", "#FDE725")
-"""The same at equal steps from its low to its high end, for a gradient in CSS."""
-
 SALIENCY_MAP = "Greys"
 """Matplotlib's name of the map for other methods' maps without a sign; unlike `MAP`, as they share no scale with it."""
 
-DIFFERENCE_MAP = "RdBu_r"
-"""Matplotlib's name of the map for differences, ColorBrewer's: blue = less, white = equal, red = more."""
-
-DIFFERENCE_HEX = (
-    *("#053061", "#2065AB", "#4393C3", "#90C4DD", "#D1E5F0", "#F7F6F6"),
-    *("#FDDBC7", "#F3A481", "#D6604D", "#B1182B", "#67001F"),
-)
-"""The same at equal steps; the sixth is the middle, no difference."""
+DIFFERENCE_MAP = "PuOr_r"
+"""The same for differences, ColorBrewer's: purple = less, white = equal, brown = more; no network has these colours."""
 
 GREY = "#666666"
 """Of what belongs to no network: reference lines and notes."""

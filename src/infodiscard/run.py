@@ -305,8 +305,8 @@ class Run:
         return table(self)
 
     def write_texts(self, path: str | Path | None = None) -> Path:
-        """Writes the texts with their words shaded by SID as a page of HTML; see `infodiscard.report.write_texts`."""
-        from .report import write_texts
+        """Writes the texts with their words shaded by SID as a page of HTML; see `infodiscard.texts.write_texts`."""
+        from .texts import write_texts
 
         return write_texts(self, path)
 
@@ -329,6 +329,15 @@ class Run:
         from .plots import reconstruction_sheet
 
         return reconstruction_sheet(self, network=network, path=path)
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Writes one self-contained page, to `report.html` in the run's directory if not to `path`.
+
+        See `infodiscard.report.write_page`, also for a page about several runs.
+        """
+        from .report import write_page
+
+        return write_page(self, path)
 
     def __repr__(self) -> str:
         """Says what the run holds and how much of it is there."""

@@ -99,9 +99,9 @@ def reconstruction_sheet(
         InfodiscardError: an unknown network or sample, no RU measured, or the file cannot be written.
     """
     data = chosen_data(run, network, samples, "ru", "reconstruction")
-    limits = _limits(data["image"].values) if "image" in data else (0.0, 1.0)
+    limits = ends(data["image"].values) if "image" in data else (0.0, 1.0)
     restored = data["reconstruction"].transpose("sample", "layer", "channel", "y", "x").values
-    sheet = _sheet(run, data, _pictures(restored, limits), ": reconstructions", **GREYS)
+    sheet = _sheet(run, data, as_pictures(restored, limits), ": reconstructions", **GREYS)
     return saved(sheet.figure, path)
 
 
@@ -148,7 +148,7 @@ def _sheet(run: Run, data: xr.Dataset, pictures: np.ndarray, title: str, bar: bo
 
     The title follows the network's name.
     """
-    inputs = [_pictures(data["image"].values, _limits(data["image"].values))] if "image" in data else []
+    inputs = [as_pictures(data["image"].values, ends(data["image"].values))] if "image" in data else []
     columns = ["input"] * len(inputs) + short_names(data["layer"].values.tolist())
     sheet = _Sheet(row_names(run, data["sample"].values.tolist()), columns, pictures.shape[2], pictures.shape[3], bar)
     for i, row in enumerate(pictures):
@@ -272,13 +272,13 @@ def colour_scale(maps: np.ndarray, limits: tuple[float, float] | None = None) ->
     return Normalize(low, high), {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
 
 
-def _limits(images: np.ndarray) -> tuple[float, float]:
+def ends(images: np.ndarray) -> tuple[float, float]:
     """Returns what is shown as black and as white: 0 and 1, or the ends of the images if they leave these."""
     low, high = float(images.min()), float(images.max())
     return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
 
 
-def _pictures(images: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+def as_pictures(images: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     """Takes `… × channels × height × width` to what can be shown, in [0, 1]; white where nothing is measured."""
     low, high = limits
     images = np.nan_to_num((images - low) / max(high - low, 1e-12), nan=1.0).clip(0, 1)

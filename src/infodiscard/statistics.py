@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -100,6 +101,7 @@ def _fraction(a: float, b: float, x: float, tiny: float = 1e-300) -> float:
     return value
 
 
+@cache
 def t_quantile(freedom: float) -> float:
     """Returns the 97.5 % quantile of Student's t, of which a 95 % interval is made."""
     return t_bound(0.025, freedom)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from .data.text import SPECIAL
 from .errors import InfodiscardError
 from .figures import CLIP
 from .palette import MAP
+from .plots import identity_level
 from .sheets import colour_scale
+from .storage import told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +25,18 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .run import Run
 
+PAGE = "texts.html"
 STOPS = 16  # colours of the bar's gradient
 STYLE = """
+:root { color-scheme: light; --ink: #1d2733; --soft: #5b6875; --line: #dfe4ea; --accent: #0072b2; }
+body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); max-width: 66rem; margin: 2.5rem auto; }
+body { padding: 0 1.2rem; }
+h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.4rem; }
+.lead, .small { color: var(--soft); } .small { font-size: .87rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .7rem; text-align: right; border-bottom: 1px solid var(--line); vertical-align: top; }
+th { font-weight: 600; border-bottom: 2px solid var(--accent); white-space: nowrap; }
 .words th { text-align: left; font-weight: 400; color: var(--soft); border-bottom: 1px solid var(--line); }
 .words td.line { text-align: left; line-height: 2; width: 100%; overflow-wrap: anywhere; }
 .words th, .words td { vertical-align: baseline; }
@@ -116,6 +129,51 @@ def _values(run: Run, network: str, layer: str) -> np.ndarray:
 
 def _mean(word: Word, values: np.ndarray) -> float:
     return float(values[list(word.places)].mean())
+
+
+def write_texts(run: Run, path: str | Path | None = None) -> Path:
+    """Writes a page of HTML with every text of a run: a line of words per layer, shaded by how much is discarded.
+
+    Args:
+        run: a run of texts (`infodiscard.data.text`) with something measured.
+        path: the file; by default `texts.html` in the run's own directory. One that is there is replaced.
+
+    Returns:
+        The path of the page, which needs no other file.
+
+    Raises:
+        InfodiscardError: the run is not one of texts, nothing is measured, no directory is known, or it cannot be
+            written.
+    """
+    if path is None and run.path is None:
+        raise InfodiscardError("This run is in memory only; say where to write its texts (path).")
+    page = Path(run.path or "", PAGE) if path is None else Path(path).expanduser()
+    names = escape(", ".join(run.plan.networks))
+    content = f"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{names}, word by word</title><style>{STYLE}</style></head>
+<body>
+<h1>Information discarding of {names}, word by word</h1>
+<p class="lead">{reading(run)}</p>
+{section(run)}
+</body></html>
+"""
+    with told("write the texts to", page):
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(content, encoding="utf-8")
+    return page
+
+
+def reading(run: Run) -> str:
+    """Returns what the shades of words mean."""
+    level = identity_level(run.plan.settings)
+    least = "" if level is None else f" A layer that passes its input on unchanged has {signed(level)}."
+    return (
+        "A word is shaded by its SID: the entropy of the noise that its tokens bear, the mean of theirs, in nats per "
+        "value of an embedding. Brighter means that the layer discards more of the word. One scale for all texts and "
+        f"layers. Point at a word for its number; special tokens are small.{least}"
+    )
 
 
 # -- HTML ------------------------------------------------------------------------------------------------------------

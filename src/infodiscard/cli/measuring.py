@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InfodiscardError
-from .arguments import numbers, pixels
+from .arguments import named_runs, numbers, pixels
 from .measurement import images_of, load, run_of, tau_of, texts_of
 from .options import DEMO, ImageData, Mean, Measuring, Size, Spec, Specs, TextFile, Truncate, measures, typed
 from .support import announce, interruptible, plain_console, show_files
@@ -92,8 +92,8 @@ def measure(
     truncate: Truncate = False,
 ) -> None:
     """Measures networks on images or texts and writes a run; the same command continues one that was interrupted."""
-    from ..report import write_texts
     from ..tables import show_paths, show_run
+    from ..texts import write_texts
 
     if (data is None) == (text is None):
         raise InfodiscardError(
@@ -112,17 +112,31 @@ def measure(
 
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.", show_default=False)],
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write; the run's own directory.")] = None,
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN", help="Directories of runs, or NAME=DIR.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The page, ending in .html; or a directory, for pictures and tables, too."),
+    ] = None,
 ) -> None:
-    """Writes a run's pictures, tables and one page of HTML."""
-    from ..report import write_report
-    from ..run import open_run
-    from ..tables import show_run
+    """Writes one page of HTML about one run or several, which needs no other file.
 
-    opened = open_run(run)
-    page = write_report(opened, out)
+    Of one run, pictures and tables are written beside the page unless --out
+    names the page itself.
+    """
+    from ..report import write_page, write_report
+    from ..run import open_run
+    from ..tables import show_paths, show_run
+
+    places = named_runs(runs)
+    opened = {name: open_run(place) for name, place in places.items()}
+    alone = next(iter(opened.values())) if runs == list(places.values())[:1] else None  # under its networks' own names
     console = plain_console()
-    show_run(console, opened)
+    for run in opened.values():
+        show_run(console, run)
     console.print()
-    show_files(console, page)
+    if alone is not None and (out is None or out.suffix != ".html"):
+        show_files(console, write_report(alone, out))
+    else:
+        show_paths(console, {"report": write_page(alone or opened, out)})

@@ -1,0 +1,75 @@
+"""What runs found, as one page that can be passed on: it opens offline in any browser and needs no other file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..errors import InfodiscardError
+from ..run import Run
+from ..store import told
+
+__all__ = ["PAGE", "write_page", "write_report"]
+
+PAGE = "report.html"
+
+
+def write_page(runs: Run | str | Path | Mapping[str, Run | str | Path], path: str | Path | None = None) -> Path:
+    """Writes one self-contained page about one run or several.
+
+    It says where each network loses what, by how much and how far to trust it, and what differs between networks. It
+    asks for nothing from anywhere, and runs no script but its own. Maps are those of at most 16 samples, and made
+    smaller where they would be many megabytes; the page says how.
+
+    Args:
+        runs: a run or its directory; or name → run, where the networks of a run of several are called "name/network".
+        path: the file, or a directory for `report.html`; by default that of the run, or of the first.
+
+    Returns:
+        The path of the page, which is replaced if it was there.
+
+    Raises:
+        InfodiscardError: there is no such run, nothing is measured, the inputs are of different kinds, no file is
+            known, or it cannot be written.
+    """
+    from .content import read
+    from .maps import pack
+    from .page import page
+
+    content = read(runs)
+    folder = content.entries[0].run.path
+    if path is None and folder is None:
+        raise InfodiscardError("This run is in memory only; say where to write its report (out).")
+    file = Path(folder or "" if path is None else path).expanduser()
+    file = file / PAGE if file.is_dir() else file
+    text = page(content, pack(content))
+    with told("write the report", file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text.encode())
+    return file
+
+
+def write_report(run: Run, out: str | Path | None = None) -> Path:
+    """Writes a run's pictures, its tables (`summary.csv`, `values.csv`) and its page, `report.html`.
+
+    The pictures are `layers.png`; the sheets of maps, `maps.png` of SID and `maps_ru.png` of RU; and with RU
+    `reconstructions.png`. A run of several networks gets one sheet of each kind for every network: `maps.png`,
+    `maps-2.png`, …, in the order of its plan.
+
+    Args:
+        run: a run with something measured.
+        out: the directory; the run's own by default. Reports written there before are replaced.
+
+    Returns:
+        The path of the page, which needs none of the other files.
+
+    Raises:
+        InfodiscardError: nothing is measured, no directory is known, or it cannot be written.
+    """
+    from .files import write_files
+
+    folder = run.path if out is None else Path(out).expanduser()
+    if folder is None:
+        raise InfodiscardError("This run is in memory only; say where to write its report (out).")
+    write_files(run, folder)
+    return write_page(run, folder / PAGE)

@@ -1,0 +1,203 @@
+"""What the page is made of, read from runs by the ways that any reader of a run has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..compare import Side, compare_sides, distrust, pair_layers, sides_of
+from ..errors import InfodiscardError
+from ..layouts import Layout
+from ..plan import merged
+from ..run import Run
+from ..statistics import holm, t_quantile, t_tail
+from ..store import METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCALARS = {
+    "sid": "SID",
+    "ru": "RU",
+    "concentration": "Concentration",
+    "ru_concentration": "Concentration of RU",
+}
+"""What has a curve → what the page calls it."""
+
+MEANS = {  # scalar → the ends of its axis in words, lower and higher
+    "sid": ("keeps more", "discards more"),
+    "ru": ("is restored better", "is restored worse"),
+    "concentration": ("on the background", "on the object"),
+    "ru_concentration": ("on the background", "on the object"),
+}
+ALL_PAIRS = 6  # of so many networks all pairs are compared; of more, each with the first
+LEVEL = 0.05
+MORE, LESS, UNKNOWN = "more", "less", "not significant"
+
+
+class Entry(Side):
+    """A network of a run, as it is called on the page; its table is read once."""
+
+    @cached_property
+    def table(self) -> pd.DataFrame:  # type: ignore[override]
+        """What was measured of it: layer, sample and the scalar variables."""
+        frame = self.run.to_dataframe()
+        return frame[frame["network"] == self.network].drop(columns="network")
+
+    @cached_property
+    def groups(self) -> dict[str, pd.DataFrame]:
+        """The rows of its table by layer."""
+        return {str(layer): rows for layer, rows in self.table.groupby("layer", sort=False)}
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """Means, standard errors and shares, a row per layer that has something measured."""
+        frame = self.run.summary()
+        return frame[frame["network"] == self.network].drop(columns="network").set_index("layer")
+
+    @property
+    def alpha(self) -> float | None:
+        """The feature distance that was to be reached."""
+        return self.run.plan.settings.get("alpha")
+
+    def doubts(self, metric: str) -> dict[str, list[str]]:
+        """Returns layer → what speaks against its values of a scalar."""
+        words = self.run.plan.layout.words
+        groups = self.groups.items()
+        return {layer: [words(text) for text in distrust(rows, self.alpha, metric)] for layer, rows in groups}
+
+    def has(self, metric: str) -> bool:
+        """Says whether anything of a scalar was measured."""
+        return metric in self.summary and bool(self.summary[metric].notna().any())
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the page says.
+
+    Attributes:
+        entries: the networks.
+        layers: of all, in an order that respects each network's.
+        scalars: which of `SCALARS` some network has.
+        metrics: which of `store.METRICS` have maps.
+        layout: the kind of input.
+        pairs: a row per metric, pair and layer: the columns of `compare`, `layer_a`, `layer_b`, `p_holm` and `verdict`
+            (whether b has significantly more than a).
+        apart: sentences on pairs that could not be compared.
+    """
+
+    entries: list[Entry]
+    layers: tuple[str, ...]
+    scalars: tuple[str, ...]
+    metrics: tuple[str, ...]
+    layout: Layout
+    pairs: pd.DataFrame
+    apart: list[str]
+
+    @property
+    def unit(self) -> str:
+        """Of SID, RU and concentrations."""
+        return self.layout.words("nats/pixel")
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """The runs by name: as given, or the names of a run's networks if it was given alone."""
+        named: dict[int, tuple[list[str], Run]] = {}
+        for entry in self.entries:
+            named.setdefault(id(entry.run), ([], entry.run))[0].append(entry.name)
+        return {", ".join(names): run for names, run in named.values()}
+
+
+def half_width(se: float, n: int) -> float:
+    """Returns half the width of a 95 % interval, from Student's t; NaN for a single sample."""
+    return t_quantile(n - 1) * se if n > 1 else float("nan")
+
+
+def read(runs: Run | str | Path | Mapping[str, Run | str | Path]) -> Content:
+    """Reads what the page is made of.
+
+    Args:
+        runs: one run or its directory, or name → run.
+
+    Raises:
+        InfodiscardError: there is no such run, nothing is measured, or the runs have inputs of different kinds.
+    """
+    entries = [Entry(side.name, side.run, side.network) for side in sides_of(runs)]
+    names = [entry.name for entry in entries]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InfodiscardError(f"Two networks would be called '{twice}'; give the runs names that tell them apart.")
+    kinds = {entry.run.plan.kind: entry.name for entry in entries}
+    if len(kinds) > 1:
+        named = " and ".join(f"'{name}' of {kind}" for kind, name in kinds.items())
+        raise InfodiscardError(
+            f"The runs have inputs of different kinds ({named}), whose values share no unit; write a report of each."
+        )
+    measured = [entry for entry in entries if len(entry.table)]
+    scalars = tuple(name for name in SCALARS if any(entry.has(name) for entry in measured))
+    if not scalars:
+        raise InfodiscardError("Nothing is measured yet, so there is nothing to report; continue the run first.")
+    pairs, apart = _compared(measured, scalars)
+    layers = merged([[layer for layer in entry.layers if layer in entry.summary.index] for entry in measured])
+    metrics = tuple(name for name in METRICS if name in scalars)
+    return Content(measured, layers, scalars, metrics, measured[0].run.plan.layout, pairs, apart)
+
+
+def _compared(entries: Sequence[Entry], scalars: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Returns the table of pairs, and why some could not be compared."""
+    import pandas as pd
+
+    chosen = list(combinations(entries, 2))
+    if len(entries) > ALL_PAIRS:
+        chosen = [(entries[0], other) for other in entries[1:]]
+    rows: list[dict[str, Any]] = []
+    apart: dict[str, None] = {}
+    for metric in scalars:
+        start = len(rows)
+        for a, b in chosen:
+            if a.has(metric) and b.has(metric):
+                try:
+                    rows += _pair(a, b, metric)
+                except InfodiscardError as error:
+                    apart[f"{b.name} was not compared with {a.name}: {error}"] = None
+        _judge(rows[start:], metric)
+    return pd.DataFrame(rows), list(apart)
+
+
+def _pair(a: Entry, b: Entry, metric: str) -> list[dict[str, Any]]:
+    """Returns the rows of one pair."""
+    rows = compare_sides(a, b, metric, "auto")
+    layers = {
+        left if left == right else f"{left} ~ {right}": (left, right)
+        for left, right in pair_layers(a.name, a.layers, b.name, b.layers, "auto")
+    }
+    words = a.run.plan.layout.words
+    for row in rows:
+        row["layer_a"], row["layer_b"] = layers[row["layer"]]
+        row["warning"] = words(row["warning"])
+    return [{"metric": metric, **row} for row in rows]
+
+
+def _judge(rows: list[dict[str, Any]], metric: str) -> None:
+    """Adds to the rows of one metric `p_holm` and `verdict`: two-sided paired t-tests, corrected for their number.
+
+    The gap counts against a difference, as in `gate.check`.
+    """
+    p = []
+    for row in rows:
+        gap = row["gap"] if metric in METRICS else 0.0
+        excess = abs(row["difference"]) - gap
+        row["within_gap"] = metric in METRICS and excess <= 0
+        if row["n"] < 2:
+            p.append(1.0)  # one sample shows nothing
+        elif row["se"] == 0:
+            p.append(0.0 if excess > 0 else 1.0)
+        else:
+            p.append(min(1.0, 2 * t_tail(excess / row["se"], row["n"] - 1)))
+    for row, corrected in zip(rows, holm(p), strict=True):
+        row["p_holm"] = corrected
+        row["verdict"] = UNKNOWN if corrected > LEVEL else (MORE if row["difference"] > 0 else LESS)
