@@ -96,7 +96,8 @@ class Run:
         path = as_place(path)
         with told("write the run in", path):
             check_free(path)
-            path.mkdir(parents=True, exist_ok=True)
+            if isinstance(path, Path):
+                path.mkdir(parents=True, exist_ok=True)
             held = lock(path)
             try:
                 run = cls._locked(plan, path, images, masks, resume, held)
