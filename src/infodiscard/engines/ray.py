@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import sys
 import threading
 import warnings
@@ -115,6 +117,7 @@ class RayEngine:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
         elsewhere = self.address or os.environ.get("RAY_ADDRESS")
         if elsewhere:
+            _check_reachable(elsewhere)
             options["address"] = elsewhere
         else:
             options |= {"include_dashboard": False, "num_cpus": (self.workers or os.cpu_count() or 1) * self.cpus}
@@ -126,10 +129,7 @@ class RayEngine:
                 ray.init(**options)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InfodiscardError(
-                f"No Ray cluster can be reached or started at '{elsewhere or 'this machine'}' ({reason}); give the "
-                "address of one that runs, or none for this machine alone."
-            ) from error
+            raise _no_cluster(elsewhere or "this machine", reason) from error
         if main:
             signal.signal(signal.SIGTERM, before)  # Ray puts its own in place, which would cut this process off
         try:
@@ -188,6 +188,24 @@ class RayEngine:
             ) from error
 
 
+def _check_reachable(address: str) -> None:
+    """Raises InfodiscardError if nothing answers at an address, which Ray would try for minutes."""
+    found = re.fullmatch(r"(?:ray://)?([^:/]+):(\d+)", address)
+    if found is None:
+        return
+    try:
+        socket.create_connection((found[1], int(found[2])), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, str(error)) from error
+
+
+def _no_cluster(where: str, reason: str) -> InfodiscardError:
+    return InfodiscardError(
+        f"No Ray cluster can be reached or started at '{where}' ({reason}); give the address of one that runs, or none "
+        "for this machine alone."
+    )
+
+
 def _import_ray() -> Any:
     # Ray's way to say that a task without GPUs should see those of the machine, which it warns about otherwise.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -242,8 +260,6 @@ def _arrays(place: str, created: str) -> Arrays:
     if path.exists() and (path / STORE).exists():
         found = Arrays.open(path / STORE, read_plan(path), writable=True)
     if found is None or found.created != created:
-        import socket
-
         raise InfodiscardError(
             f"A worker on '{socket.gethostname()}' does not see the run in '{place}'; give as out a place that all "
             "nodes of the cluster share, such as s3://bucket/run or a directory on a network file system."
