@@ -29,7 +29,7 @@ METHODS = {
 }
 """What Captum's methods are called here → in print."""
 SIGNED = {"integrated_gradients", "occlusion"}
-SIGNED_LABEL = "no common unit\nblue against,\nred for the class"
+SIGNED_LABEL = "no common unit\npurple against,\nbrown for the class"
 LABEL = "no common unit\n↑ matters more\nto the class"
 ROWS = 4
 
