@@ -89,7 +89,7 @@ def read_whole(place: Any) -> bytes | None:
     """Returns a small file's content as it is now; `None` if it is not there."""
     try:
         return place.read_bytes() if isinstance(place, Path) else place.fs.cat_file(place.path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

@@ -14,7 +14,7 @@ from ..errors import InfodiscardError
 from .arguments import load_network, named_runs, one_each
 from .measurement import images_of, layers_of, load, run_of
 from .options import Csv, DataSpec, Measuring, NetworkData, Pairing, Specs, measures, typed
-from .support import FAILED, announce, interruptible, plain_console, show_files, write_table
+from .support import FAILED, announce, fresh, interruptible, plain_console, show_files, write_table
 
 if TYPE_CHECKING:
     from ..compare import Side
@@ -73,7 +73,7 @@ def compare_networks(networks: Specs, data: DataSpec, options: Measuring) -> Non
     for name, theirs in others:
         pair_layers(first, layers, name, theirs, "auto")
     run = run_of(loaded, images, options)
-    page = write_report(run)
+    page = write_report(run, run.path if isinstance(run.path, Path) else fresh(loaded))  # pictures need a directory
     values = run.to_dataframe()
     measured = ("sid", "concentration", "ru", "ru_concentration")
     metrics = [name for name in measured if name in values and values[name].notna().any()]

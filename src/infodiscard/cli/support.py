@@ -56,8 +56,9 @@ def interruptible(path: str | Path, given: bool = True) -> Iterator[None]:
         path: where the work is kept.
         given: whether the same command would find it there; otherwise the command is shown with --out.
     """
+    terminated: list[int] = []
     try:
-        with _terminable():
+        with _terminable(terminated):
             yield
     except (KeyboardInterrupt, SystemExit) as error:  # Lightning turns the one into the other
         cause = error.__context__ if isinstance(error, SystemExit) else error
@@ -65,19 +66,20 @@ def interruptible(path: str | Path, given: bool = True) -> Iterator[None]:
             raise
         again = "" if given else f": {shlex.join(['infodiscard', *sys.argv[1:], '--out', str(path)])}"
         typer.echo(f"\nInterrupted. What was finished is kept in '{path}'; the same command continues{again}", err=True)
-        raise typer.Exit(TERMINATED if isinstance(cause, Terminated) else INTERRUPTED) from error
-
-
-class Terminated(KeyboardInterrupt):
-    """The process was asked to end, by SIGTERM."""
+        raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from error
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """Lets SIGTERM, by which schedulers and containers end a process, end the block as Ctrl-C does."""
+def _terminable(told: list[int]) -> Iterator[None]:
+    """Lets SIGTERM, by which schedulers and containers end a process, end the block as Ctrl-C does.
 
-    def end(*_: object) -> None:
-        raise Terminated
+    Args:
+        told: gets the signal's number; libraries in between may raise the interruption anew, as another one.
+    """
+
+    def end(number: int, _frame: object) -> None:
+        told.append(number)
+        raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield

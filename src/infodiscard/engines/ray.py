@@ -23,8 +23,8 @@ from ..errors import InfodiscardError
 from ..inputs import Inputs
 from ..memory import keep_memory
 from ..plan import Unit
-from ..storage import as_place
-from ..store import STORE, read_plan
+from ..storage import as_place, told
+from ..store import STORE, is_made, read_plan
 from .work import Finished, Work
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ class RayEngine:
             _check_reachable(elsewhere)
             options["address"] = elsewhere
         else:
-            options |= {"include_dashboard": False, "num_cpus": (self.workers or os.cpu_count() or 1) * self.cpus}
+            cores = (self.workers or os.cpu_count() or 1) * self.cpus
+            options |= {"address": "local", "include_dashboard": False, "num_cpus": cores}
         main = threading.current_thread() is threading.main_thread()
         before = signal.getsignal(signal.SIGTERM) if main else None
         try:
@@ -249,16 +250,17 @@ def _measure(
     values, finished = work.measured(unit, samples, sigma, name)
     if arrays is None:
         return values, finished
-    arrays.write(unit, values)
+    with told("write the run in", place):
+        arrays.write(unit, values)
     return None, finished
 
 
 def _arrays(place: str, created: str) -> Arrays:
     """Opens the run for writing, after making sure that it is the one that is meant."""
-    path = as_place(place)
-    found = None
-    if path.exists() and (path / STORE).exists():
-        found = Arrays.open(path / STORE, read_plan(path), writable=True)
+    path, found = as_place(place), None
+    with told("read the run in", place):
+        if is_made(path):
+            found = Arrays.open(path / STORE, read_plan(path), writable=True)
     if found is None or found.created != created:
         raise InfodiscardError(
             f"A worker on '{socket.gethostname()}' does not see the run in '{place}'; give as out a place that all "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..errors import InfodiscardError
 from ..run import Run
@@ -38,9 +39,7 @@ def write_page(runs: Run | str | Path | Mapping[str, Run | str | Path], path: st
 
     content = read(runs)
     folder = content.entries[0].run.path
-    if path is None and folder is None:
-        raise InfodiscardError("This run is in memory only; say where to write its report (out).")
-    file = Path(folder or "" if path is None else path).expanduser()
+    file = _directory(folder) if path is None else Path(path).expanduser()
     file = file / PAGE if file.is_dir() else file
     text = page(content, pack(content))
     with told("write the report", file):
@@ -68,8 +67,18 @@ def write_report(run: Run, out: str | Path | None = None) -> Path:
     """
     from .files import write_files
 
-    folder = run.path if out is None else Path(out).expanduser()
-    if folder is None:
-        raise InfodiscardError("This run is in memory only; say where to write its report (out).")
+    folder = _directory(run.path) if out is None else Path(out).expanduser()
     write_files(run, folder)
     return write_page(run, folder / PAGE)
+
+
+def _directory(place: Any) -> Path:
+    """Returns a run's own directory.
+
+    Raises:
+        InfodiscardError: it has none on this machine.
+    """
+    if not isinstance(place, Path):
+        where = "in memory only" if place is None else f"in '{place}', not in a directory"
+        raise InfodiscardError(f"This run is {where}; say where to write its report (out).")
+    return place
