@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,11 @@ class Arrays:
         }
         place = {layer: j for j, layer in enumerate(plan.union())}
         self._at = {(n, layer): (i, place[layer]) for i, n in enumerate(plan.networks) for layer in plan.layers[n]}
-        self.units = plan.units()
+
+    @cached_property
+    def units(self) -> list[Unit]:
+        """All the work; a worker, which is told what to do, does without this list."""
+        return self.plan.units()
 
     @classmethod
     def open(cls, place: Any, plan: Plan, writable: bool = False) -> Arrays:
@@ -51,7 +56,7 @@ class Arrays:
     def finished(self) -> set[Unit]:
         """Returns the units that are marked as done, from a listing of their marks."""
         marks = self._keys("done")
-        return {unit for unit in self.units if self._key("done", unit) in marks}
+        return {unit for unit in self.units if self._key("done", unit) in marks} if marks else set()
 
     def _key(self, name: str, unit: Unit) -> str:
         """Returns the key of a unit's only chunk of a variable."""
@@ -116,7 +121,7 @@ class Arrays:
         return np.asarray(self._arrays[variable][self._where(unit)])
 
     def put_pictures(self, images: np.ndarray | None, masks: np.ndarray | None) -> None:
-        """Writes those parts of the images and masks that are not there, a block of samples at a time."""
+        """Writes those parts of the images and masks that are not there, a chunk at a time."""
         for name, values in (("image", images), ("mask", masks)):
             if values is None or name not in self._arrays:
                 continue
@@ -127,7 +132,7 @@ class Arrays:
 
     def _picture_blocks(self, name: str) -> Iterator[tuple[str, slice]]:
         """Yields the key and the samples of each chunk of the images or masks."""
-        block, count = self.plan.block, len(self.plan.samples)
+        block, count = self._arrays[name].chunks[0], len(self.plan.samples)
         inner = ["0"] * (len(self._arrays[name].shape) - 1)
         for start in range(0, count, block):
             yield "/".join([name, "c", str(start // block), *inner]), slice(start, min(start + block, count))

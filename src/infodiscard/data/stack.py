@@ -8,8 +8,9 @@ from typing import IO
 import numpy as np
 import torch
 
-IN_MEMORY = 1 << 30
-"""Bytes that are kept in memory; a larger tensor lies in a temporary file, of which the system holds what is in use."""
+IN_MEMORY = 16 << 20
+"""Bytes that are kept in memory, where joining the rows takes them twice; a larger tensor lies in a temporary file, of
+which the system holds what is in use."""
 
 
 class Stack:
@@ -45,7 +46,6 @@ class Stack:
         """Moves the rows that are in memory to the file, which has no name and is gone with the tensor."""
         if self._file is None:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - the memory map keeps it open
-            self._limit = min(self._limit, 64 << 20)
         for row in self._rows:
             self._file.write(row.contiguous().numpy().data)
         self._rows = []

@@ -10,6 +10,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,11 +82,13 @@ class RayEngine:
         ray, lent = self._ray, self._put(work.lent())
         place = None if run.path is None else str(run.path.absolute() if isinstance(run.path, Path) else run.path)
         task = ray.remote(_measure).options(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES)
-        waiting, flying = deque(work.chains(run.pending())), {}  # type: ignore[var-annotated]
+        chains, flying = work.chains(run.pending()), {}  # type: ignore[var-annotated]
+        waiting = deque(islice(chains, 1))
         try:
             while waiting or flying:
                 while waiting and len(flying) < self._places():
                     chain = waiting.popleft()
+                    waiting.extend(islice(chains, 0 if waiting else 1))
                     unit = chain.popleft()
                     given = work.given(run, unit)
                     flying[task.remote([lent], place, run.created, self.device_type, unit, *given)] = unit, chain
