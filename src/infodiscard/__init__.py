@@ -10,6 +10,7 @@ Everything public is here; see the README for a tour.
 from .compare import compare
 from .data import ImageSet
 from .errors import InfodiscardError
+from .forecast import Forecast, forecast
 from .gate import check
 from .measure import measure
 from .network import Network
@@ -17,6 +18,7 @@ from .probes import Layer, list_layers
 from .run import Run, open_run
 
 __all__ = [
+    "Forecast",
     "ImageSet",
     "InfodiscardError",
     "Layer",
@@ -24,6 +26,7 @@ __all__ = [
     "Run",
     "check",
     "compare",
+    "forecast",
     "list_layers",
     "measure",
     "open_run",

@@ -86,8 +86,10 @@ def _allocate(
         array[:] = values.astype(object) if text else values
 
 
-def create_store(store: Any, plan: Plan, images: np.ndarray | None, masks: np.ndarray | None) -> None:
-    """Creates the arrays of `plan` in a Zarr store, and fills in the images and masks.
+def create_store(
+    store: Any, plan: Plan, images: np.ndarray | None, masks: np.ndarray | None, most: int | None = None
+) -> None:
+    """Creates the arrays of `plan` in a Zarr store, and fills in the images and masks (at most so many chunks).
 
     Its consolidated metadata comes last and is what makes it a run: until then, `is_made` says that it is none.
     """
@@ -105,7 +107,7 @@ def create_store(store: Any, plan: Plan, images: np.ndarray | None, masks: np.nd
             variables[name] = item
     group: Any = zarr.create_group(store, zarr_format=3, attributes=_attributes(plan))
     _allocate(group, variables, _coords(plan), plan.block)
-    Arrays(group, plan).put_pictures(images, masks)
+    Arrays(group, plan).put_pictures(images, masks, most)
     with warnings.catch_warnings():
         # Zarr warns that its version 3 has not standardised this yet; without it, xarray.open_zarr(path) warns instead.
         warnings.simplefilter("ignore")
