@@ -90,7 +90,8 @@ class RayEngine:
                     chain = waiting.popleft()
                     waiting.extend(islice(chains, 0 if waiting else 1))
                     unit = chain.popleft()
-                    given = work.given(run, unit)
+                    samples, sigma = work.given(run, unit)
+                    given = samples.owned(), sigma
                     flying[task.remote([lent], place, run.created, self.device_type, unit, *given)] = unit, chain
                 ready, _ = ray.wait(list(flying), num_returns=1, timeout=5)
                 for reference in ready:
