@@ -136,7 +136,7 @@ TASKS: dict[str, Callable[..., dict[str, float]]] = {"plain": plain, "ray": with
 def apart(*calls: tuple[Any, ...]) -> list[dict[str, float]]:
     """Runs tasks, each in a process of its own, all at once; returns what they print."""
     command = [sys.executable, "-m", "benchmarks.scale", "--task"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}  # or others would go before
     started = [
         subprocess.Popen([*command, json.dumps(call)], stdout=subprocess.PIPE, text=True, env=environment)
         for call in calls

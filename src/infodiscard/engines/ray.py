@@ -121,7 +121,9 @@ class RayEngine:
         if elsewhere:
             options["address"] = elsewhere
         else:
-            options |= {"include_dashboard": False, "num_cpus": (self.workers or os.cpu_count() or 1) * self.cpus}
+            # "local": without it, Ray would take a cluster that somebody else has started on this machine.
+            cores = (self.workers or os.cpu_count() or 1) * self.cpus
+            options |= {"address": "local", "include_dashboard": False, "num_cpus": cores}
         main = threading.current_thread() is threading.main_thread()
         before = signal.getsignal(signal.SIGTERM) if main else None
         try:
