@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 WORKERS = (1, 8, 64)
 
 EFFICIENCY = 0.9
-"""Throughput of several workers, against as many times that of one: assumed; `python -m benchmarks.scale` measures it."""
+"""Throughput of several workers, against as many times that of one; assumed, `benchmarks.scale` measures it."""
 
 PICTURES = 8
 """Chunks of images or masks that are compressed, to know what all of them take."""
