@@ -10,7 +10,7 @@ help:
 	@echo "make demo   measures the network that the package carries; leaves pictures and a report in runs/demo"
 	@echo "make test   runs the tests"
 	@echo "make lint   checks style and types"
-	@echo "make bench  compares the solver with other procedures, on the carried network; options go into BENCH="
+	@echo "make bench  compares the solver with other procedures, then tests its scale; options go into BENCH= and SCALE="
 
 demo: $(READY)
 	$(BIN)/infodiscard demo --out runs/demo
@@ -25,8 +25,10 @@ lint: $(READY)
 	$(BIN)/mypy
 
 # In turns on one machine: ours, the published procedures, Captum and plain passes; see python -m benchmarks.bench --help.
+# Then Ray, the store, many samples, very many problems and forecasts; see python -m benchmarks.scale --help.
 bench: $(READY)
 	$(BIN)/python -m benchmarks.bench $(BENCH)
+	$(BIN)/python -m benchmarks.scale $(SCALE)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

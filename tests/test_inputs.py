@@ -1,5 +1,7 @@
 """Whatever is given as data becomes one exact form, or one clear sentence."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,16 @@ from infodiscard.data import ImageSet
 from infodiscard.errors import InfodiscardError
 from infodiscard.inputs import CAP_RANGES, Inputs, coerce_inputs
 from infodiscard.network import Network
+
+
+def test_a_part_that_is_sent_away_takes_no_other_samples_along():
+    whole = coerce_inputs(torch.rand(200, 3, 8, 8), masks=torch.rand(200, 8, 8) > 0.5)
+    part = whole.part(slice(10, 12))
+    assert len(pickle.dumps(part)) > 150_000  # all of them, since it is a view
+    sent = pickle.loads(pickle.dumps(part.owned()))
+    assert len(pickle.dumps(part.owned())) < 10_000
+    assert sent.images.equal(whole.images[10:12]) and sent.masks.equal(whole.masks[10:12])
+    assert sent.names == ("10", "11") and sent.span == whole.span
 
 
 def images(n=3, channels=2, height=4, width=5):

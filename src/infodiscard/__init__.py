@@ -11,6 +11,7 @@ from .addresses import Layer
 from .compare import compare
 from .data import ImageSet
 from .errors import InfodiscardError
+from .forecast import Forecast, forecast
 from .gate import check
 from .measure import measure
 from .network import Network
@@ -18,6 +19,7 @@ from .probes import list_layers
 from .run import Run, open_run
 
 __all__ = [
+    "Forecast",
     "ImageSet",
     "InfodiscardError",
     "Layer",
@@ -25,6 +27,7 @@ __all__ = [
     "Run",
     "check",
     "compare",
+    "forecast",
     "list_layers",
     "measure",
     "open_run",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,11 @@ class Arrays:
         }
         place = {layer: j for j, layer in enumerate(plan.union())}
         self._at = {(n, layer): (i, place[layer]) for i, n in enumerate(plan.networks) for layer in plan.layers[n]}
-        self.units = plan.units()
+
+    @cached_property
+    def units(self) -> list[Unit]:
+        """All the work; a worker, which is told what to do, does without this list."""
+        return self.plan.units()
 
     @classmethod
     def open(cls, place: Any, plan: Plan, writable: bool = False) -> Arrays:
@@ -51,7 +57,7 @@ class Arrays:
     def finished(self) -> set[Unit]:
         """Returns the units that are marked as done, from a listing of their marks."""
         marks = self._keys("done")
-        return {unit for unit in self.units if self._key("done", unit) in marks}
+        return {unit for unit in self.units if self._key("done", unit) in marks} if marks else set()
 
     def _key(self, name: str, unit: Unit) -> str:
         """Returns the key of a unit's only chunk of a variable."""
@@ -61,10 +67,13 @@ class Arrays:
 
     def _keys(self, name: str) -> set[str]:
         """Returns the keys of all chunks of an array that are there."""
+        return self._listed(f"{name}/c/")
+
+    def _listed(self, prefix: str) -> set[str]:
         from zarr.core.sync import sync
 
         async def listed() -> set[str]:
-            return {key async for key in self._store.list_prefix(f"{name}/c/")}
+            return {key async for key in self._store.list_prefix(prefix)}
 
         return sync(listed())
 
@@ -115,22 +124,50 @@ class Arrays:
             raise InfodiscardError(f"No variable '{variable}'; nearest: {nearest(variable, list(self._arrays))}.")
         return np.asarray(self._arrays[variable][self._where(unit)])
 
-    def put_pictures(self, images: np.ndarray | None, masks: np.ndarray | None) -> None:
-        """Writes those parts of the images and masks that are not there, a block of samples at a time."""
+    def put_pictures(self, images: np.ndarray | None, masks: np.ndarray | None, most: int | None = None) -> None:
+        """Writes those chunks of the images and masks that are not there; of each at most so many, from all over."""
         for name, values in (("image", images), ("mask", masks)):
             if values is None or name not in self._arrays:
                 continue
             array, there = self._arrays[name], self._keys(name)
-            for key, rows in self._picture_blocks(name):
+            chunks = list(self._picture_blocks(name))
+            for key, rows in chunks[:: 1 if most is None else -(-len(chunks) // most)]:
                 if key not in there:
                     array[rows] = np.asarray(values[rows]).astype(array.dtype)
 
     def _picture_blocks(self, name: str) -> Iterator[tuple[str, slice]]:
         """Yields the key and the samples of each chunk of the images or masks."""
-        block, count = self.plan.block, len(self.plan.samples)
+        block, count = self._arrays[name].chunks[0], len(self.plan.samples)
         inner = ["0"] * (len(self._arrays[name].shape) - 1)
         for start in range(0, count, block):
             yield "/".join([name, "c", str(start // block), *inner]), slice(start, min(start + block, count))
+
+    # -- size --------------------------------------------------------------------------------------------------------
+
+    def size(self, unit: Unit) -> int:
+        """Returns the bytes that are stored of a finished unit."""
+        return self._bytes(self._key(name, unit) for name in (*self.written(), "done"))
+
+    def raw_size(self, samples: int) -> int:
+        """Returns the bytes that so many samples of a layer take before they are compressed."""
+        arrays = [self._arrays[name] for name in (*self.written(), "done")]
+        return samples * sum(math.prod(each.shape[3:]) * each.dtype.itemsize for each in arrays)
+
+    def fixed(self) -> tuple[float, int]:
+        """Returns the bytes and objects of all but the units, before there are any; for pictures from those there."""
+        keys = self._listed("")
+        size, objects = float(self._bytes(keys)), len(keys)
+        for name in [name for name in ("image", "mask") if name in self._arrays]:
+            there, chunks = self._keys(name), list(self._picture_blocks(name))
+            samples = sum(rows.stop - rows.start for key, rows in chunks if key in there)
+            size += self._bytes(there) * (len(self.plan.samples) / max(samples, 1) - 1)
+            objects += len(chunks) - len(there)
+        return size, objects
+
+    def _bytes(self, keys: Iterable[str]) -> int:
+        from zarr.core.sync import sync
+
+        return sum(sync(self._store.getsize(key)) for key in keys)
 
     # -- damage ------------------------------------------------------------------------------------------------------
 

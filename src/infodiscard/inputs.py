@@ -133,6 +133,17 @@ class Inputs:
             words=(),
         )
 
+    def owned(self) -> Inputs:
+        """The same in memory of its own: a part that is a view would take all samples along when it is sent away."""
+        return replace(
+            self,
+            images=self.images.clone(),
+            masks=None if self.masks is None else self.masks.clone(),
+            valid=None if self.valid is None else self.valid.clone(),
+            others={name: value.clone() for name, value in self.others.items()},
+            unreadable={name: why for name, why in self.unreadable.items() if name in self.names},
+        )
+
     def embedded(self, module: nn.Module) -> Inputs:
         """The same with tokens that are numbers replaced by a network's embeddings of them, `inputs_embeds`.
 

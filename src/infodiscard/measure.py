@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,11 +121,67 @@ def measure(
     from .run import Run
 
     runner = find_engine(engine)
+    ready = prepare(
+        networks, data, layers, metrics, alpha, tau, sigma, seed, masks, decoders, tolerance, max_passes, cap, start,
+        precision, kind, noise_on, valid, block, batch_size, device, runner.device_type,
+    )  # fmt: skip
+    with Run.resume_or_create(ready.plan, out, **ready.inputs.pictures()) as run, Watch(run, progress, log) as watch:
+        for finished in runner.work(run, ready.work):
+            watch.saw(finished)
+    return run
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A measurement that is checked and of which nothing is done yet.
+
+    Attributes:
+        plan: what defines its run.
+        work: to be done.
+        inputs: all samples.
+    """
+
+    plan: Plan
+    work: Work
+    inputs: Inputs
+
+
+def prepare(
+    networks: Any,
+    data: Any,
+    layers: Sequence[str] | Mapping[str, Sequence[str]] | None,
+    metrics: Sequence[str],
+    alpha: float,
+    tau: float | str,
+    sigma: str,
+    seed: int,
+    masks: Any,
+    decoders: str | Path | None,
+    tolerance: float,
+    max_passes: int | Mapping[str, int] | None,
+    cap: float | str,
+    start: str,
+    precision: str,
+    kind: str | None,
+    noise_on: str | int | None,
+    valid: Any,
+    block: int | None,
+    batch_size: int | None,
+    device: str | torch.device | None,
+    device_type: str | None = None,
+) -> Ready:
+    """Checks everything that a measurement needs.
+
+    Args:
+        device_type: of the workers; `None` if the work is done in this process, on `device`.
+
+    All others, and errors, are as for `measure`.
+    """
     settings = _settings(metrics, alpha, tau, sigma, seed, tolerance, max_passes, start, precision)
     named = _named(networks)
     inputs = coerce_inputs(data, masks, kind, noise_on, valid)
     # Where workers have devices of their own, the networks are only looked at here.
-    here = device if runner.device_type is None else "cpu"
+    here = device if device_type is None else "cpu"
     jobs = {name: Job.prepare(name, network, inputs, layers, cap, here, precision) for name, network in named.items()}
     settings["cap"] = {name: job.cap for name, job in jobs.items()}
     settings |= {} if inputs.noise_on == 0 else {"noise_on": inputs.noise_on}
@@ -136,12 +193,9 @@ def measure(
         job.check_layers(settings["tau"])
         if "ru" in settings["metrics"]:
             jobs[name] = job.with_decoders(decoders)
-    kinds = [runner.device_type or job.device.type for job in jobs.values()]
+    kinds = [device_type or job.device.type for job in jobs.values()]
     plan = _plan(jobs, inputs, settings, block or min(DEFAULT_BLOCK.get(kind, 4) for kind in kinds))
-    with Run.resume_or_create(plan, out, **inputs.pictures()) as run, Watch(run, progress, log) as watch:
-        for finished in runner.work(run, Work(jobs, settings, batch_size)):
-            watch.saw(finished)
-    return run
+    return Ready(plan, Work(jobs, settings, batch_size), inputs)
 
 
 def _settings(

@@ -1,8 +1,9 @@
-"""How this process holds memory."""
+"""How this process holds memory, and how much."""
 
 from __future__ import annotations
 
 import ctypes
+import sys
 
 
 def keep_memory() -> None:
@@ -19,3 +20,13 @@ def keep_memory() -> None:
         libc.mallopt(top_pad, 64 << 20)
     except (AttributeError, OSError, TypeError):  # another C library, or Windows
         pass
+
+
+def peak_memory() -> int | None:
+    """Returns the most bytes of memory that this process has had to itself so far; `None` where that is not known."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

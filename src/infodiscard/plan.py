@@ -13,7 +13,7 @@ from .errors import InfodiscardError
 from .layouts import LAYOUTS, Layout
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unit:
     """What is computed and stored in one piece: samples `start:stop` of one layer of one network."""
 

@@ -33,6 +33,7 @@ class Run:
     Attributes:
         path: its directory, which holds `run.zarr`; `None` if it is in memory only.
         plan: what defines it.
+        arrays: how it is stored, unit by unit.
     """
 
     def __init__(
@@ -41,8 +42,8 @@ class Run:
         """Wraps an open store; not meant to be called directly."""
         self.plan, self.path = plan, path
         self._store, self._lock = store, held
-        self._arrays = Arrays.open(store, plan, writable)
-        self._units = self._arrays.units
+        self.arrays = Arrays.open(store, plan, writable)
+        self._units = self.arrays.units
         # The only writer knows what is left; a reader looks again every time.
         self._left: set[Unit] | None = None
         self._left = set(self.pending()) if writable else None
@@ -126,7 +127,7 @@ class Run:
             raise InfodiscardError(f"'{path}' holds a run already; give another out, or delete it first.")
         sweep(path)
         run = cls(read_plan(path), zarr_store(path / STORE), path, writable=True, held=held)
-        run._arrays.put_pictures(images, masks)
+        run.arrays.put_pictures(images, masks)
         return run
 
     @classmethod
@@ -163,7 +164,7 @@ class Run:
     @property
     def created(self) -> str:
         """When it was created, which tells it from another run that lay in the same place."""
-        return self._arrays.created
+        return self.arrays.created
 
     # -- work --------------------------------------------------------------------------------------------------------
 
@@ -171,7 +172,7 @@ class Run:
         """Returns the work that is left, in the order network, layer, block."""
         left = self._left
         if left is None:
-            left = set(self._units) - self._arrays.finished()
+            left = set(self._units) - self.arrays.finished()
         return [unit for unit in self._units if unit in left]
 
     @property
@@ -194,7 +195,7 @@ class Run:
         if unit not in self._left:
             raise InfodiscardError(f"{unit} is finished or not part of this run; write the units that pending() lists.")
         with told("write the run in", self.path or "memory"):
-            self._arrays.write(unit, values)
+            self.arrays.write(unit, values)
         self.mark(unit)
 
     def mark(self, unit: Unit) -> None:
@@ -219,14 +220,14 @@ class Run:
         Raises:
             InfodiscardError: the run has no such network, layer or variable.
         """
-        return self._arrays.read(Unit(network, layer, start, stop), variable)
+        return self.arrays.read(Unit(network, layer, start, stop), variable)
 
     # -- results -----------------------------------------------------------------------------------------------------
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """What it measures: `sid`, `ru` or both, SID first."""
-        return tuple(name for name in METRICS if name in self._arrays)
+        return tuple(name for name in METRICS if name in self.arrays)
 
     @property
     def dataset(self) -> xr.Dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -22,6 +23,9 @@ __all__ = ["METRICS", "STORE", "VARIABLES", "diagnostics", "told"]
 STORE = "run.zarr"
 BESIDE = (Lock.name, "log.jsonl", "status.json")
 """What lies beside the store in a run's directory."""
+
+PICTURES = 4 << 20
+"""Bytes of images or masks in one chunk, before compression: a remote place takes about as long for one as for few."""
 
 FORMAT = 2
 """Of the store. 1 had no checksums and no `failure`."""
@@ -45,18 +49,21 @@ def _allocate(
         group: the Zarr group.
         variables: what the run holds.
         coords: name → (dimension, values, attributes).
-        block: samples per chunk; a chunk holds one network and one layer, and whole maps.
+        block: samples per chunk; a chunk holds one network and one layer, and whole maps. Images and masks, which are
+            not written unit by unit, have chunks of their own size.
     """
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
     sizes = {name: len(values) for name, (_, values, _) in coords.items()}
     chunks = {**sizes, "network": 1, "layer": 1, "sample": block}
     for name, item in variables.items():
+        picture = PICTURES // (np.dtype(item.dtype).itemsize * math.prod(sizes[dim] for dim in item.dims[1:]))
+        chunk = chunks if item.dims[0] == "network" else {**sizes, "sample": max(1, picture)}
         flags = {"flag_values": list(range(len(FAILURES))), "flag_meanings": " ".join(FAILURES)}
         group.create_array(
             name,
             shape=tuple(sizes[dim] for dim in item.dims),
-            chunks=tuple(min(chunks[dim], sizes[dim]) for dim in item.dims),
+            chunks=tuple(min(chunk[dim], sizes[dim]) for dim in item.dims),
             dtype=item.dtype,
             compressors=[ZstdCodec(), Crc32cCodec()],
             fill_value=np.nan if item.dtype.startswith("float") else 0,
@@ -79,8 +86,10 @@ def _allocate(
         array[:] = values.astype(object) if text else values
 
 
-def create_store(store: Any, plan: Plan, images: np.ndarray | None, masks: np.ndarray | None) -> None:
-    """Creates the arrays of `plan` in a Zarr store, and fills in the images and masks.
+def create_store(
+    store: Any, plan: Plan, images: np.ndarray | None, masks: np.ndarray | None, most: int | None = None
+) -> None:
+    """Creates the arrays of `plan` in a Zarr store, and fills in the images and masks (at most so many chunks).
 
     Its consolidated metadata comes last and is what makes it a run: until then, `is_made` says that it is none.
     """
@@ -98,7 +107,7 @@ def create_store(store: Any, plan: Plan, images: np.ndarray | None, masks: np.nd
             variables[name] = item
     group: Any = zarr.create_group(store, zarr_format=3, attributes=_attributes(plan))
     _allocate(group, variables, _coords(plan), plan.block)
-    Arrays(group, plan).put_pictures(images, masks)
+    Arrays(group, plan).put_pictures(images, masks, most)
     with warnings.catch_warnings():
         # Zarr warns that its version 3 has not standardised this yet; without it, xarray.open_zarr(path) warns instead.
         warnings.simplefilter("ignore")

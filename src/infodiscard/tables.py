@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .addresses import Layer
+    from .forecast import Forecast
     from .gate import Gate
     from .run import Run
 
@@ -184,6 +185,81 @@ def show_comparison(console: Console, table: pd.DataFrame, metric: str) -> None:
             _add_row(shown, str(row["layer"]), cells, doubted=bool(row["warning"]))
         console.print(shown)
     _show_warnings(console, _by_reason(table))
+
+
+def show_forecast(console: Console, found: Forecast) -> None:
+    """Prints what a measurement will take, and what that is made of."""
+    from .watching import duration
+
+    plan, many = found.plan, len(found.plan.networks) > 1
+    shown = _table(
+        f"{len(found.layers)} layers × {len(plan.samples):,} samples of {plan.size}: {found.problems:,} problems in "
+        f"{found.units:,} units of {plan.block}"
+    )
+    shown.add_column("layer", overflow="fold", min_width=8)
+    for heading in (
+        "share\nof time",
+        "s/sample\n± se",
+        "passes/\nsample",
+        "passes\n/s",
+        "kB/\nsample",
+        "measured\nsamples",
+    ):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for row in found.layer_table().to_dict("records"):
+        rate = f"{row['passes'] / row['seconds']:,.0f}" if row["seconds"] else "–"
+        cells = [_share(row["share"]), _with_error(row, "seconds", 3), f"{row['passes']:,.0f}", rate]
+        cells += [f"{row['size'] / 1000:,.1f}", str(row["measured"])]
+        name = f"{row['network']} {row['layer']}" if many else str(row["layer"])
+        _add_row(shown, name, cells, doubted=bool(row["at_most"]))
+    console.print(shown)
+    if found.at_most:
+        text = "!: at most; no sample fitted into the calibration, so all passes that are allowed are reckoned"
+        console.print(f"{text}. A longer --calibrate tells more.", style="yellow")
+    what = "GPU-hours" if found.device == "cuda" else "core-hours"
+    times = _table("")
+    for heading in ("workers", "time", "± se", what):
+        times.add_column(heading, justify="right")
+    for row in found.table().to_dict("records"):
+        error = "?" if row["seconds_se"] != row["seconds_se"] else duration(row["seconds_se"])
+        hours = row["gpu_hours" if found.device == "cuda" else "core_hours"]
+        times.add_row(f"{row['workers']:,}", duration(row["seconds"]), error, f"{hours:,.3g}")
+    console.print(times)
+    console.print()
+    for line in _forecast_notes(found):
+        console.print(line, soft_wrap=True)
+
+
+def _forecast_notes(found: Forecast) -> Iterator[str]:
+    """Yields what else a forecast says, and what it assumes."""
+    from .watching import duration
+
+    if found.memory is not None:
+        gpu = "" if found.gpu_memory is None else f", and {_bytes(found.gpu_memory)} of the GPU's"
+        yield f"Memory: {_bytes(found.memory)} of this process at its peak, data and libraries included{gpu}."
+    yield f"Storage: {_bytes(found.size)} in {found.objects:,} files or objects."
+    where = (
+        "a GPU like this one" if found.device == "cuda" else f"{found.cores} core{'s' * (found.cores > 1)} like these"
+    )
+    measured = sum(each.measured for each in found.layers)
+    yield (
+        f"From {measured:,} of {found.problems:,} problems ({_share(measured / found.problems)}), chosen at random, in "
+        f"{duration(found.calibrated)}."
+    )
+    yield (
+        f"Assumed: each worker has {where}; several reach {found.efficiency:.0%} of as many times the throughput of "
+        f"one; the start takes {found.start_up:.1f} s, as here, and the wait for the last unit {found.tail:.1f} s, "
+        "half of the longest."
+    )
+
+
+def _bytes(count: float) -> str:
+    """Prints bytes as people say them."""
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
 
 
 def show_gate(console: Console, gate: Gate) -> None:

@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from ..errors import InfodiscardError
 from ..memory import keep_memory
-from . import comparing, exporting, measuring, studies, training, watching
+from . import comparing, exporting, measuring, planning, studies, training, watching
 from .support import BAD_INPUT, INTERRUPTED
 
 
@@ -33,6 +33,7 @@ app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pret
 COMMANDS = (  # in the order of --help
     measuring.demo,
     measuring.layers,
+    planning.plan,
     measuring.measure,
     comparing.compare,
     comparing.compare_networks,

@@ -218,19 +218,25 @@ class Measuring:
         return {name: value for name, value in values.items() if only is None or name in only}
 
 
-def measures(command: Callable[..., None]) -> Callable[..., None]:
-    """Makes a command take, in place of its parameter `options`, one option for every field of `Measuring`."""
+def measures(command: Callable[..., None], but: Collection[str] = ()) -> Callable[..., None]:
+    """Makes a command take, in place of its parameter `options`, one option for every field of `Measuring`.
+
+    Args:
+        command: the function.
+        but: fields that it does not take, and which have their defaults.
+    """
     own = list(inspect.signature(command, eval_str=True).parameters.values())
     shared = list(inspect.signature(Measuring, eval_str=True).parameters.values())
     kept = [each for each in own if each.name != "options"]
+    taken = [each for each in shared if each.name not in but]
 
     @wraps(command)
     def called(**values: Any) -> None:
-        options = Measuring(**{each.name: values.pop(each.name) for each in fields(Measuring)})
+        options = Measuring(**{each.name: values.pop(each.name) for each in taken})
         command(**values, options=options)
 
     # Keywords only, as an option without a default may then follow one with a default.
-    keywords = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*kept, *shared)]
+    keywords = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*kept, *taken)]
     called.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
     return called
 

@@ -8,8 +8,11 @@ from typing import IO
 import numpy as np
 import torch
 
-IN_MEMORY = 1 << 30
-"""Bytes that are kept in memory; a larger tensor lies in a temporary file, of which the system holds what is in use."""
+from ..storage import told
+
+IN_MEMORY = 16 << 20
+"""Bytes that are kept in memory, where joining the rows takes them twice; a larger tensor lies in a temporary file, of
+which the system holds what is in use."""
 
 
 class Stack:
@@ -43,11 +46,11 @@ class Stack:
 
     def _spill(self) -> None:
         """Moves the rows that are in memory to the file, which has no name and is gone with the tensor."""
-        if self._file is None:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end
-            self._limit = min(self._limit, 64 << 20)
-        for row in self._rows:
-            self._file.write(row.contiguous().numpy().data)
+        with told("keep the images in", tempfile.gettempdir()):
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end
+            for row in self._rows:
+                self._file.write(row.contiguous().numpy().data)
         self._rows = []
 
     def tensor(self) -> torch.Tensor:

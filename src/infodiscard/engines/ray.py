@@ -12,6 +12,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,13 +84,16 @@ class RayEngine:
         ray, lent = self._ray, self._put(work.lent())
         place = None if run.path is None else str(run.path.absolute() if isinstance(run.path, Path) else run.path)
         task = ray.remote(_measure).options(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES)
-        waiting, flying = deque(work.chains(run.pending())), {}  # type: ignore[var-annotated]
+        chains, flying = work.chains(run.pending()), {}  # type: ignore[var-annotated]
+        waiting = deque(islice(chains, 1))
         try:
             while waiting or flying:
                 while waiting and len(flying) < self._places():
                     chain = waiting.popleft()
+                    waiting.extend(islice(chains, 0 if waiting else 1))
                     unit = chain.popleft()
-                    given = work.given(run, unit)
+                    samples, sigma = work.given(run, unit)
+                    given = samples.owned(), sigma
                     flying[task.remote([lent], place, run.created, self.device_type, unit, *given)] = unit, chain
                 ready, _ = ray.wait(list(flying), num_returns=1, timeout=5)
                 for reference in ready:
@@ -120,6 +124,7 @@ class RayEngine:
             _check_reachable(elsewhere)
             options["address"] = elsewhere
         else:
+            # "local": without it, Ray would take a cluster that somebody else has started on this machine.
             cores = (self.workers or os.cpu_count() or 1) * self.cpus
             options |= {"address": "local", "include_dashboard": False, "num_cpus": cores}
         main = threading.current_thread() is threading.main_thread()

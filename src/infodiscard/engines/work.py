@@ -75,13 +75,14 @@ class Work:
         """The same on a device."""
         return replace(self, jobs={name: job.on(device) for name, job in self.jobs.items()})
 
-    def chains(self, pending: Sequence[Unit]) -> list[deque[Unit]]:
+    def chains(self, pending: Sequence[Unit]) -> Iterator[deque[Unit]]:
         """Splits units into chains: those of one chain must be measured one after another."""
-        chained = self.settings["start"] == "before"
-        found: dict[Any, deque[Unit]] = {}
+        if self.settings["start"] != "before":
+            return (deque([unit]) for unit in pending)  # one by one: a million of them at once would take much memory
+        found: dict[tuple[str, int], deque[Unit]] = {}
         for unit in pending:
-            found.setdefault((unit.network, unit.start) if chained else unit, deque()).append(unit)
-        return list(found.values())
+            found.setdefault((unit.network, unit.start), deque()).append(unit)
+        return iter(found.values())
 
     def given(self, run: Run, unit: Unit) -> tuple[Inputs, torch.Tensor | None]:
         """Returns what a unit is computed from: its samples, and the σ of the layer before if the search begins there.

@@ -1,0 +1,66 @@
+"""The command that says what a measurement will take: plan."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import InfodiscardError
+from .arguments import whole_numbers
+from .measurement import images_of, load, tau_of, texts_of
+from .options import WHERE, ImageData, Measuring, Specs, TextFile, Truncate, measures, typed
+from .support import plain_console
+
+if TYPE_CHECKING:
+    from ..data import ImageSet, TextSet
+
+NOT_TAKEN = ("out", "log", "progress", "engine", "address", "workers", "gpus")
+"""Options of measuring that a forecast does without."""
+
+
+@partial(measures, but=NOT_TAKEN)
+def plan(
+    context: typer.Context,
+    networks: Specs,
+    options: Measuring,
+    data: ImageData = None,
+    text: TextFile = None,
+    truncate: Truncate = False,
+    calibrate: Annotated[float, typer.Option(metavar="SECONDS", help="How long to measure some of it.")] = 60.0,
+    workers: Annotated[
+        str, typer.Option(metavar="N,N,N", help="Workers to tell the time for.", rich_help_panel=WHERE)
+    ] = "1,8,64",
+    cores: Annotated[
+        int | None,
+        typer.Option(help="Of each worker, 1 for Ray's; by default all that torch uses.", rich_help_panel=WHERE),
+    ] = None,
+    efficiency: Annotated[float | None, typer.Option(help="Of several workers, 0 … 1.", rich_help_panel=WHERE)] = None,
+) -> None:
+    """Says what a measurement will take, in time, memory and storage, from a short calibration; stores nothing."""
+    from ..forecast import EFFICIENCY, NOT_HERE, forecast
+    from ..tables import show_forecast
+
+    if (data is None) == (text is None):
+        raise InfodiscardError(
+            "Give what to measure the networks on: --data SPEC for images, or --text FILE for language models."
+        )
+    loaded = load(networks, options)
+    if data is not None:
+        inputs: ImageSet | TextSet = images_of(data, loaded, options)
+    else:
+        inputs = texts_of(text, loaded, options, truncate)
+        options = options if "tau" in typed(context) else tau_of(loaded, options)
+    typer.echo(f"Calibrating on {options.device}, for about {calibrate:g} s …", err=True)
+    given = {name: value for name, value in options.arguments().items() if name not in NOT_HERE}
+    found = forecast(
+        loaded,
+        inputs,
+        seconds=calibrate,
+        workers=whole_numbers(workers, "workers"),
+        cores=cores,
+        efficiency=EFFICIENCY if efficiency is None else efficiency,
+        **given,
+    )
+    show_forecast(plain_console(), found)
