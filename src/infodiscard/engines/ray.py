@@ -127,6 +127,8 @@ class RayEngine:
             # "local": without it, Ray would take a cluster that somebody else has started on this machine.
             cores = (self.workers or os.cpu_count() or 1) * self.cpus
             options |= {"address": "local", "include_dashboard": False, "num_cpus": cores}
+            # Ray's workers usually stand back behind every other process, which is not what this machine is asked for.
+            options["_system_config"] = {"worker_niceness": 0}
         main = threading.current_thread() is threading.main_thread()
         before = signal.getsignal(signal.SIGTERM) if main else None
         try:
