@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,29 @@ def load(specs: list[str], options: Measuring) -> dict[str, Network]:
         allow_random=options.random_weights,
         **options.space,
     )
+
+
+def inputs_of(
+    networks: Mapping[str, Network],
+    data: str | None,
+    text: Path | None,
+    truncate: bool,
+    options: Measuring,
+    given: Collection[str],
+) -> tuple[ImageSet | TextSet, Measuring]:
+    """Returns the images or texts, and the options, with the usual τ for texts if none was `given`.
+
+    Raises:
+        InfodiscardError: both or neither are named, or they cannot be loaded.
+    """
+    if (data is None) == (text is None):
+        raise InfodiscardError(
+            "Give what to measure the networks on: --data SPEC for images, or --text FILE for language models."
+        )
+    if data is not None:
+        return images_of(data, networks, options), options
+    texts = texts_of(text, networks, options, truncate)
+    return texts, options if "tau" in given else tau_of(networks, options)
 
 
 def images_of(

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InfodiscardError
 from .arguments import named_runs, numbers, pixels
-from .measurement import images_of, load, run_of, tau_of, texts_of
+from .measurement import inputs_of, load, run_of
 from .options import DEMO, ImageData, Mean, Measuring, Size, Spec, Specs, TextFile, Truncate, measures, typed
 from .support import announce, interruptible, plain_console, show_files
 
@@ -95,20 +95,13 @@ def measure(
     from ..tables import show_paths, show_run
     from ..texts import write_texts
 
-    if (data is None) == (text is None):
-        raise InfodiscardError(
-            "Give what to measure the networks on: --data SPEC for images, or --text FILE for language models."
-        )
     loaded = load(networks, options)
-    if data is not None:
-        run = run_of(loaded, images_of(data, loaded, options), options)
-    else:
-        texts = texts_of(text, loaded, options, truncate)
-        run = run_of(loaded, texts, options if "tau" in typed(context) else tau_of(loaded, options))
+    run = run_of(loaded, *inputs_of(loaded, data, text, truncate, options, typed(context)))
     console = plain_console()
     show_run(console, run)
     console.print()
-    show_paths(console, {"run": run.path} | ({} if text is None else {"texts": write_texts(run)}))
+    pages = {"texts": write_texts(run)} if text is not None and isinstance(run.path, Path) else {}
+    show_paths(console, {"run": run.path} | pages)
 
 
 def report(

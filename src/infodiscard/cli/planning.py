@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ..errors import InfodiscardError
 from .arguments import whole_numbers
-from .measurement import images_of, load, tau_of, texts_of
+from .measurement import inputs_of, load
 from .options import WHERE, ImageData, Measuring, Specs, TextFile, Truncate, measures, typed
 from .support import plain_console
-
-if TYPE_CHECKING:
-    from ..data import ImageSet, TextSet
 
 NOT_TAKEN = ("out", "log", "progress", "engine", "address", "workers", "gpus")
 """Options of measuring that a forecast does without."""
@@ -42,16 +38,8 @@ def plan(
     from ..forecast import EFFICIENCY, NOT_HERE, forecast
     from ..tables import show_forecast
 
-    if (data is None) == (text is None):
-        raise InfodiscardError(
-            "Give what to measure the networks on: --data SPEC for images, or --text FILE for language models."
-        )
     loaded = load(networks, options)
-    if data is not None:
-        inputs: ImageSet | TextSet = images_of(data, loaded, options)
-    else:
-        inputs = texts_of(text, loaded, options, truncate)
-        options = options if "tau" in typed(context) else tau_of(loaded, options)
+    inputs, options = inputs_of(loaded, data, text, truncate, options, typed(context))
     typer.echo(f"Calibrating on {options.device}, for about {calibrate:g} s …", err=True)
     given = {name: value for name, value in options.arguments().items() if name not in NOT_HERE}
     found = forecast(
