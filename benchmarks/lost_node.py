@@ -50,9 +50,11 @@ def cluster_run(network: zoo.Network, images: data.ImageSet, job: dict, out: Pat
     """Measures on two nodes, of which one is killed."""
     from ray.cluster_utils import Cluster
 
+    # Workers usually stand back behind every other process of the machine.
+    head = {"num_cpus": 1, "include_dashboard": False, "_system_config": {"worker_niceness": 0}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        cluster = Cluster(initialize_head=True, head_node_args=head)
         node = cluster.add_node(num_cpus=1)
         cluster.wait_for_nodes()
 

@@ -34,9 +34,11 @@ def cluster():
     """A cluster of two nodes on this machine, of one core each; others can be added and taken away."""
     from ray.cluster_utils import Cluster
 
+    # Workers usually stand back behind every other process of the machine.
+    head = {"num_cpus": 1, "include_dashboard": False, "_system_config": {"worker_niceness": 0}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        made = Cluster(initialize_head=True, head_node_args=head)
         made.add_node(num_cpus=1)
         made.wait_for_nodes()
         yield made
