@@ -114,11 +114,11 @@ def test_damage_is_found_and_mended_anywhere(place, quick):
     content = bytearray(read_whole(chunk))
     content[-1] ^= 1
     write_whole(chunk, bytes(content))
-    picture = as_place(place) / "run.zarr" / "image" / "c" / "1" / "0" / "0" / "0"
+    picture = as_place(place) / "run.zarr" / "image" / "c" / "0" / "0" / "0" / "0"
     write_whole(picture, read_whole(picture)[:-3])
     unit, pictures = verify(place).damaged
     assert (unit.layer, unit.start, unit.variables) == (RESNET[1], 8, ("sid_map",))
-    assert (pictures.start, pictures.stop, pictures.variables) == (4, 8, ("image",))
+    assert (pictures.start, pictures.stop, pictures.variables) == (0, 10, ("image",))
     with Run.resume_or_create(plan, place, images, masks) as run:
         assert [(u.layer, u.start) for u in run.pending()] == [(RESNET[1], 8)]
         fill(run)
