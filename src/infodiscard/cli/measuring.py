@@ -92,8 +92,8 @@ def measure(
     truncate: Truncate = False,
 ) -> None:
     """Measures networks on images or texts and writes a run; the same command continues one that was interrupted."""
+    from ..report.words import write_texts
     from ..tables import show_paths, show_run
-    from ..texts import write_texts
 
     if (data is None) == (text is None):
         raise InfodiscardError(
