@@ -10,6 +10,7 @@ import sys
 import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
+from textwrap import dedent
 
 import matplotlib.pyplot
 import pytest
@@ -39,10 +40,19 @@ NEEDS = {  # pages whose code is run, and what for
     "timm": "timm",
     "transformers": "transformers",
 }
+NOT_RUN = {  # pages whose code is not, and why
+    "compression": "trains for hours",
+    "decoders": "trains for hours",
+    "report": "shows runs of yours",
+    "robustness": "needs the CIFAR-10 test images",
+    "scale": "needs a cluster",
+    "training": "trains for hours",
+}
 QUIET = {"NO_MKDOCS_2_WARNING": "1"}  # a notice of the theme's
 BLOCK = re.compile(
-    r'(?P<skip><!-- not run: [^>]+ -->\n)?```(?P<language>python|sh)(?: title="(?P<file>[^"]+)")?\n(?P<code>.*?)```',
-    re.DOTALL,
+    r"^(?P<skip> *<!-- not run: [^>]+ -->\n)?"
+    r' *```(?P<language>python|sh)(?: title="(?P<file>[^"]+)")?\n(?P<code>.*?)```',
+    re.DOTALL | re.MULTILINE,
 )
 
 
@@ -65,7 +75,7 @@ def test_the_code_of_the_page_runs(name, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     text = page(name).read_text(encoding="utf-8")
     blocks = list(BLOCK.finditer(text))
-    assert len(blocks) == len(re.findall(r"^```(?:python|sh|bash)", text, re.MULTILINE)) > 0
+    assert len(blocks) == len(re.findall(r"^ *```(?:python|sh|bash)", text, re.MULTILINE)) > 0
     names = {"__name__": f"docs_{name}"}
     for block in blocks:
         if not block["skip"]:
@@ -77,8 +87,13 @@ def test_the_code_of_the_page_runs(name, tmp_path, monkeypatch):
     _checks[name](names)
 
 
+def test_every_page_with_code_is_run_or_says_why_not():
+    pages = [path.stem for path in DOCS.glob("*.md") if "```python" in path.read_text(encoding="utf-8")]
+    assert set(pages) <= NEEDS.keys() | NOT_RUN.keys()
+
+
 def _run(block, names, path, line):
-    code = block["code"]
+    code = dedent(block["code"])
     if block["file"]:
         with Path(block["file"]).open("a", encoding="utf-8") as file:
             file.write(code)
