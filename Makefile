@@ -4,12 +4,13 @@ JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test lint bench
+.PHONY: help demo test lint bench docs
 
 help:
 	@echo "make demo   measures the network that the package carries; leaves pictures and a report in runs/demo"
 	@echo "make test   runs the tests"
 	@echo "make lint   checks style and types"
+	@echo "make docs   builds the documentation into site/"
 	@echo "make bench  compares the solver with other procedures, then tests its scale; options go into BENCH= and SCALE="
 
 demo: $(READY)
@@ -23,6 +24,11 @@ lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# A warning fails it. The variable leaves out a notice of the theme's about other software.
+docs: $(READY)
+	$(BIN)/python docs/commands.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # In turns on one machine: ours, the published procedures, Captum and plain passes; see python -m benchmarks.bench --help.
 # Then Ray, the store, many samples, very many problems and forecasts; see python -m benchmarks.scale --help.

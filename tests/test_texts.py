@@ -20,7 +20,8 @@ import language
 from infodiscard import InfodiscardError, data, measure, open_run, zoo
 from infodiscard.cli import app
 from infodiscard.report import write_report
-from infodiscard.texts import colour, ink, words_of
+from infodiscard.report.words import SHADES, colour, ink
+from infodiscard.texts import words_of
 from test_measure import assert_same_state, state
 
 FAST = {"max_passes": 256, "progress": False}
@@ -214,7 +215,7 @@ def contrast(one, other):
 
 
 def test_words_can_be_read_on_every_shade():
-    assert min(contrast(colour(share), ink(colour(share))) for share in np.linspace(-0.5, 1.5, 500)) >= 4.5
+    assert min(contrast(colour(share), ink(colour(share))) for share in np.linspace(0, 1, 500)) >= 4.5
 
 
 def test_the_page_shows_words_and_nothing_else(roomy, tmp_path):
@@ -228,18 +229,27 @@ def test_the_page_shows_words_and_nothing_else(roomy, tmp_path):
     table = run.words().sort_values(["sample", "layer"], kind="stable")
     assert len(words) == len(table)
     assert [span["text"] for span in words] == table["text"].tolist()
+    shades = dict(re.findall(r"\.(w\d+)\{background:(#\w{6});", page))
+    inks = dict(re.findall(r"\.(w\d+)\{background:#\w{6};color:(#\w{6})\}", page))
+    assert len(shades) == len(inks) == SHADES
     for span, sid in zip(words, table["sid"], strict=True):
         assert f": {sid:.2f} nats/token".replace("-", "−") in span["title"]
-        ground, letters = re.fullmatch(r"background:(#\w{6});color:(#\w{6})", span["style"]).groups()
-        assert contrast(ground, letters) >= 4.5
-        assert (span.get("class") == "special") == (span["text"] in ("[CLS]", "[SEP]"))
-    shades = {sid: luminance(span["style"][11:18]) for span, sid in zip(words, table["sid"], strict=True)}
-    assert np.all(np.diff([shades[sid] for sid in sorted(shades)]) >= -1e-9)  # one scale; brighter is more
+        name, *special = span["class"].split()
+        span["luminance"] = luminance(shades[name])
+        assert contrast(shades[name], inks[name]) >= 4.5
+        assert (special == ["special"]) == (span["text"] in ("[CLS]", "[SEP]"))
+    found = {sid: span["luminance"] for span, sid in zip(words, table["sid"], strict=True)}
+    assert np.all(np.diff([found[sid] for sid in sorted(found)]) >= -1e-9)  # one scale; brighter is more
+    assert len(set(found.values())) > 5
     assert "<h1>" in page and "&lt;" in page and "SID (nats/token), to the right more discarded" in page
     folder = write_report(run, tmp_path / "report").parent
     assert (folder / "texts.html").read_text(encoding="utf-8") == page
-    assert "By word" in (folder / "report.html").read_text(encoding="utf-8")
-    assert Page((folder / "report.html").read_text(encoding="utf-8")).tags.isdisjoint({"script", "iframe"})
+    report = (folder / "report.html").read_text(encoding="utf-8")
+    assert "By word" in report and report.count("<script") == 2 and " style=" not in report  # its own and its data
+    again = Page(report)
+    assert "iframe" not in again.tags and [span for span in again.spans if "title" in span] == [
+        {key: value for key, value in span.items() if key != "luminance"} for span in words
+    ]
     with pytest.raises(InfodiscardError, match="in memory only"):
         run.write_texts()
 

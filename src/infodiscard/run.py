@@ -307,8 +307,8 @@ class Run:
         return table(self)
 
     def write_texts(self, path: str | Path | None = None) -> Path:
-        """Writes the texts with their words shaded by SID as a page of HTML; see `infodiscard.texts.write_texts`."""
-        from .texts import write_texts
+        """Writes the texts with their words shaded by SID as a page of HTML; see `report.words.write_texts`."""
+        from .report.words import write_texts
 
         return write_texts(self, path)
 

@@ -139,8 +139,10 @@ class SID:
         """Returns how much of each pixel gets through to the layer: high = it uses the pixel, 0 = it ignores it.
 
         Args:
-            inputs, additional_forward_args, others: as for `attribute`, but for the delta.
+            inputs: as for `attribute`.
+            additional_forward_args: as for `attribute`.
             spread: the inputs' standard deviation in the network's input space; see `importance` in this module.
+            **others: as for `attribute`, but for the delta.
 
         Returns:
             Nats per pixel, none negative, like `attribute`'s.

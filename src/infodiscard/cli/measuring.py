@@ -92,8 +92,8 @@ def measure(
     truncate: Truncate = False,
 ) -> None:
     """Measures networks on images or texts and writes a run; the same command continues one that was interrupted."""
+    from ..report.words import write_texts
     from ..tables import show_paths, show_run
-    from ..texts import write_texts
 
     loaded = load(networks, options)
     run = run_of(loaded, *inputs_of(loaded, data, text, truncate, options, typed(context)))

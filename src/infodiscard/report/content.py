@@ -111,6 +111,11 @@ class Content:
             named.setdefault(id(entry.run), ([], entry.run))[0].append(entry.name)
         return {", ".join(names): run for names, run in named.values()}
 
+    @property
+    def texts(self) -> dict[str, Run]:
+        """Those of the runs that are of texts."""
+        return {name: run for name, run in self.runs.items() if run.plan.tokens}
+
 
 def half_width(se: float, n: int) -> float:
     """Returns half the width of a 95 % interval, from Student's t; NaN for a single sample."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..plots import layer_curve, map_sheet, reconstruction_sheet
 from ..run import Run
 from ..storage import told
-from ..texts import PAGE, write_texts
+from .words import PAGE, write_texts
 
 SHEETS = {"sid": "maps", "ru": "maps_ru"}
 

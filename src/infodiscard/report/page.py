@@ -12,7 +12,7 @@ from string import Template
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from . import colours, findings, sections, tables
+from . import colours, findings, sections, tables, words
 from .content import Content
 from .maps import Maps
 from .markup import element, html
@@ -25,18 +25,23 @@ def page(content: Content, maps: Maps) -> str:
     parts = [section for section in _sections(content, maps) if section is not None]
     links = [element("a", _title(part), href=f"#{part.get('id')}") for part in parts]
     names = ", ".join(entry.name for entry in content.entries)
-    style = colours.variables() + _file("style.css")
+    sheet = style() + (words.shades() if content.texts else "")
     script = _file("script.js")
     return Template(_file("page.html")).substitute(
-        policy=policy(script, style),
+        policy=policy(script, sheet),
         title=html(element("title", f"Information discarding of {names}")),
-        style=style,
+        style=sheet,
         script=script,
         head=html(element("h1", f"Information discarding of {names}"), element("p", _lead(content), class_="lead")),
         links=html(*links),
         main=html(*parts),
         data=as_json(sections.payload(content, maps)),
     )
+
+
+def style() -> str:
+    """Returns the style sheet of every page."""
+    return colours.variables() + _file("style.css")
 
 
 def policy(script: str, style: str) -> str:
@@ -89,6 +94,7 @@ def _sections(content: Content, maps: Maps) -> list[Element | None]:
         _section("curves", "By layer", sections.by_layer(content)),
         _section("values", "Values", [tables.values(content, metric) for metric in content.metrics]),
         _section("differences", "Differences", [_tested(), *sections.differences(content)]) if compared else None,
+        _section("words", "By word", words.by_word(content.texts)),
         _section("maps", "Maps", [*sections.about_maps(content, maps), *sections.sheets(content, maps)]),
         _section("over", "Over the image", sections.over_image(content, maps)) if wide else None,
         _section("map-differences", "Differences of maps", sections.map_differences(content, maps))
