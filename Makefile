@@ -18,7 +18,7 @@ demo: $(READY)
 
 # One thread per worker: two OpenMP processes that each take every core spend their time waiting for one another.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -39,6 +39,12 @@ def same(one: Run, other: Run) -> None:
     assert {k: v for k, v in a.attrs.items() if k != "created"} == {k: v for k, v in b.attrs.items() if k != "created"}
 
 
+def job_in(environment: dict[str, str], out: Any) -> None:
+    """The job under other variables than those that the server of processes was started under."""
+    os.environ.update(environment)
+    job(out)
+
+
 def processes() -> Any:
     """Returns what starts processes that have everything imported already."""
     context = multiprocessing.get_context("forkserver")

@@ -160,7 +160,8 @@ def test_a_lease_whose_holder_is_silent_is_taken_over_and_the_holder_finds_out(b
 def test_a_killed_process_on_a_bucket_is_continued(bucket, tmp_path, quick):
     """Its lock is left behind, and runs out."""
     out = f"{bucket}/{tmp_path.name}/run"
-    child = jobs.processes().Process(target=jobs.job, args=(out,))
+    credentials = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    child = jobs.processes().Process(target=jobs.job_in, args=(credentials, out))
     child.start()
     patience = time.monotonic() + 60
     while time.monotonic() < patience:

@@ -196,7 +196,9 @@ def forecast(
     another, until the time is spent.
 
     Args:
-        networks, data, layers: as for `measure`.
+        networks: as for `measure`.
+        data: likewise.
+        layers: likewise.
         seconds: to spend on the calibration, about; one unit that has been begun is finished.
         workers: numbers of workers to tell the time for; each is like this process.
         cores: of each worker on a CPU, 1 for those of Ray; by default those that torch uses here.
