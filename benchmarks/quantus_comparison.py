@@ -32,7 +32,7 @@ from infodiscard.baselines import grad_cam, upsampled
 from infodiscard.cli import keep_memory
 from infodiscard.inputs import CAP_RANGES
 from infodiscard.network import weights_hash
-from infodiscard.store import told
+from infodiscard.storage import told
 
 Explainer = Callable[..., np.ndarray]
 

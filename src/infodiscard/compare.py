@@ -14,7 +14,7 @@ from .errors import InfodiscardError, nearest
 from .network import Network
 from .run import Run
 from .statistics import t_quantile
-from .store import METRICS, diagnostics
+from .variables import METRICS, diagnostics
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ import numpy as np
 from .errors import InfodiscardError
 from .figures import CLIP, pixels
 from .plots import layer_curve, map_sheet, reconstruction_sheet
-from .store import told
+from .storage import told
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import InfodiscardError, nearest
-from .store import told
+from .storage import told
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,8 @@ from .network import Network
 from .run import Run
 from .statistics import holm, holm_levels, t_bound, t_tail
 from .storage import as_place
-from .store import METRICS, STORE, holds_run
+from .store import STORE, holds_run
+from .variables import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd

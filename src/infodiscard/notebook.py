@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from .compare import distrust
 from .plots import layer_curve
-from .store import METRICS
 from .tables import COLUMNS
+from .variables import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd

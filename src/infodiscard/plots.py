@@ -12,7 +12,7 @@ from .figures import LABELS, elide, measured, paper_style, paper_width, saved, s
 from .methods import method_sheet
 from .palette import GREY, network_styles
 from .sheets import map_sheet, reconstruction_sheet
-from .store import diagnostics
+from .variables import diagnostics
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -119,15 +119,17 @@ class Run:
         resume: bool,
         held: Lock | Lease,
     ) -> Run:
-        if not is_made(path):
-            build(path, plan, images, masks)
-        elif resume:
+        there = is_made(path)
+        if there and not resume:
+            raise InfodiscardError(f"'{path}' holds a run already; give another out, or delete it first.")
+        if there:
             check_same(path, plan)
         else:
-            raise InfodiscardError(f"'{path}' holds a run already; give another out, or delete it first.")
+            build(path, plan, images, masks)
         sweep(path)
         run = cls(read_plan(path), zarr_store(path / STORE), path, writable=True, held=held)
-        run.arrays.put_pictures(images, masks)
+        if there:
+            run.arrays.put_pictures(images, masks)  # those that were damaged, and are removed
         return run
 
     @classmethod
@@ -246,10 +248,7 @@ class Run:
         import pandas as pd
 
         dataset, plan = self.dataset, self.plan
-        cells = np.nonzero(self._state(dataset, measured=True))
-        columns: dict[str, Any] = {
-            dim: np.asarray(dataset[dim].values, dtype=object)[index] for dim, index in zip(CELL, cells, strict=True)
-        }
+        cells, columns = self._cells(dataset, measured=True)
         if plan.labels is not None:
             columns["label"] = np.asarray(plan.labels)[cells[2]]
             if plan.classes:
@@ -260,11 +259,13 @@ class Run:
         return pd.DataFrame(columns)
 
     @staticmethod
-    def _state(dataset: xr.Dataset, measured: bool) -> np.ndarray:
-        """Returns which cells were measured, or which could not be."""
+    def _cells(dataset: xr.Dataset, measured: bool) -> tuple[tuple[np.ndarray, ...], dict[str, Any]]:
+        """Returns the places of the cells that were measured, or that could not be, and their names by dimension."""
         done = dataset["done"].values
         failed = dataset["failure"].values > 0 if "failure" in dataset else np.zeros_like(done)
-        return done & (failed != measured)
+        cells = np.nonzero(done & (failed != measured))
+        names = zip(CELL, cells, strict=True)
+        return cells, {dim: np.asarray(dataset[dim].values, dtype=object)[index] for dim, index in names}
 
     def failures(self) -> pd.DataFrame:
         """Returns one row per network, layer and sample that could not be measured, and `why`.
@@ -275,10 +276,7 @@ class Run:
         import pandas as pd
 
         dataset = self.dataset
-        cells = np.nonzero(self._state(dataset, measured=False))
-        columns: dict[str, Any] = {
-            dim: np.asarray(dataset[dim].values, dtype=object)[index] for dim, index in zip(CELL, cells, strict=True)
-        }
+        cells, columns = self._cells(dataset, measured=False)
         reasons: Any = dataset["failure"].values[cells] if "failure" in dataset else []
         return pd.DataFrame(columns | {"why": [FAILURES[reason].replace("_", " ") for reason in reasons]})
 

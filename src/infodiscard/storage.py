@@ -20,6 +20,9 @@ from .errors import InfodiscardError
 
 logger = logging.getLogger("infodiscard")
 
+STATUS, LOG = "status.json", "log.jsonl"
+"""What lies in a run's directory beside its store and its lock."""
+
 
 def as_place(given: Any) -> Any:
     """Returns a local directory as a `Path`, and a URL such as `s3://bucket/run` as a `upath.UPath`, alike in use.

@@ -15,13 +15,11 @@ from .arrays import Arrays
 from .errors import InfodiscardError
 from .layouts import IMAGE
 from .plan import Plan, shorten
-from .storage import Lock, as_place, names_in, read_whole, remove, told, zarr_store
-from .variables import FAILURES, MASK, METRICS, PICTURE, VARIABLES, Variable, diagnostics, of_layout, variables_for
-
-__all__ = ["METRICS", "STORE", "VARIABLES", "diagnostics", "told"]
+from .storage import LOG, STATUS, Lock, as_place, names_in, read_whole, remove, zarr_store
+from .variables import FAILURES, MASK, PICTURE, Variable, of_layout, variables_for
 
 STORE = "run.zarr"
-BESIDE = (Lock.name, "log.jsonl", "status.json")
+BESIDE = (Lock.name, LOG, STATUS)
 """What lies beside the store in a run's directory."""
 
 PICTURES = 4 << 20

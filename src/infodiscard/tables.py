@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from .store import METRICS
+from .variables import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,13 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from .storage import read_whole, told, write_whole
+from .storage import LOG, STATUS, read_whole, told, write_whole
 
 if TYPE_CHECKING:
     from .engines import Finished
     from .run import Run
 
-STATUS, LOG = "status.json", "log.jsonl"
 EVERY = 2.0, 15.0
 """Seconds between two writings of the status, in a directory and in a remote place."""
 

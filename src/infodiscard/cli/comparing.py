@@ -61,8 +61,8 @@ def compare_networks(networks: Specs, data: DataSpec, options: Measuring) -> Non
     from ..compare import compare as compare_run
     from ..compare import pair_layers
     from ..report import write_report
-    from ..store import METRICS
     from ..tables import show_comparison
+    from ..variables import METRICS
 
     if len(networks) < 2:
         raise InfodiscardError(f"A comparison needs two networks or more; given: {networks[0]}.")

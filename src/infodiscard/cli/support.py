@@ -112,7 +112,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     Raises:
         InfodiscardError: it cannot be written.
     """
-    from ..store import told
+    from ..storage import told
 
     with told("write the table", path):
         table.to_csv(path, index=False)

@@ -94,7 +94,6 @@ def text(
     chosen = list(islice(((number, line) for number, line in lines if line.strip()), samples))
     if not chosen:
         raise InfodiscardError(f"{where} holds no text; give one text per line.")
-    limits = [longest]
     stored = isinstance(tokenizer, str | Path)
     model: Any = huggingface.load_tokenizer(tokenizer) if isinstance(tokenizer, str | Path) else tokenizer
     if not getattr(model, "is_fast", False):

@@ -70,6 +70,11 @@ class RayEngine:
         self.address, self.workers, self.cpus, self.gpus = address, workers, cpus, gpus
         self.device_type: str | None = "cuda" if gpus else "cpu"
 
+    @property
+    def _elsewhere(self) -> str | None:
+        """The address of the cluster; `None` where one of this machine alone is to be started."""
+        return self.address or os.environ.get("RAY_ADDRESS")
+
     def work(self, run: Run, work: Work) -> Iterator[Finished]:
         """Measures and stores all pending units; yields each as soon as it is stored.
 
@@ -119,7 +124,7 @@ class RayEngine:
             yield
             return
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-        elsewhere = self.address or os.environ.get("RAY_ADDRESS")
+        elsewhere = self._elsewhere
         if elsewhere:
             _check_reachable(elsewhere)
             options["address"] = elsewhere
@@ -150,7 +155,7 @@ class RayEngine:
 
         Asked anew each time, since nodes come and go.
         """
-        if self.workers is not None and (self.address or os.environ.get("RAY_ADDRESS")):
+        if self.workers is not None and self._elsewhere:
             return self.workers
         there = self._ray.cluster_resources()
         room = [int(there.get("CPU", 0) / self.cpus)] + ([int(there.get("GPU", 0) / self.gpus)] if self.gpus else [])

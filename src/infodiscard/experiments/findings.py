@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..compare import distrust
 from ..run import Run
-from ..store import told
+from ..storage import told
 from .claims import Claim
 
 if TYPE_CHECKING:

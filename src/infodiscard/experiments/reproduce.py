@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ..errors import InfodiscardError, nearest
-from ..store import told
+from ..storage import told
 from ..training import make_folder
 from . import profile as profiles
 from .findings import Findings, table_row, write

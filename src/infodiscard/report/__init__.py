@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InfodiscardError
 from ..run import Run
-from ..store import told
+from ..storage import told
 
 __all__ = ["PAGE", "write_page", "write_report"]
 

@@ -15,7 +15,7 @@ from ..layouts import Layout
 from ..plan import merged
 from ..run import Run
 from ..statistics import holm, t_quantile, t_tail
-from ..store import METRICS
+from ..variables import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from ..plots import SETTLED, identity_level
-from ..store import diagnostics
+from ..variables import diagnostics
 from . import colours
 from .content import MEANS, SCALARS, Content, Entry, half_width
 from .markup import element, figure

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..compare import FEW_SAMPLES
-from ..store import METRICS
+from ..variables import METRICS
 from .content import MORE, SCALARS, UNKNOWN, Content, Entry, half_width
 from .markup import figure
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree.ElementTree import Element
 
 from ..compare import DISTANCE_ERROR
-from ..store import METRICS, diagnostics
+from ..variables import METRICS, diagnostics
 from .content import Content, Entry
 from .markup import element, figure
 

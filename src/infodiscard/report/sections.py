@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from ..figures import CLIP
-from ..store import METRICS
+from ..variables import METRICS
 from . import colours, curves, tables
 from .content import MEANS, SCALARS, Content, Entry
 from .maps import NOTHING, Maps, png

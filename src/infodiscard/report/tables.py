@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from ..store import METRICS
+from ..variables import METRICS
 from .content import SCALARS, UNKNOWN, Content, Entry, half_width
 from .markup import element, figure
 
