@@ -1,12 +1,27 @@
 """Runs with made-up values that look like real ones, for the tests of what reads a run."""
 
+from contextlib import contextmanager, nullcontext
 from functools import cache
+from unittest.mock import patch
 
 import numpy as np
 
+from infodiscard import store
 from infodiscard.run import Plan, Run, Unit
+from infodiscard.variables import variables_for
 
 RESNET = ("conv1", "layer1.0", "layer1.1", "layer1.2", "layer2.0", "layer2.2", "layer3.0", "layer3.2", "fc")
+
+
+@contextmanager
+def older():
+    """Runs that are created within are as they were before there were corrected values."""
+
+    def without(*given):
+        return {name: item for name, item in variables_for(*given).items() if "correct" not in name}
+
+    with patch.object(store, "variables_for", without), patch.object(store, "FORMAT", 2):
+        yield
 
 
 def make_plan(layers=RESNET, samples=20, networks=("resnet20",), size=32, block=16, **settings):
@@ -64,10 +79,16 @@ def values_of(plan, unit: Unit, seed=0, shift=0.0):
 
 
 def _sid(depth, chart, sample, rng):
-    """What a run holds of the SID of one sample and layer."""
+    """What a run holds of the SID of one sample and layer; more is missing the deeper it lies."""
+    own = np.random.default_rng([sample, int(1000 * depth)])
+    missing = (0.002 + 0.08 * depth**4) * own.uniform(0.7, 1.3)
     return {
         "sid": chart.mean(),
+        "sid_corrected": chart.mean() + missing,
+        "sid_corrected_se": 0.001 + 0.15 * missing,
         "sid_map": chart,
+        "correction_map": missing + own.normal(0, 0.3, chart.shape),
+        "correction_se_map": np.full(chart.shape, 0.3),
         "sigma": np.exp(chart - 1.4189),
         "feature_distance": 1.5 + rng.normal(0, 0.01),
         "feature_distance_se": 0.01,
@@ -106,20 +127,30 @@ def _blurred(image, steps):
     return image
 
 
-def make_run(path=None, pictures=False, masks=False, seed=0, shift=0.0, units=None, **plan):
-    """A finished run (or its first `units` units)."""
+def _contrast(charts, masks):
+    """The means of the background minus those of the object."""
+    return np.array([chart[~mask].mean() - chart[mask].mean() for chart, mask in zip(charts, masks, strict=True)])
+
+
+def make_run(path=None, pictures=False, masks=False, seed=0, shift=0.0, units=None, old=False, **plan):
+    """A finished run (or its first `units` units); `old`: of a version that had no corrected values."""
     plan = make_plan(**plan)
     images, boxes = make_images(plan) if pictures or masks else (None, None)
-    run = Run.create(plan, path, images=images if pictures else None, masks=boxes if masks else None)
+    with older() if old else nullcontext():
+        run = Run.create(plan, path, images=images if pictures else None, masks=boxes if masks else None)
     for unit in run.pending()[:units]:
         values = values_of(plan, unit, seed, shift)
         if masks:
             inside = boxes[unit.start : unit.stop]
             for name, chart in (("concentration", "sid_map"), ("ru_concentration", "ru_map")):
                 if chart in values:
-                    pairs = zip(values[chart], inside, strict=True)
-                    values[name] = np.array([m[~b].mean() - m[b].mean() for m, b in pairs])
-        run.write(unit, values)
+                    values[name] = _contrast(values[chart], inside)
+            if "sid" in values:
+                values["concentration_corrected"] = values["concentration"] + _contrast(
+                    values["correction_map"], inside
+                )
+                values["concentration_corrected_se"] = np.full(len(inside), 0.02)
+        run.write(unit, {name: value for name, value in values.items() if not old or "correct" not in name})
     run.close()
     return run
 

@@ -1,21 +1,28 @@
 """Paired comparison: the numbers, the pairing, and when a row says not to trust it."""
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from infodiscard.correction import SYSTEMATIC
 
 from infodiscard.compare import as_run, compare, t_quantile
 from infodiscard.errors import InfodiscardError
 from infodiscard.run import Plan, Run
-from synthetic import RESNET, make_plan, shared_run, values_of
+from synthetic import RESNET, make_plan, older, shared_run, values_of
 
 SMALL = {"layers": RESNET[:3], "samples": 8, "size": 4}
 
 
-def run_with(values, layers=("x",), samples=None, networks=("net",), path=None, **settings):
-    """A run whose every layer has these values; an array is `sid`, a dict any variables."""
+def run_with(values, layers=("x",), samples=None, networks=("net",), path=None, corrected=True, **settings):
+    """A run whose every layer has these values; an array is `sid`, a dict any variables.
+
+    Nothing is added by a correction unless they say so; `corrected=False`: in an older run, which has none.
+    """
     values = values if isinstance(values, dict) else {"sid": values}
+    for name in ("sid", "concentration") if corrected else ():
+        values = {f"{name}_corrected": values[name]} | values if name in values else values
     metrics = [name for name in ("sid", "ru") if name in values]
     n = len(next(iter(values.values())))
     plan = Plan(
@@ -31,7 +38,8 @@ def run_with(values, layers=("x",), samples=None, networks=("net",), path=None, 
     trust = {"converged": np.ones(n, bool), "feature_distance": np.full(n, 1.5), "gap": np.zeros(n)}
     of = {"sid": "", "ru": "ru_"}
     good = {f"{of[metric]}{name}": array for metric in metrics for name, array in trust.items()}
-    run = Run.create(plan, path, masks=np.ones((n, 2, 2), bool))
+    with nullcontext() if corrected else older():
+        run = Run.create(plan, path, masks=np.ones((n, 2, 2), bool))
     for unit in run.pending():
         run.write(unit, good | values)
     return run
@@ -124,9 +132,10 @@ def test_another_metric_drops_what_was_not_measured():
     ],
 )
 def test_a_row_says_when_not_to_trust_it(values, settings, warning):
-    good = run_with(np.zeros(20))
-    assert compare({"a": good, "b": run_with(np.ones(20))})["warning"].item() == ""
-    bad = run_with({"sid": np.ones(20), **values}, **settings)
+    old = {"corrected": "gap" not in values}  # between corrected values the gap is none of the reasons
+    good = run_with(np.zeros(20), **old)
+    assert compare({"a": good, "b": run_with(np.ones(20), **old)})["warning"].item() == ""
+    bad = run_with({"sid": np.ones(20), **values}, **old, **settings)
     text = compare({"a": good, "b": bad})["warning"].item()
     assert warning in text
 
@@ -166,7 +175,7 @@ def test_the_cap_is_each_networks_own():
 
 
 def test_the_gap_is_the_larger_of_both():
-    a, b = (run_with({"sid": np.full(6, x), "gap": np.full(6, x)}) for x in (0.25, 0.5))
+    a, b = (run_with({"sid": np.full(6, x), "gap": np.full(6, x)}, corrected=False) for x in (0.25, 0.5))
     row = compare({"a": a, "b": b}).iloc[0]
     assert row["gap"] == 0.5 and "estimated gap (0.500)" in row["warning"]
     assert compare({"a": run_with(np.zeros(6)), "b": run_with(np.ones(6))})["gap"].item() == 0
@@ -204,3 +213,92 @@ def test_what_cannot_be_compared_is_one_sentence():
         compare({"a": a, "b": a}, reference="aa")
     with pytest.raises(InfodiscardError, match="nearest are 'sid'"):
         compare({"a": a, "b": a}, metric="sidd")
+
+
+# -- corrected values --------------------------------------------------------------------------------------------------
+
+
+def corrected_run(reached, missing, **more):
+    """A run of these values as reached, to which so much is added."""
+    return run_with({"sid": reached, "sid_corrected": reached + missing, "gap": np.full(len(reached), 9.0)} | more)
+
+
+def test_sid_is_compared_as_corrected_and_its_systematic_errors_are_in_the_interval():
+    rng = np.random.default_rng(0)
+    reached, missing = rng.normal(size=(2, 9)), rng.uniform([[0.4], [0.1]], 1, (2, 9))
+    runs = dict(zip("ab", (corrected_run(*each) for each in zip(reached, missing, strict=True)), strict=True))
+    row = compare(runs).iloc[0]
+    a, b = reached + missing
+    scatter = (b - a).std(ddof=1) / 3
+    systematic = SYSTEMATIC * math.hypot(missing[0].mean(), missing[1].mean())
+    assert row["basis"] == "corrected" and row["gap"] == 0 and row["warning"] == ""
+    assert row["difference"] == pytest.approx((b - a).mean(), rel=1e-5) and row["mean_a"] == pytest.approx(a.mean())
+    assert row["systematic"] == pytest.approx(systematic, rel=1e-5)
+    assert row["se"] == pytest.approx(math.hypot(scatter, systematic), rel=1e-5)
+    assert row["high"] - row["low"] == pytest.approx(2 * t_quantile(8) * row["se"], rel=1e-5)
+    plain = compare(runs, metric="sid_reached").iloc[0]
+    assert plain["difference"] == pytest.approx((reached[1] - reached[0]).mean(), rel=1e-5)
+    assert plain["basis"] == "reached" and plain["systematic"] == 0 and plain["gap"] == 9
+    assert plain["warning"] == "the difference is within the solver's estimated gap (9.000)"
+    assert compare(runs, metric="sid_corrected").iloc[0].equals(row)
+
+
+def test_the_systematic_error_is_of_the_mean_correction_whatever_its_sign():
+    a = corrected_run(np.zeros(6), np.full(6, -0.2))
+    row = compare({"a": a, "b": run_with(np.zeros(6))}).iloc[0]
+    assert row["difference"] == pytest.approx(0.2) and row["se"] == pytest.approx(SYSTEMATIC * 0.2, rel=1e-5)
+
+
+def test_concentration_is_corrected_likewise():
+    runs = {
+        name: run_with({"sid": np.zeros(6), "concentration": np.zeros(6), "concentration_corrected": np.full(6, added)})
+        for name, added in (("a", 0.1), ("b", 0.4))
+    }
+    row = compare(runs, metric="concentration").iloc[0]
+    assert row["basis"] == "corrected" and row["difference"] == pytest.approx(0.3)
+    assert row["se"] == pytest.approx(SYSTEMATIC * math.hypot(0.1, 0.4), rel=1e-5)
+    reached = compare(runs, metric="concentration_reached").iloc[0]
+    assert (reached["difference"], reached["se"], reached["basis"], reached["warning"]) == (0, 0, "reached", "")
+
+
+def test_what_has_no_correction_has_no_basis():
+    a, b = (run_with({"sid": np.zeros(6), "ru": np.full(6, x)}) for x in (0.0, 1.0))
+    assert compare({"a": a, "b": b}, metric="ru").iloc[0][["basis", "systematic"]].tolist() == ["", 0]
+    for metric in ("ru_reached", "sid_reached_reached"):
+        with pytest.raises(InfodiscardError, match=f"has no '{metric}'"):
+            compare({"a": a, "b": b}, metric=metric)
+
+
+def test_an_older_run_is_compared_as_reached():
+    new = corrected_run(np.ones(8), 0.5)
+    row = compare({"old": run_with(np.zeros(8), corrected=False), "new": new}).iloc[0]
+    assert (row["basis"], row["difference"], row["systematic"]) == ("reached", 1, 0)
+    assert row["warning"].split("; ") == [
+        "'old' has no corrected values: reached ones are compared",
+        "the difference is within the solver's estimated gap (9.000)",
+    ]
+    both = compare({name: run_with(np.full(8, x), corrected=False) for name, x in (("a", 0.0), ("b", 1.0))}).iloc[0]
+    assert (both["basis"], both["difference"], both["warning"]) == ("reached", 1, "")
+    with pytest.raises(InfodiscardError, match="'old' has no 'sid_corrected'"):
+        compare({"old": run_with(np.zeros(8), corrected=False), "new": new}, metric="sid_corrected")
+
+
+def test_samples_without_a_corrected_value_are_left_out_and_named():
+    holes = np.where(np.arange(10) < 3, np.nan, 1.0)
+    a, b = run_with(np.zeros(10)), corrected_run(np.arange(10.0), holes)
+    row = compare({"a": a, "b": b}).iloc[0]
+    assert row["n"] == 7 and row["difference"] == pytest.approx(np.arange(3, 10).mean() + 1)
+    assert row["warning"] == "'b' lacks corrected values for 30.0% of the samples, which are left out of the mean"
+    assert compare({"a": a, "b": b}, metric="sid_reached").iloc[0]["n"] == 10
+    none = compare({"a": a, "b": corrected_run(np.arange(10.0), np.full(10, np.nan))}).iloc[0]
+    assert (none["basis"], none["n"]) == ("reached", 10) and "'b' has no corrected values" in none["warning"]
+    apart = compare({"a": corrected_run(np.zeros(10), holes[::-1] * np.where(np.arange(10) < 5, 1, np.nan)),
+                     "b": corrected_run(np.zeros(10), np.where(np.arange(10) < 5, np.nan, 1.0))}).iloc[0]  # fmt: skip
+    assert apart["n"] == 10 and "no sample has corrected values on both sides" in apart["warning"]
+
+
+def test_a_gap_that_cannot_be_told_is_no_small_one():
+    gap = np.where(np.arange(8) == 2, np.nan, 0.01)
+    a, b = (run_with({"sid": np.full(8, x), "gap": gap}, corrected=False) for x in (0.0, 1.0))
+    row = compare({"a": a, "b": b}).iloc[0]
+    assert row["gap"] == math.inf and "within the solver's estimated gap (inf)" in row["warning"]

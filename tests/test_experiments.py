@@ -28,11 +28,12 @@ from infodiscard.experiments.findings import Findings, layer_means, markdown, me
 from infodiscard.experiments.places import CUB_PAGE, CUB_TABLES, Places
 from infodiscard.experiments.profile import CPU, PAPER, PROFILES, QUICK
 from infodiscard.experiments.workshop import Product, Workshop
+from infodiscard.measure import LEAST_PASSES
 from infodiscard.network import Network
 from infodiscard.probes import list_layers
 from infodiscard.run import Run
-from infodiscard.solver import MIN_PASSES
 from infodiscard.train import Recipe
+from infodiscard.variables import CORRECTED
 from infodiscard.zoo.resnet import damage_positions
 from infodiscard.zoo.spec import Spec
 from synthetic import make_run, shared_run
@@ -141,7 +142,7 @@ def test_a_profile_fits_together(size):
     assert set(size.autoencoders) <= set(size.depths), "auto-encoders are compared with classifiers of their depth"
     assert list(size.thresholds) == sorted(size.thresholds) and min(size.thresholds) > 0
     assert 1 <= size.ru_images <= size.images
-    assert min(size.sid_passes, size.ru_passes) >= MIN_PASSES and size.tolerance > 0
+    assert size.sid_passes >= LEAST_PASSES["sid"] and size.ru_passes >= LEAST_PASSES["ru"] and size.tolerance > 0
     assert size.test_samples is None or size.attacked <= size.test_samples
     if size is not QUICK:
         assert size.seeds >= FEW and size.images >= FEW, "otherwise nothing can be told"
@@ -357,12 +358,25 @@ def test_means_are_those_of_the_runs():
         for measure in measures:
             rows = table[table["measure"] == measure].iloc[: len(layers)].set_index("layer")
             assert list(rows.index) == layers and list(rows["position"]) == list(range(len(layers)))
-            np.testing.assert_allclose(rows["mean"], summary[measure][layers], rtol=1e-5)
-            np.testing.assert_allclose(rows["se"], summary[f"{measure}_se"][layers], rtol=1e-4)
-            assert (rows["n"] == 8).all()
+            value = CORRECTED.get(measure, measure)
+            np.testing.assert_allclose(rows["mean"], summary[value][layers], rtol=1e-5)
+            np.testing.assert_allclose(rows["se"], summary[f"{value}_se"][layers], rtol=1e-4)
+            np.testing.assert_allclose(rows["reached"], summary[measure][layers], rtol=1e-5)
+            assert (rows["n"] == 8).all() and set(rows["basis"]) == {"corrected" if measure in CORRECTED else ""}
     warnings = table[table["measure"] == "sid"].set_index("layer")["warning"].iloc[: len(layers)]
     assert "not converged for 25%" in warnings["fc"] and not warnings["conv1"]
     assert not table.loc[table["measure"] == "ru_floor", "warning"].any()
+
+
+def test_means_of_an_older_run_are_as_reached_and_labelled_so():
+    run = make_run(samples=8, size=8, old=True)
+    table = layer_means(product(), run)
+    np.testing.assert_allclose(table["mean"], run.summary()["sid"], rtol=1e-5)
+    assert set(table["basis"]) == {"reached"}
+    drawn = [curves.panels(1) for _ in range(2)]
+    curves.curves(drawn[0][1][0], table, "sid", ["resnet20"])
+    curves.curves(drawn[1][1][0], layer_means(product(), shared_run(samples=8, size=8)), "sid", ["resnet20"])
+    assert [ax[0].get_ylabel().startswith("SID reached") for _, ax in drawn] == [True, False]
 
 
 def test_means_of_some_layers_only():
@@ -385,7 +399,7 @@ def test_the_mean_of_one_network_its_training_and_layers():
     parts = [layer_means(product(seed=0), run), layer_means(product(seed=1), other)]
     parts += [layer_means(product("other", None), other)]
     table = pd.concat(parts, ignore_index=True)
-    values = run.summary().set_index("layer")["sid"]
+    values = run.summary().set_index("layer")["sid_corrected"]
     assert mean_of(table, "resnet20", 0, "sid") == pytest.approx(values.mean(), abs=1e-6)
     assert mean_of(table, "resnet20", 1, "sid") == pytest.approx(values.mean() + 1, abs=1e-5)
     assert mean_of(table, "other", None, "sid") == pytest.approx(values.mean() + 1, abs=1e-5)
@@ -447,7 +461,7 @@ def test_a_study_is_written_whole(tmp_path):
         with Image.open(page.with_name(f"{name}.png")) as picture:
             assert min(picture.size) > 100
     before = page.with_name("first.svg").read_bytes()
-    write(found, page.parent, ABOUT)  # over the old one, and without the time of day in its pictures
+    write(findings(), page.parent, ABOUT)  # drawn anew, over the old one, and without the time of day in its pictures
     assert len(page.with_name("first.svg").read_bytes()) == len(before)
 
 

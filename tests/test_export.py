@@ -34,7 +34,7 @@ def test_tensorboard_reads_what_the_summary_says(tmp_path):
         table = run.summary().set_index(["network", "layer"]).loc[network]
         columns = [f"{column}/{names[layer]}" for column in table for layer in table.index]
         assert sorted(found.Tags()["scalars"]) == sorted(columns)
-        for column in ("sid", "sid_se", "ru", "concentration", "gap", "converged"):
+        for column in ("sid", "sid_se", "sid_corrected", "sid_corrected_se", "ru", "concentration", "gap", "converged"):
             for layer, name in names.items():
                 (event,) = found.Scalars(f"{column}/{name}")
                 assert event.step == 7 and event.value == pytest.approx(float(table[column][layer]), rel=1e-6)

@@ -2,12 +2,14 @@
 
 import copy
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from infodiscard.correction import SYSTEMATIC
 from scipy import stats
 from torch import nn
 from typer.testing import CliRunner
@@ -20,14 +22,19 @@ from infodiscard.errors import InfodiscardError
 from infodiscard.gate import is_run, judged
 from infodiscard.run import Plan, Run
 from infodiscard.statistics import holm, holm_levels, t_bound, t_tail
-from synthetic import RESNET, make_plan, make_run, shared_run, values_of
+from synthetic import RESNET, make_plan, make_run, older, shared_run, values_of
 
 SMALL = {"layers": RESNET[:3], "samples": 8, "size": 4}
 FAST = {"max_passes": 256, "tolerance": 0.5, "progress": False}
 
 
-def run_of(values, gap=0.0, samples=None, path=None, networks=("net",), trust=(), **settings):
-    """A run with these values of SID, layer → one value per image, in every network."""
+def run_of(
+    values, gap=0.0, samples=None, path=None, networks=("net",), trust=(), corrected=False, missing=0.0, **settings
+):
+    """A run with these values of SID, layer → one value per image, in every network.
+
+    They are as reached, in an older run; or corrected by what is `missing`.
+    """
     n = len(next(iter(values.values())))
     plan = Plan(
         networks=networks,
@@ -40,9 +47,11 @@ def run_of(values, gap=0.0, samples=None, path=None, networks=("net",), trust=()
         block=64,
     )
     good = {"converged": np.ones(n, bool), "feature_distance": np.full(n, 1.5), "gap": np.full(n, gap)} | dict(trust)
-    run = Run.create(plan, path)
+    with nullcontext() if corrected else older():
+        run = Run.create(plan, path)
     for unit in run.pending():
-        run.write(unit, good | {"sid": values[unit.layer]})
+        added = {"sid_corrected": values[unit.layer]} if corrected else {}
+        run.write(unit, good | added | {"sid": np.asarray(values[unit.layer]) - missing})
     return run
 
 
@@ -107,7 +116,7 @@ def test_a_candidate_at_the_limit_seldom_fails_in_any_layer():
         d = rng.normal(0.05, 0.1, (6, 9))
         rows = [
             {"layer": str(i), "mean_a": 0, "mean_b": 0, "difference": x.mean(), "se": x.std(ddof=1) / 3, "n": 9}
-            | {"gap": 0.0, "warning": ""}
+            | {"gap": 0.0, "basis": "corrected", "warning": ""}
             for i, x in enumerate(d)
         ]
         failed += (judged(rows, 0.05, 0.95)["verdict"] == "more").any()
@@ -201,6 +210,34 @@ def test_ru_is_checked_by_its_own_values_and_gap():
     assert list(gate.table["verdict"]) == ["more", "more", "cannot tell"] and "RU of the candidate" in gate.sentence
     with pytest.raises(InfodiscardError, match="'base' has no 'sid'"):
         check(old, new)
+
+
+def test_corrected_values_carry_their_errors_in_place_of_a_gap():
+    """The scatter over images is none here, so that what stands between a difference and the limit is systematic."""
+    base, t = np.zeros(20), t_bound(0.05, 19)
+    missing = 0.4
+    bound = SYSTEMATIC * missing * t
+    for shift, verdict in ((0.05 + 1.1 * bound, "more"), (0.05 + 0.9 * bound, "cannot tell"), (-1.1 * bound, "less")):
+        old = run_of({"x": base}, gap=9.0, corrected=True)
+        gate = check(old, run_of({"x": base + shift}, gap=9.0, corrected=True, missing=missing), max_increase=0.05)
+        row = gate.table.iloc[0]
+        assert row["difference"] == pytest.approx(shift, abs=1e-6) and row["gap"] == 0
+        assert row["se"] == pytest.approx(SYSTEMATIC * missing, rel=1e-5)
+        assert (row["verdict"], row["basis"]) == (verdict, "corrected"), shift
+    assert check(old, old).table["verdict"].item() == "within"
+
+
+def test_an_older_base_is_checked_as_reached(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_of({"x": np.zeros(9)}, gap=0.1, path="old")
+    run_of({"x": np.full(9, 0.2)}, path="new", corrected=True, missing=0.4)
+    gate = check("old", "new")
+    assert gate.table["basis"].item() == "reached" and gate.table["difference"].item() == pytest.approx(-0.2)
+    assert "'base' has no corrected values" in gate.table["warning"].item()
+    said = call("check", "old", "new").stdout
+    assert "SID (reached) of the candidate" in said and "less the solver's estimated gap" in " ".join(said.split())
+    said = " ".join(call("check", "new", "new").stdout.split())
+    assert "SID of the candidate" in said and "estimated gap" not in said and "se contains the systematic error" in said
 
 
 # -- what decides nothing --------------------------------------------------------------------------------------------
@@ -335,7 +372,7 @@ def test_the_exit_code_is_the_verdict(tmp_path, monkeypatch):
     assert verdicts == {"stem": "within", "stage1": "more", "stage2": "within"}
     said = " ".join(worse.stdout.split())
     assert "Holm's method" in said and "Base: net in base. Candidate: net in worse." in said
-    assert Path("gate.csv").read_text().startswith("layer,base,candidate,difference,se,n,gap,bound,p,p_holm,verdict,")
+    assert Path("gate.csv").read_text().startswith("layer,base,candidate,difference,se,n,basis,gap,bound,p,")
     assert call("check", "base", "worse", "--max-increase", "0.21").exit_code == 0
     assert call("check", "worse", "base").exit_code == 0
 
@@ -400,10 +437,12 @@ def test_damaged_networks_pass_or_fail_as_the_numbers_say(tmp_path):
     values = run.to_dataframe().set_index(["network", "layer"])
 
     def expected(name, layer):
-        """Scipy's p; without any scatter it is 0 or 1."""
-        d = values["sid"][name, layer].to_numpy(float) - values["sid"]["base", layer].to_numpy(float)
-        limit = 0.05 + max(values["gap"][each, layer].mean() for each in ("base", name))
-        return stats.ttest_1samp(d, limit, alternative="greater").pvalue if d.std() else float(d[0] <= limit)
+        """Scipy's p, of corrected values with both corrections' systematic errors."""
+        new, old = (values.loc[[(each, layer)]] for each in (name, "base"))
+        d = new["sid_corrected"].to_numpy(float) - old["sid_corrected"].to_numpy(float)
+        missing = [(each["sid_corrected"] - each["sid"]).mean() for each in (new, old)]
+        error = np.hypot(stats.sem(d), SYSTEMATIC * np.hypot(*missing))
+        return stats.t.sf((d.mean() - 0.05) / error, len(d) - 1)
 
     tables = {}
     for name in ("pruned", "blind"):

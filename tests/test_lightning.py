@@ -158,7 +158,12 @@ def test_curves_and_maps_go_to_every_logger(tmp_path):
     assert list(rows["epoch"]) == [1, 2] and list(rows["step"]) == [3, 6]
     for epoch, value in zip(rows["epoch"], rows["sid/4"], strict=True):
         assert value == pytest.approx(callback.runs[epoch].summary()["sid"][1], abs=1e-5)
-    assert {"sid/1", "sid/4", "concentration/1", "concentration/4", "epoch"} == set(pictures.scalars[0][1])
+    corrected = callback.runs[2].summary()["sid_corrected"][1]
+    assert rows["sid_corrected/4"].iloc[1] == pytest.approx(corrected, abs=1e-5) and corrected != rows["sid/4"].iloc[1]
+    named = {
+        f"{name}{end}/{layer}" for name in ("sid", "concentration") for end in ("", "_corrected") for layer in "14"
+    }
+    assert named | {"epoch"} == set(pictures.scalars[0][1])
     for logger in (pictures, tables):
         assert [image[:2] for image in logger.images] == [("sid_map", 3), ("sid_map", 6)]
         assert all(shape[2] == 3 and min(shape[:2]) > 50 for _, _, shape, _ in logger.images)

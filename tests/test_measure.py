@@ -17,6 +17,7 @@ import infodiscard
 from infodiscard import InfodiscardError, Network, data, measure, open_run, zoo
 from infodiscard.entropy import identity_entropy
 from infodiscard.run import Run
+from infodiscard.solver import MIN_PASSES
 from infodiscard.store import holds_run
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -75,6 +76,13 @@ def test_run_holds_what_it_promises():
     assert (dataset["feature_distance_se"] > 0).all()
     for name in ("converged", "gap", "capped_share"):
         assert name in dataset
+    missing = dataset["correction_map"]
+    assert missing.dims == dataset["sid_map"].dims and (dataset["correction_se_map"] > 0).all()
+    assert (dataset["sid_corrected_se"] > 0).all() and (dataset["concentration_corrected_se"] > 0).all()
+    assert (abs(dataset["sid_corrected"] - dataset["sid"]) < 1).all()
+    slow = [[[m[~i].mean() - m[i].mean() for m, i in zip(layer, inside, strict=True)] for layer in n]
+            for n in missing.values]  # fmt: skip
+    assert np.allclose(dataset["concentration_corrected"], dataset["concentration"] + slow, atol=2e-3)
     assert list(run.to_dataframe()["network"].unique()) == ["a", "b"]
     assert run.plan.settings["alpha"] == 1.5 and run.plan.settings["cap"]["a"] > 0
     assert len(run.plan.hashes["weights/a"]) == 64 and run.plan.hashes["weights/a"] != run.plan.hashes["weights/b"]
@@ -409,7 +417,11 @@ def test_a_layer_without_decoder_is_told_with_the_command_that_trains_one(tmp_pa
 def test_passes_by_metric():
     run = measure(zoo.load("demo"), data.load("demo", 1), **RU | {"layers": ["bn1"], "max_passes": {"ru": 300}})
     assert run.plan.settings["max_passes"] == 5000 and run.plan.settings["ru_max_passes"] == 300
-    with pytest.raises(InfodiscardError, match="max_passes was 20"):
+    with pytest.raises(InfodiscardError, match=f"max_passes was 20; a measurement of SID needs at least {MIN_PASSES}"):
         measure(tiny(), images(), layers=["0"], max_passes={"sid": 20})
+    with pytest.raises(InfodiscardError, match="max_passes was 255; a measurement of RU needs at least 256"):
+        measure(zoo.load("demo"), data.load("demo", 1), **RU | {"max_passes": {"ru": 255}})
+    least = measure(tiny(), images(1), layers=["0"], max_passes=MIN_PASSES, progress=False).dataset
+    assert least["passes"].item() <= MIN_PASSES and np.isfinite(least["sid"]).all()
     with pytest.raises(InfodiscardError, match="'before', which is for SID"):
         measure(tiny(), images(), layers=["0"], metrics=["ru"], start="before")

@@ -56,7 +56,7 @@ def test_the_sheet_shows_each_on_a_scale_of_its_own(run, network):
         *("input", "layer1", "linear", "Saliency", "Integrated Gradients", "Occlusion", "Grad-CAM"),
     ]
     assert len(bars) == 1 + len(METHODS)
-    assert bars[0].get_xlabel().startswith("SID (nats/pixel), ↑ more discarded")
+    assert bars[0].get_xlabel().startswith("SID reached (nats/pixel), ↑ more discarded")
     assert all("no common unit" in bar.get_xlabel() and "nats" not in bar.get_xlabel() for bar in bars[1:])
     assert all("for the class" in bar.get_xlabel() or "to the class" in bar.get_xlabel() for bar in bars[1:])
     images = [[ax.images[0] for ax in column] for column in sheet.T]

@@ -11,7 +11,7 @@ from infodiscard.figures import short_names
 from infodiscard.plots import identity_level, layer_curve, map_sheet, reconstruction_sheet
 from infodiscard.run import Run
 from infodiscard.sheets import _border
-from synthetic import RESNET, make_plan, shared_run
+from synthetic import RESNET, make_plan, make_run, shared_run
 
 SMALL = {"layers": RESNET[:3], "samples": 5, "size": 6}
 BOTH = ("sid", "ru")
@@ -28,12 +28,22 @@ def test_the_curve_shows_means_and_intervals():
     (ax,) = layer_curve(run).axes
     table = run.summary()
     curve = ax.containers[0]
-    np.testing.assert_allclose(curve.lines[0].get_ydata().astype(float), table["sid"], rtol=1e-5)
+    np.testing.assert_allclose(curve.lines[0].get_ydata().astype(float), table["sid_corrected"], rtol=1e-5)
     (bars,) = curve.lines[2]
     lengths = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
-    np.testing.assert_allclose(lengths, 2 * 1.96 * table["sid_se"], rtol=1e-4)
+    np.testing.assert_allclose(lengths, 2 * 1.96 * table["sid_corrected_se"], rtol=1e-4)
     assert [label.get_text() for label in ax.get_xticklabels()] == list(RESNET[:3])
-    assert "nats/pixel" in ax.get_ylabel()
+    assert ax.get_ylabel().startswith("SID (nats/pixel)")
+
+
+@pytest.mark.parametrize(("options", "metric"), [({"old": True}, None), ({}, "sid_reached")])
+def test_a_curve_of_what_was_reached_says_so(options, metric):
+    run = make_run(masks=True, **options, **SMALL)
+    first, *others = layer_curve(run, metric).axes
+    reached = run.summary()["sid"]
+    np.testing.assert_allclose(first.containers[0].lines[0].get_ydata().astype(float), reached, rtol=1e-5)
+    assert first.get_ylabel().startswith("SID reached (nats/pixel)") and "identity layer" in texts(first.figure)
+    assert [ax.get_ylabel().startswith("concentration reached") for ax in others] == [True]
 
 
 def test_every_sample_is_a_dot_and_unconverged_ones_are_hollow():
@@ -83,7 +93,7 @@ def test_ru_stands_on_its_floor_and_is_hollow_where_it_did_not_converge():
     assert texts(ru.figure).count("floor") == 1
     own = frame[frame["network"] == "r20"]
     assert set(own["sample"][~own["converged"]]) != set(own["sample"][~own["ru_converged"]])
-    for ax, metric, converged in ((sid, "sid", "converged"), (ru, "ru", "ru_converged")):
+    for ax, metric, converged in ((sid, "sid_corrected", "converged"), (ru, "ru", "ru_converged")):
         hollow = ax.collections[1]
         expected = own[metric][~own[converged]]
         assert len(expected) > 0
@@ -123,7 +133,7 @@ def test_the_sheet_of_ru_shows_its_own_maps():
     expected = run.dataset["ru_map"].transpose("sample", "layer", "network", "y", "x").values.reshape(-1, 6, 6)
     np.testing.assert_array_equal(maps, expected)
     assert bar.get_ylabel().startswith("RU (nats/pixel), ↑ less can be recovered")
-    assert map_sheet(run).axes[1].get_ylabel().startswith("SID (nats/pixel), ↑ more discarded")
+    assert map_sheet(run).axes[1].get_ylabel().startswith("SID reached (nats/pixel), ↑ more discarded")
     only = shared_run(metrics=("ru",), **SMALL)
     assert map_sheet(only).axes[1].get_ylabel().startswith("RU")
     assert only.plot_maps(metric="ru_floor").axes[1].get_ylabel().startswith("floor of RU")

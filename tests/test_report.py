@@ -10,7 +10,9 @@ from io import BytesIO
 import numpy as np
 import pandas as pd
 import pytest
+from infodiscard.correction import SYSTEMATIC
 from PIL import Image
+from scipy import stats
 
 from infodiscard.compare import compare
 from infodiscard.errors import InfodiscardError
@@ -160,7 +162,8 @@ def test_the_values_and_how_they_were_made(tmp_path):
     run = make_run(tmp_path / "run", metrics=["sid", "ru"], pictures=True, masks=True, **SMALL)
     page = Page(run.report())
     row = run.summary().iloc[2]
-    for column in ("sid", "concentration", "gap", "ru", "ru_floor", "ru_concentration", "ru_gap"):
+    corrected = ("sid_corrected", "sid_corrected_se", "concentration_corrected", "concentration_corrected_se")
+    for column in (*corrected, "sid", "concentration", "gap", "ru", "ru_floor", "ru_concentration", "ru_gap"):
         assert f"{row[column]:.3f}".replace("-", "−") in page.texts, column
     for name in (*RESNET[:3], "alpha", "tau", "seed", "weights/resnet20", "torch", "ab" * 32):
         assert name in page.texts
@@ -180,16 +183,19 @@ def test_only_what_was_measured_is_explained(tmp_path):
 def test_findings_name_the_layers_that_lose_most():
     read = content.read(make_run(masks=True, metrics=["sid", "ru"], layers=RESNET, samples=8, size=8))
     sentences = findings.losses(read)
-    means = read.entries[0].summary["sid"]
+    means = read.entries[0].summary["sid_corrected"]
     assert sentences[0].startswith(f"resnet20 discards most in {means.idxmax()} (SID {means.max():.3f} ± ")
     assert f"and least in {means.idxmin()}" in sentences[0]
     assert f"from layer3.2 to fc (+{means.diff().max():.3f})" in sentences[0]
     assert "in reconstruction" in sentences[1]
+    reached = content.read(make_run(old=True, layers=RESNET, samples=8, size=8))
+    means = reached.entries[0].summary["sid"]
+    assert f"(SID (reached) {means.max():.3f} ± " in findings.losses(reached)[0]
 
 
 def test_differences_are_those_of_compare_and_significant_beyond_the_gap():
     # Everywhere the same but 0.015 more: beyond the gap of the first layers, within that of the last.
-    base, more = make_run(layers=RESNET, size=6), make_run(layers=RESNET, size=6, shift=0.015)
+    base, more = (make_run(old=True, layers=RESNET, size=6, shift=shift) for shift in (0.0, 0.015))
     read = content.read({"a": base, "b": more})
     table = read.pairs.set_index("layer")
     expected = compare({"a": base, "b": more}).set_index("layer")
@@ -199,14 +205,25 @@ def test_differences_are_those_of_compare_and_significant_beyond_the_gap():
     assert within.any() and not within.all()
     assert (table["verdict"][~within] == content.MORE).all() and (table["verdict"][within] == content.UNKNOWN).all()
     (sentence,) = findings.changes(read)
-    assert sentence.startswith("SID of b against a: significantly higher in ")
+    assert sentence.startswith("SID (reached) of b against a: significantly higher in ")
     assert sentence.endswith(f"; no significant difference in the other {within.sum()}.")
     assert "not to be trusted" not in sentence  # only the last layer is doubtful
 
 
-def test_p_values_are_corrected_for_all_pairs_of_a_measure():
-    from scipy import stats
+def test_corrected_differences_are_significant_beyond_their_systematic_error():
+    """The same images with 0.015 more everywhere: there is no scatter, but the corrections grow with the depth."""
+    base, more = (make_run(layers=RESNET, size=6, shift=shift) for shift in (0.0, 0.015))
+    table = content.read({"a": base, "b": more}).pairs.set_index("layer")
+    assert (table["gap"] == 0).all() and (table["basis"] == "corrected").all()
+    frame = base.to_dataframe()
+    missing = (frame["sid_corrected"] - frame["sid"]).groupby(frame["layer"]).mean()
+    np.testing.assert_allclose(table["se"], SYSTEMATIC * np.sqrt(2) * missing[table.index], rtol=1e-4)
+    significant = holm(list(2 * stats.t.sf(table["difference"] / table["se"], table["n"] - 1)))
+    np.testing.assert_allclose(table["p_holm"], significant, rtol=1e-6)
+    assert set(table["verdict"]) == {content.MORE, content.UNKNOWN} and table["verdict"]["fc"] == content.UNKNOWN
 
+
+def test_p_values_are_corrected_for_all_pairs_of_a_measure():
     base = make_run(networks=("a",), layers=RESNET[:4], samples=6, size=6)
     others = {
         name: make_run(networks=(name,), layers=RESNET[:4], samples=6, size=6, seed=i) for i, name in enumerate("bc", 1)
@@ -262,7 +279,7 @@ def test_points_and_ticks_lie_where_they_belong(shift):
         np.testing.assert_allclose(start + slope * heights, values, atol=2e-3)  # coordinates have one decimal
         marks = drawn.findall("g[@data-entry='0']/g")
         places = np.array([re.findall(r"[\d.]+", mark.get("transform")) for mark in marks], float)
-        expected = read.entries[0].summary[metric]
+        expected = read.entries[0].summary[{"sid": "sid_corrected"}.get(metric, metric)]
         np.testing.assert_allclose(start + slope * places[:, 1], expected, atol=0.01 * np.ptp(expected))
         assert len(set(np.diff(places[:, 0]).round())) == 1
 

@@ -121,14 +121,15 @@ def test_a_run_holds_what_its_metrics_ask_for():
         return run.metrics, set(run.dataset.data_vars) - {"mask"}
 
     sid = {"sid", "sid_map", "sigma", "feature_distance", "feature_distance_se", "converged", "passes", "gap"}
-    sid |= {"capped_share", "cap_matters"}
+    sid |= {"capped_share", "cap_matters", "sid_corrected", "sid_corrected_se", "correction_map", "correction_se_map"}
     ru = {"ru", "ru_map", "ru_sigma", "ru_feature_distance", "ru_feature_distance_se", "ru_converged", "ru_passes"}
     ru |= {"ru_gap", "ru_floor", "ru_floor_map", "reconstruction"}
     always = {"done", "failure"}
     assert held(["sid"]) == (("sid",), sid | always)
     assert held(["ru"]) == (("ru",), ru | always)
     assert held(["ru", "sid"]) == (("sid", "ru"), sid | ru | always)
-    assert held(["sid"], masks=True)[1] == sid | always | {"concentration"}
+    concentrated = {"concentration", "concentration_corrected", "concentration_corrected_se"}
+    assert held(["sid"], masks=True)[1] == sid | always | concentrated
     assert held(["ru"], masks=True)[1] == ru | always | {"ru_concentration"}
 
 
@@ -253,15 +254,20 @@ def test_summary_agrees_with_the_formulas():
 
 def test_summary_has_the_columns_of_what_was_measured():
     small = {"layers": RESNET[:2], "samples": 7, "size": 4}
-    sid = ["sid", "sid_se", "concentration", "concentration_se"]
+    sid = ["sid", "sid_se", "sid_corrected", "sid_corrected_se"]
+    sid += ["concentration", "concentration_se", "concentration_corrected", "concentration_corrected_se"]
     trust = ["converged", "feature_distance", "passes", "gap", "capped_share", "cap_matters"]
     ru = ["ru", "ru_se", "ru_concentration", "ru_concentration_se", "ru_floor"]
     ru_trust = ["ru_converged", "ru_feature_distance", "ru_passes", "ru_gap"]
-    assert list(make_run(masks=True, **small).summary()) == ["network", "layer", "n", *sid, *trust]
+    assert list(make_run(masks=True, **small).summary()) == [
+        *("network", "layer", "n", *sid, "uncorrected_share", *trust)
+    ]
     assert list(make_run(masks=True, metrics=["ru"], **small).summary()) == ["network", "layer", "n", *ru, *ru_trust]
     run = make_run(masks=True, metrics=["sid", "ru"], **small)
     table, frame = run.summary(), run.to_dataframe()
-    assert list(table) == ["network", "layer", "n", *sid, *ru[:4], *trust, "ru_floor", *ru_trust]
+    assert list(table) == ["network", "layer", "n", *sid, *ru[:4], "uncorrected_share", *trust, "ru_floor", *ru_trust]
+    old = make_run(masks=True, old=True, **small).summary()
+    assert list(old) == ["network", "layer", "n", *(name for name in sid if "corrected" not in name), *trust]
     first = frame[frame["layer"] == "conv1"]
     assert table["ru"][0] == pytest.approx(first["ru"].mean(), rel=1e-5)
     assert table["ru_se"][0] == pytest.approx(first["ru"].std() / 7**0.5, rel=1e-4)

@@ -12,9 +12,10 @@ import numpy as np
 
 from .errors import InfodiscardError, nearest
 from .network import Network
+from .printed import AS_REACHED, REACHED, is_reached, lacking, plain, shown, systematic
 from .run import Run
 from .statistics import t_quantile
-from .variables import METRICS, diagnostics
+from .variables import CORRECTED, METRICS, diagnostics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +93,9 @@ def compare(
     Args:
         runs: name → run, its directory, or a network to measure; or one run, whose networks are compared. A run of
             several networks counts as several entries named "name/network".
-        metric: a scalar variable, such as "sid", "ru" or "concentration".
+        metric: a scalar variable, such as "sid", "ru" or "concentration". SID and its concentration are compared as
+            corrected wherever both sides have corrected values; "sid_reached" and "concentration_reached" are what the
+            search reached.
         reference: the entry that the others are compared with; the first by default.
         by: pair layers of the same name, or of the same "position" in their networks; "auto": by name if two networks
             share any, else by position.
@@ -101,10 +104,14 @@ def compare(
 
     Returns:
         A table with the columns `layer`; `a` (the reference) and `b`, the entries' names; `mean_a`, `mean_b`;
-        `difference`, the mean of b − a; `se`, its standard error over the n pairs (n − 1); `low`, `high`, its 95 %
-        interval from Student's t with n − 1 degrees of freedom; `n`; `gap`, the larger of both sides' mean gaps to the
-        optimum, as the solver estimates them; `warning`, why not to trust the row ("" if nothing is known against it).
-        A layer with no pair measured is left out.
+        `difference`, the mean of b − a; `se`, its standard error over the n pairs (n − 1), the systematic errors of
+        both sides' corrections added in quadrature; `low`, `high`, its 95 % interval from Student's t with n − 1
+        degrees of freedom; `n`; `basis`, whether the values are "corrected" or as "reached" ("" where a metric has no
+        such difference); `systematic`, the part of `se` that more samples do not make smaller; `gap`, what counts
+        against a difference beside its error: the larger of both sides' mean gaps to the optimum, as the solver
+        estimates them, and 0 between corrected values; `warning`, why not to trust the row ("" if nothing is known
+        against it). A layer with no pair measured is left out; a sample that lacks a corrected value on either side is
+        left out of its row, which says so.
 
     Raises:
         InfodiscardError: fewer than two entries, an unknown reference or metric, inputs of different sizes, no shared
@@ -121,7 +128,7 @@ def compare(
         raise InfodiscardError(f"No entry is named '{reference}'; the nearest are {nearest(reference, names)}.")
     first = sides[names.index(reference)] if reference else sides[0]
     rows = [row for side in sides if side is not first for row in compare_sides(first, side, metric, by)]
-    for row in rows if metric in METRICS else ():
+    for row in rows if plain(metric) in METRICS else ():
         if row["gap"] > abs(row["difference"]):
             within = f"the difference is within the solver's estimated gap ({row['gap']:.3f})"
             row["warning"] = "; ".join(filter(None, (row["warning"], within)))
@@ -160,22 +167,25 @@ def compare_sides(a: Side, b: Side, metric: str, by: str) -> list[dict[str, Any]
     table_a, table_b = a.table, b.table
     for side, table in ((a, table_a), (b, table_b)):
         scalars = [str(name) for name in table.columns if table[name].dtype.kind in "fib" and name != "label"]
-        if metric not in scalars:
+        if (metric if metric in REACHED else plain(metric)) not in scalars:
             raise InfodiscardError(f"'{side.name}' has no '{metric}'; the nearest are {nearest(metric, scalars)}.")
     rows = []
     for layer_a, layer_b in pair_layers(a.name, a.layers, b.name, b.layers, by):
         left, right = (
-            table[table["layer"] == layer].set_index("sample").dropna(subset=[metric])
+            table[table["layer"] == layer].set_index("sample").dropna(subset=[plain(metric)])
             for table, layer in ((table_a, layer_a), (table_b, layer_b))
         )
         shared = left.index.intersection(right.index, sort=False)
-        if len(shared):
-            layer = layer_a if layer_a == layer_b else f"{layer_a} ~ {layer_b}"
+        left, right = left.loc[shared], right.loc[shared]
+        variable, known = _known(metric, left, right)
+        if known.any():
             layer = layer_a if layer_a == layer_b else f"{layer_a} ~ {layer_b}"
             row: dict[str, Any] = {"layer": layer, "a": a.name, "b": b.name}
-            row |= _paired(left.loc[shared, metric], right.loc[shared, metric])
-            row["gap"] = max(_mean_gap(table.loc[shared], metric) for table in (left, right))
-            warnings = general + _row_warnings(a, b, left.loc[shared], right.loc[shared], row, metric)
+            row |= _paired(left[known], right[known], variable)
+            row["basis"] = "corrected" if variable in REACHED else "reached" if is_reached(variable) else ""
+            gap = max(_mean_gap(table[known], metric) for table in (left, right))
+            row["gap"] = 0.0 if variable in REACHED else gap  # of corrected values the error holds it
+            warnings = general + _row_warnings(a, b, left, right, row, metric)
             rows.append({**row, "warning": "; ".join(warnings)})
     if not rows:
         raise InfodiscardError(
@@ -221,12 +231,23 @@ def pair_layers(
     return shared
 
 
-def _paired(a: pd.Series, b: pd.Series) -> dict[str, Any]:
-    """Returns the statistics of n paired values."""
-    values_a, values_b = a.to_numpy(np.float64), b.to_numpy(np.float64)
+def _known(metric: str, left: pd.DataFrame, right: pd.DataFrame) -> tuple[str, pd.Series]:
+    """Returns the variable in which the same samples of two sides are compared, and which samples have it on both."""
+    variable = shown(metric, left, right)
+    known = left[variable].notna() & right[variable].notna()
+    if variable != metric and variable in REACHED and not known.any():
+        variable = plain(metric)
+        known = left[variable].notna() & right[variable].notna()
+    return variable, known
+
+
+def _paired(a: pd.DataFrame, b: pd.DataFrame, variable: str) -> dict[str, Any]:
+    """Returns the statistics of a variable over n pairs of samples."""
+    values_a, values_b = (table[variable].to_numpy(np.float64) for table in (a, b))
     differences = values_b - values_a
     n, mean = len(differences), float(differences.mean())
-    se = float(differences.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+    shared = math.hypot(systematic(a, variable), systematic(b, variable))
+    se = math.hypot(float(differences.std(ddof=1) / math.sqrt(n)), shared) if n > 1 else math.nan
     half = t_quantile(n - 1) * se if n > 1 else math.nan
     return {
         "mean_a": float(values_a.mean()),
@@ -236,6 +257,7 @@ def _paired(a: pd.Series, b: pd.Series) -> dict[str, Any]:
         "low": mean - half,
         "high": mean + half,
         "n": n,
+        "systematic": shared,
     }
 
 
@@ -268,19 +290,36 @@ def other_pixels(a: Side, b: Side) -> bool:
 
 
 def _mean_gap(table: pd.DataFrame, metric: str) -> float:
-    """Returns the mean gap to the optimum of some samples of one layer, nats/pixel; 0 where none is known."""
+    """Returns the mean gap to the optimum of some samples of one layer, nats/pixel.
+
+    It is infinite where one cannot be told, as where the distance was missed, and 0 where a run holds none.
+    """
     trust = diagnostics(table, metric)
-    return float(trust["gap"].fillna(0).mean()) if "gap" in trust else 0.0
+    return float(trust["gap"].fillna(math.inf).mean()) if "gap" in trust else 0.0
 
 
 def _row_warnings(
     a: Side, b: Side, left: pd.DataFrame, right: pd.DataFrame, row: Mapping[str, Any], metric: str
 ) -> list[str]:
-    """Returns what speaks against the values of one row; `left` and `right` hold its pairs."""
+    """Returns what speaks against the values of one row; `left` and `right` hold the samples that both have."""
     warnings = [f"only {row['n']} samples"] if row["n"] < FEW_SAMPLES else []
+    if row["basis"] == "reached" and metric == plain(metric):
+        warnings += _uncorrected(a, b, left, right, CORRECTED[metric])
+        metric += AS_REACHED
     for side, table in ((a, left), (b, right)):
         warnings += [f"'{side.name}' {text}" for text in distrust(table, side.run.plan.settings.get("alpha"), metric)]
     return warnings
+
+
+def _uncorrected(a: Side, b: Side, left: pd.DataFrame, right: pd.DataFrame, better: str) -> list[str]:
+    """Returns which side has no corrected value, unless both are of an older version, which had none."""
+    if better not in left and better not in right:
+        return []
+    sides = (a.name, left), (b.name, right)
+    without = [name for name, table in sides if better not in table or table[better].isna().all()]
+    who = " and ".join(f"'{name}'" for name in without)
+    lack = f"{who} {'have' if len(without) > 1 else 'has'} no corrected values"
+    return [f"{lack if without else 'no sample has corrected values on both sides'}: reached ones are compared"]
 
 
 def distrust(table: pd.DataFrame, alpha: float | None, metric: str) -> list[str]:
@@ -289,9 +328,12 @@ def distrust(table: pd.DataFrame, alpha: float | None, metric: str) -> list[str]
     Args:
         table: the samples' rows of `Run.to_dataframe`.
         alpha: the feature distance they should be reported at.
-        metric: a scalar variable; only its own diagnostics count (see `store.diagnostics`).
+        metric: as for `compare`; only its own diagnostics count (see `variables.diagnostics`).
     """
     trust, warnings = diagnostics(table, metric), []
+    if share := lacking(table, metric):
+        left_out = f"for {share:.1%} of the samples, which are left out of the mean"
+        warnings.append(f"lacks corrected values {left_out if share < 1 else 'altogether'}")
     if "converged" in trust and (share := 1 - float(trust["converged"].mean())) > UNCONVERGED_SHARE:
         warnings.append(f"not converged for {share:.0%} of the samples")
     if "feature_distance" in trust and alpha:

@@ -1,8 +1,8 @@
 """A run for those who keep their experiments elsewhere: its numbers and pictures in TensorBoard or MLflow.
 
-Both get, for every network, each column of `Run.summary` as a scalar per layer: `sid/LAYER`, `sid_se/LAYER`,
-`gap/LAYER` and so on, as `MeasureLayers` names them. The layer curve and the sheets of maps come as pictures, with one
-colour scale for the maps of all networks.
+Both get, for every network, each column of `Run.summary` as a scalar per layer: `sid_corrected/LAYER`,
+`sid_corrected_se/LAYER`, `sid/LAYER` (as reached) and so on, as `MeasureLayers` names them. The layer curve and the
+sheets of maps come as pictures, with one colour scale for the maps of all networks.
 """
 
 from __future__ import annotations

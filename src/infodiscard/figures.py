@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from .run import Run
 
 LABELS = {
-    "sid": "SID (nats/pixel)\n↑ more discarded",
-    "concentration": "concentration (nats/pixel)\n↑ on the object",
+    "sid": "SID reached (nats/pixel)\n↑ more discarded",
+    "sid_corrected": "SID (nats/pixel)\n↑ more discarded",
+    "concentration": "concentration reached\n(nats/pixel), ↑ on the object",
+    "concentration_corrected": "concentration (nats/pixel)\n↑ on the object",
     "ru": "RU (nats/pixel)\n↑ less can be recovered",
     "ru_floor": "floor of RU (nats/pixel)\n↑ worse decoder",
     "ru_concentration": "concentration of RU\n(nats/pixel), ↑ on the object",

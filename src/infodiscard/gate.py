@@ -35,12 +35,13 @@ class Gate:
 
     Attributes:
         table: one row per layer, in execution order: `layer`; `base` and `candidate`, the means over the images;
-            `difference`, the mean of candidate − base; `se`, its standard error over the `n` images; `gap`, the larger
-            of both sides' mean estimated gaps to the optimum; `bound`, the one-sided lower confidence bound of the
-            difference less the gap, at the level at which Holm's method tests the layer: above `max_increase` just if
-            the verdict is "more"; `p`, one-sided, of the difference less the gap being `max_increase` or less;
-            `p_holm`, the same corrected for the number of layers; `verdict`; `warning`, why not to trust the row.
-            Entropies in nats/pixel (or what `unit` says).
+            `difference`, the mean of candidate − base; `se`, its standard error over the `n` images, the systematic
+            errors of both sides' corrections included; `basis`, whether the values are "corrected" or as "reached" (""
+            for RU); `gap`, the larger of both sides' mean estimated gaps to the optimum, 0 between corrected values;
+            `bound`, the one-sided lower confidence bound of the difference less the gap, at the level at which Holm's
+            method tests the layer: above `max_increase` just if the verdict is "more"; `p`, one-sided, of the
+            difference less the gap being `max_increase` or less; `p_holm`, the same corrected for the number of layers;
+            `verdict`; `warning`, why not to trust the row. Entropies in nats/pixel (or what `unit` says).
         passed: whether no layer's verdict is "more".
         worst: the layer of the largest difference, among those of the verdict "more" if there are any.
         base: which network of which run the first is.
@@ -95,10 +96,11 @@ def check(
     """Says whether a candidate (pruned, quantised, distilled, retrained) discards significantly more than its base.
 
     At each layer, the difference candidate − base is averaged over the images that both have. It is significantly more
-    than allowed if, less the solver's estimated gap, it exceeds `max_increase` in a one-sided t-test (n − 1 degrees of
-    freedom) at this confidence, corrected for the number of layers by Holm's method. The verdicts are "more"; "within",
-    significantly not more than allowed even if the gap is added; "less", significantly less than the base likewise; or
-    "cannot tell". The check passes unless some layer's verdict is "more".
+    than allowed if it exceeds `max_increase` in a one-sided t-test (n − 1 degrees of freedom) at this confidence,
+    corrected for the number of layers by Holm's method. SID is compared as corrected, and the error of that is part of
+    the test; from RU, and from the SID of runs without corrected values, the solver's estimated gap is taken off first.
+    The verdicts are "more"; "within", significantly not more than allowed (even if the gap is added); "less",
+    significantly less than the base likewise; or "cannot tell". The check passes unless some layer's verdict is "more".
 
     Args:
         base: a run of one network; its directory; `DIR/NETWORK` for one network of several; a `compare.Side`; or a
@@ -160,7 +162,7 @@ def judged(rows: Sequence[Mapping[str, Any]], max_increase: float, confidence: f
     table["bound"] = [_bound(row, level) for row, level in zip(rows, levels, strict=True)]
     table["p"], table["p_holm"] = more, holm(more)
     table["verdict"] = [next((word for word in shown if shown[word][i]), UNKNOWN) for i in range(len(rows))]
-    columns = ["layer", "base", "candidate", "difference", "se", "n", "gap", "bound", "p", "p_holm", "verdict"]
+    columns = ["layer", "base", "candidate", "difference", "se", "n", "basis", "gap", "bound", "p", "p_holm", "verdict"]
     return table[[*columns, "warning"]]
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from .addresses import choose_layers
+from .correction import contrast
 from .decoders import TrainedDecoder, find
 from .entropy import concentration, gaussian_entropy
 from .errors import InfodiscardError, SampleError
@@ -335,13 +336,23 @@ def _stored(sigma: torch.Tensor, space: SigmaSpace) -> torch.Tensor:
     return sigma if space.name == "unit" else sigma[:, 0]
 
 
+def _rounded(noise: torch.Tensor) -> torch.Tensor:
+    """Rounds to 8 bits, which is all that noise has to say: the others are zeros, which take no space in a store."""
+    return noise.bfloat16().float()
+
+
 def _sid(solution: Solution, space: SigmaSpace, masks: torch.Tensor | None) -> dict[str, torch.Tensor]:
     """Takes a solution to what a run stores of SID; a leading dimension for the samples."""
     sigma = space.expand(solution.log_sigma.exp())
     entropy = gaussian_entropy(sigma).mean(1)
+    mean, shift_se = entropy.mean((1, 2)), space.expand(solution.shift_se)
     values = {
-        "sid": entropy.mean((1, 2)),
+        "sid": mean,
+        "sid_corrected": mean + solution.correction,
+        "sid_corrected_se": solution.correction_se,
         "sid_map": entropy,
+        "correction_map": _rounded(space.expand(solution.shift).mean(1)),
+        "correction_se_map": _rounded(shift_se.square().sum(1).sqrt() / shift_se.shape[1]),
         "sigma": _stored(sigma, space),
         "feature_distance": solution.distance,
         "feature_distance_se": solution.distance_se,
@@ -353,6 +364,10 @@ def _sid(solution: Solution, space: SigmaSpace, masks: torch.Tensor | None) -> d
     }
     if masks is not None:
         values["concentration"] = concentration(entropy, masks)
+        missing, error = contrast(solution.shift, solution.shift_se, solution.correction, space, masks)
+        unsafe = solution.correction.isnan()
+        values["concentration_corrected"] = (values["concentration"] + missing).masked_fill(unsafe, torch.nan)
+        values["concentration_corrected_se"] = error.masked_fill(unsafe, torch.nan)
     return values
 
 

@@ -36,6 +36,9 @@ PRECISIONS = ("full", "bf16")
 PASSES = {"sid": 5000, "ru": 1600}
 """Most passes per sample and layer, if nothing is said."""
 
+LEAST_PASSES = {"sid": MIN_PASSES, "ru": 256}
+"""Fewest that may be allowed; RU needs its own for two steps, and for the feature distance before and after them."""
+
 DEFAULT_BLOCK = {"cpu": 4, "cuda": 32}
 """Few enough for a progress bar that moves and little to redo after a kill; enough to fill the device."""
 
@@ -89,13 +92,14 @@ def measure(
             same plan. `None` keeps it in memory.
         progress: draw a progress bar on standard error.
         decoders: where RU's decoders are; the user's cache by default (`infodiscard.decoders.default_folder`).
-        tolerance: stop when the estimated gap to the optimum is below this, in nats per pixel.
+        tolerance: stop when the corrected SID is known to this standard error, in nats per pixel; for RU, when the
+            estimated gap to the optimum is below it.
         max_passes: most forward-and-backward passes per sample and layer, for all metrics or by metric; by default
             5,000 for SID and 1,600 for RU.
         cap: largest σ: `range` (ten times the dynamic range of the input space), `data` (the standard deviation of the
             given inputs) or a number.
         start: where the search begins: `uniform`, or at the σ of the layer measured `before`, which saves passes in the
-            last layers; values then depend, within their gap, on which layers are measured.
+            last layers; values then depend, within their error, on which layers are measured.
         precision: of the network's forward and backward passes: `full`, its own; or `bf16`, by autocast. Distances and
             entropies are always computed in float32 or better.
         kind: what the inputs are: `image` (`n × C × H × W`), `tokens` (`n × T × D`), `series` (`n × C × L`) or `table`
@@ -241,8 +245,10 @@ def _passes(metrics: Sequence[str], given: int | Mapping[str, int] | None) -> di
     for metric, name in (("sid", "max_passes"), ("ru", "ru_max_passes")):
         if metric in metrics:
             found[name] = given.get(metric, PASSES[metric])
-            if found[name] < MIN_PASSES:
-                raise InfodiscardError(f"max_passes was {found[name]}; a measurement needs at least {MIN_PASSES}.")
+            if found[name] < (least := LEAST_PASSES[metric]):
+                raise InfodiscardError(
+                    f"max_passes was {found[name]}; a measurement of {METRICS[metric]} needs at least {least}."
+                )
     return found
 
 

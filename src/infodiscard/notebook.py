@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .compare import distrust
 from .plots import layer_curve
-from .tables import COLUMNS
+from .tables import columns_of
 from .variables import METRICS
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _doubts(run: Run, values: pd.DataFrame, metric: str) -> dict[tuple[str, str]
 
 
 def _table(summary: pd.DataFrame, metric: str, doubts: dict[tuple[str, str], str], words: Callable[[str], str]) -> str:
-    columns = {name: item for name, item in COLUMNS[metric].items() if name in summary}
+    columns = columns_of(metric, summary)
     headings = ["network", "layer", *(words(heading) for heading, _ in columns.values())]
     doubted = any(doubts.values())
     headings += ["!"] if doubted else []

@@ -11,6 +11,7 @@ import numpy as np
 from .figures import LABELS, elide, measured, paper_style, paper_width, saved, short_names
 from .methods import method_sheet
 from .palette import GREY, network_styles
+from .printed import AS_REACHED, mean_error, plain, shown
 from .sheets import map_sheet, reconstruction_sheet
 from .variables import diagnostics
 
@@ -38,13 +39,15 @@ def identity_level(settings: dict[str, Any]) -> float | None:
 def layer_curve(run: Run, metric: str | None = None, path: str | Path | None = None, ax: Axes | None = None) -> Figure:
     """Draws `metric` by layer in execution order, one line per network, with 95 % intervals over the samples.
 
-    Faint dots are single samples, hollow ones those that did not converge; a mean is hollow if more than 5 % of its
-    samples did not. A further panel shows the concentration if the run has it; a dashed line, an identity layer's SID;
-    thin dotted lines, the floor of RU.
+    SID and its concentration are drawn as corrected where the run has corrected values, else as reached, and the axis
+    says so; intervals of corrected means hold the error of the correction. Faint dots are single samples, hollow ones
+    those that did not converge; a mean is hollow if more than 5 % of its samples did not. A further panel shows the
+    concentration if the run has it; a dashed line, an identity layer's SID; thin dotted lines, the floor of RU.
 
     Args:
         run: a run with something measured.
-        metric: a scalar variable of the run; by default SID and RU, a panel each, as far as the run has them.
+        metric: a scalar variable of the run, or `sid_reached` for SID as the search reached it; by default SID and RU,
+            a panel each, as far as the run has them.
         path: where to write the picture; the ending says the format.
         ax: Matplotlib's axes to draw in, one panel: `metric`, or the first that the run has; by default a figure is
             made. Its size, its place and its title stay yours.
@@ -58,10 +61,13 @@ def layer_curve(run: Run, metric: str | None = None, path: str | Path | None = N
     panels = list(run.metrics) if metric is None else [metric]
     panels = panels if ax is None else panels[:1]
     for panel in panels:
-        table = measured(run, panel)
-    beside = ["ru_concentration" if panel.startswith("ru") else "concentration" for panel in panels]
+        table = measured(run, plain(panel))
+    beside = [
+        "ru_concentration" if panel.startswith("ru") else f"concentration{AS_REACHED * panel.endswith(AS_REACHED)}"
+        for panel in panels
+    ]
     for name in dict.fromkeys(beside if ax is None else ()):
-        if name not in panels and name in table and table[name].notna().any():
+        if name not in panels and plain(name) in table and table[plain(name)].notna().any():
             panels.append(name)
     layers = [layer for layer in run.plan.union() if layer in set(table["layer"])]
     names = short_names(layers)
@@ -104,16 +110,17 @@ def _slanted(slot: float, names: list[str]) -> bool:
 
 def _curves(ax: Axes, run: Run, table: pd.DataFrame, metric: str, layers: list[str]) -> None:
     """Draws one panel: a curve per network."""
-    place = {layer: x for x, layer in enumerate(layers)}
+    place, variable = {layer: x for x, layer in enumerate(layers)}, shown(metric, table)
     networks = [name for name in run.plan.networks if name in set(table["network"])]
     styles = network_styles(run.plan.networks)
     for number, network in enumerate(networks):
         colour, dashes = styles[network]
         shift = 0.24 * (number / max(1, len(networks) - 1) - 0.5) if len(networks) > 1 else 0.0
-        rows = table[table["network"] == network].dropna(subset=[metric])
-        _dots(ax, rows, metric, place, shift, colour)
-        groups = rows.groupby("layer", sort=False)[metric]
-        mean, interval = groups.mean(), 1.96 * groups.sem().fillna(0)
+        rows = table[table["network"] == network].dropna(subset=[variable])
+        _dots(ax, rows, variable, place, shift, colour)
+        groups = rows.groupby("layer", sort=False)
+        mean = groups[variable].mean()
+        interval = np.nan_to_num([1.96 * mean_error(each, variable) for _, each in groups])
         x = [place[layer] + shift for layer in mean.index]
         ax.errorbar(x, mean, interval, color=colour, ls=dashes, lw=1.6, capsize=2.5, elinewidth=1.2, zorder=3)
         settled = _converged(rows, metric).groupby(rows["layer"], sort=False).mean()
@@ -122,7 +129,7 @@ def _curves(ax: Axes, run: Run, table: pd.DataFrame, metric: str, layers: list[s
         if metric == "ru":
             floor = rows.groupby("layer", sort=False)["ru_floor"].mean()
             ax.plot(x, floor, color=colour, ls=":", lw=1, zorder=1)
-    level = identity_level(run.plan.settings) if metric == "sid" else None
+    level = identity_level(run.plan.settings) if plain(metric) == "sid" else None
     if level is not None:
         ax.axhline(level, color=GREY, ls="--", lw=1, zorder=1)
         ax.annotate("identity layer", (1, level), (-3, 3), xycoords=("axes fraction", "data"), color=GREY, fontsize=7,
@@ -130,9 +137,9 @@ def _curves(ax: Axes, run: Run, table: pd.DataFrame, metric: str, layers: list[s
     if metric == "ru" and x:  # named once, where no other network's line is in the way
         ax.annotate("floor", (x[-1], floor.iloc[-1]), (4, 0), color=GREY, fontsize=7, textcoords="offset points",
                     ha="left", va="center")  # fmt: skip
-    if metric.endswith("concentration"):
+    if plain(metric).endswith("concentration"):
         ax.axhline(0, color=GREY, lw=0.8, zorder=1)
-    ax.set_ylabel(run.plan.layout.words(LABELS.get(metric, metric.replace("_", " "))))
+    ax.set_ylabel(run.plan.layout.words(LABELS.get(variable, variable.replace("_", " "))))
     ax.grid(axis="y", color="#dddddd", lw=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)

@@ -11,6 +11,7 @@ import numpy as np
 from .arrays import Arrays
 from .errors import InfodiscardError
 from .plan import Plan, Unit
+from .printed import lacking, mean_error
 from .storage import Lease, Lock, as_place, lock, told, zarr_store
 from .store import STORE, build, check_free, check_same, create_store, is_made, read_plan, sweep
 from .variables import CELL, FAILURES, METRICS, VARIABLES
@@ -283,20 +284,44 @@ class Run:
     def summary(self) -> pd.DataFrame:
         """Returns one row per network and layer: means over the samples, standard errors (`_se`), shares.
 
-        `converged`, `ru_converged` and `cap_matters` are shares of the samples; `sid`, `ru` and their concentrations
-        have standard errors over samples (n − 1), NaN for a single one.
+        `converged`, `ru_converged` and `cap_matters` are shares of the samples. `sid` is what the search reached,
+        `sid_corrected` what it is estimated to be at the optimum; likewise the concentrations. Standard errors are over
+        samples (n − 1), NaN for a single one; those of corrected means contain the systematic error of the correction.
+        A sample without a corrected value is not in their mean, and `uncorrected_share` says how many are not.
         """
         frame = self.to_dataframe()
         groups = frame.groupby(["network", "layer"], sort=False)
         table = groups.size().rename("n").to_frame()
-        for name in [name for name in ("sid", "concentration", "ru", "ru_concentration") if name in frame]:
+        means = ["sid", "sid_corrected", "concentration", "concentration_corrected", "ru", "ru_concentration"]
+        for name in [name for name in means if name in frame]:
             table[name] = groups[name].mean()
-            table[f"{name}_se"] = groups[name].sem()
+            table[f"{name}_se"] = [mean_error(rows, name) for _, rows in groups]
+        if "sid_corrected" in frame:
+            table["uncorrected_share"] = [lacking(rows, "sid") for _, rows in groups]
         trust = ["converged", "feature_distance", "passes", "gap", "capped_share", "cap_matters"]
         trust += ["ru_floor", "ru_converged", "ru_feature_distance", "ru_passes", "ru_gap"]
         for name in [name for name in trust if name in frame]:
             table[name] = groups[name].mean()
         return table.reset_index()
+
+    def region(self, masks: Any) -> pd.DataFrame:
+        """Returns the mean SID over a region of the inputs: one row per network, layer and sample that was measured.
+
+        Args:
+            masks: true in the region; one for all samples, of the shape of a map, or one for each (`samples × …`).
+
+        Returns:
+            The columns `network`, `layer` and `sample`; `size`, the pixels (tokens, …) of the region; `sid`, their mean
+            as reached; `sid_corrected`, the estimate of the same at the optimum, and `sid_corrected_se`, its standard
+            error. A region without a pixel has NaN; a run without corrected values has only what was reached. The
+            error of a corrected mean shrinks with the region's size, and says little of a few pixels.
+
+        Raises:
+            InfodiscardError: the masks do not fit the samples, or the run has no SID.
+        """
+        from .regions import table
+
+        return table(self, masks)
 
     def words(self) -> pd.DataFrame:
         """Returns the SID of each word of a run of texts; see `infodiscard.texts.table`."""

@@ -25,8 +25,8 @@ BESIDE = (Lock.name, LOG, STATUS)
 PICTURES = 4 << 20
 """Bytes of images or masks in one chunk, before compression: a remote place takes about as long for one as for few."""
 
-FORMAT = 2
-"""Of the store. 1 had no checksums and no `failure`."""
+FORMAT = 3
+"""Of the store. 1 had no checksums and no `failure`, 2 no corrected values."""
 
 LABELS = {"labels": "label", "tokens": "text", "words": "word"}
 """Of a plan → the coordinate that holds it."""

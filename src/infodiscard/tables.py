@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from .printed import REACHED, plain, shown
 from .variables import METRICS
 
 if TYPE_CHECKING:
@@ -28,11 +30,15 @@ Record = Mapping[Any, Any]
 SHOWN = 10
 """Most samples that are listed by name."""
 
-# Metric → column of `Run.summary` → heading and how to print it. Columns that a run lacks are left out.
-COLUMNS: dict[str, dict[str, tuple[str, Callable[[Record], str]]]] = {
+Columns = dict[str, tuple[str, Callable[[Record], str]]]
+"""Column of `Run.summary` → heading and how to print it."""
+
+# By metric; columns that a run lacks are left out.
+COLUMNS: dict[str, Columns] = {
     "sid": {
-        "sid": ("SID ± se\nnats/pixel", lambda row: _with_error(row, "sid", 3)),
-        "concentration": ("concentr.\n± se", lambda row: _with_error(row, "concentration", 2)),
+        "sid_corrected": ("SID ± se\nnats/pixel", lambda row: _with_error(row, "sid_corrected", 3)),
+        "sid": ("reached", lambda row: _number(row["sid"], ".3f")),
+        "concentration_corrected": ("concentr.\n± se", lambda row: _with_error(row, "concentration_corrected", 2)),
         "n": ("n", lambda row: f"{row['n']:d}"),
         "feature_distance": ("dis-\ntance", lambda row: _number(row["feature_distance"], ".2f")),
         "gap": ("gap", lambda row: _number(row["gap"], ".3f")),
@@ -51,6 +57,24 @@ COLUMNS: dict[str, dict[str, tuple[str, Callable[[Record], str]]]] = {
         "ru_converged": ("conv.", lambda row: _number(row["ru_converged"], ".0%")),
     },
 }
+AS_REACHED: Columns = {
+    "sid": ("SID ± se\nreached", lambda row: _with_error(row, "sid", 3)),
+    "concentration": ("concentr.\nreached", lambda row: _with_error(row, "concentration", 2)),
+}
+"""What a run without corrected values shows in place of them, and what it is called."""
+
+
+def columns_of(metric: str, summary: pd.DataFrame) -> Columns:
+    """Returns the columns that stand for a metric, as far as a summary has them.
+
+    The gap is for values as they were reached: beside a corrected one, what is missing can be seen.
+    """
+    chosen: Columns = {}
+    for name, item in COLUMNS[metric].items():
+        variable = shown(plain(name), summary) if name in REACHED else name
+        if variable in summary and variable not in chosen and not (name == "gap" and REACHED.keys() & chosen):
+            chosen[variable] = item if variable == name else AS_REACHED[variable]
+    return chosen
 
 
 def show_layers(console: Console, layers: Iterable[Layer], title: str, default: Iterable[str]) -> None:
@@ -128,10 +152,12 @@ def _meaning(run: Run) -> str:
     from .plots import identity_level
 
     level, alpha = identity_level(run.plan.settings), run.plan.settings.get("alpha")
-    sentences = []
+    sentences, columns = [], [name for metric in run.metrics for name in columns_of(metric, run.summary())]
     if "sid" in run.metrics:
         least = f"; a layer that discards nothing has {level:.3f}" if level is not None else ""
         sentences.append(f"SID: higher = more of the input is discarded{least}.")
+    if "sid_corrected" in columns:
+        sentences.append("Reached: what the search found; SID and concentration add what that is estimated to lack.")
     if "ru" in run.metrics:
         sentences.append(
             "RU: higher = less of the input can be reconstructed; only what is above the floor, the decoder's error "
@@ -139,7 +165,8 @@ def _meaning(run: Run) -> str:
         )
     if alpha:
         sentences.append(f"Distance: to be α = {alpha:g}.")
-    sentences.append("Gap: what a longer search would still find, nats/pixel, as the solver estimates it.")
+    if {"gap", "ru_gap"} & set(columns):
+        sentences.append("Gap: what a longer search would still find, nats/pixel, as the solver estimates it.")
     return run.plan.layout.words(" ".join(sentences))
 
 
@@ -152,7 +179,7 @@ def _show_network(
     words: Callable[[str], str],
 ) -> None:
     table = _table(title)
-    columns = {name: item for name, item in COLUMNS[metric].items() if name in summary}
+    columns = columns_of(metric, summary)
     table.add_column("layer", overflow="fold", min_width=8)
     for heading, _ in columns.values():
         table.add_column(words(heading), justify="right", no_wrap=True)
@@ -172,18 +199,20 @@ def _doubts(run: Run) -> list[str]:
 
 
 def show_comparison(console: Console, table: pd.DataFrame, metric: str) -> None:
-    """Prints paired differences, a table per pair, and below it in words what should not be trusted."""
+    """Prints paired differences of a metric, a table per pair, and below in words what should not be trusted."""
+    name = METRICS.get(plain(metric), plain(metric).replace("_", " "))
     for (a, b), rows in table.groupby(["a", "b"], sort=False):
-        shown = _table(f"{metric} of {b} minus that of {a}")
-        shown.add_column("layer", overflow="fold", min_width=8)
+        reached = " (reached)" if (rows["basis"] == "reached").any() else ""
+        paired = _table(f"{name}{reached} of {b} minus that of {a}")
+        paired.add_column("layer", overflow="fold", min_width=8)
         for heading in ("reference", "other", "difference", "95 % interval", "n"):
-            shown.add_column(heading, justify="right", no_wrap=True)
+            paired.add_column(heading, justify="right", no_wrap=True)
         for row in rows.to_dict("records"):
             interval = "–" if row["low"] != row["low"] else f"{row['low']:+.3f} … {row['high']:+.3f}"
             means = [f"{row[name]:.3f}" for name in ("mean_a", "mean_b")]
             cells = [*means, f"{row['difference']:+.3f}", interval, str(row["n"])]
-            _add_row(shown, str(row["layer"]), cells, doubted=bool(row["warning"]))
-        console.print(shown)
+            _add_row(paired, str(row["layer"]), cells, doubted=bool(row["warning"]))
+        console.print(paired)
     _show_warnings(console, _by_reason(table))
 
 
@@ -192,11 +221,11 @@ def show_forecast(console: Console, found: Forecast) -> None:
     from .watching import duration
 
     plan, many = found.plan, len(found.plan.networks) > 1
-    shown = _table(
+    layers = _table(
         f"{len(found.layers)} layers × {len(plan.samples):,} samples of {plan.size}: {found.problems:,} problems in "
         f"{found.units:,} units of {plan.block}"
     )
-    shown.add_column("layer", overflow="fold", min_width=8)
+    layers.add_column("layer", overflow="fold", min_width=8)
     for heading in (
         "share\nof time",
         "s/sample\n± se",
@@ -205,14 +234,14 @@ def show_forecast(console: Console, found: Forecast) -> None:
         "kB/\nsample",
         "measured\nsamples",
     ):
-        shown.add_column(heading, justify="right", no_wrap=True)
+        layers.add_column(heading, justify="right", no_wrap=True)
     for row in found.layer_table().to_dict("records"):
         rate = f"{row['passes'] / row['seconds']:,.0f}" if row["seconds"] else "–"
         cells = [_share(row["share"]), _with_error(row, "seconds", 3), f"{row['passes']:,.0f}", rate]
         cells += [f"{row['size'] / 1000:,.1f}", str(row["measured"])]
         name = f"{row['network']} {row['layer']}" if many else str(row["layer"])
-        _add_row(shown, name, cells, doubted=bool(row["at_most"]))
-    console.print(shown)
+        _add_row(layers, name, cells, doubted=bool(row["at_most"]))
+    console.print(layers)
     if found.at_most:
         text = "!: at most; no sample fitted into the calibration, so all passes that are allowed are reckoned"
         console.print(f"{text}. A longer --calibrate tells more.", style="yellow")
@@ -264,15 +293,16 @@ def _bytes(count: float) -> str:
 
 def show_gate(console: Console, gate: Gate) -> None:
     """Prints what a check found: a table of the layers, what its words mean, what should not be trusted."""
-    shown = _table(f"{METRICS[gate.metric]} of the candidate against that of the base, nats/{gate.unit}")
-    shown.add_column("layer", overflow="fold", min_width=8)
+    reached = " (reached)" if (gate.table["basis"] == "reached").any() else ""
+    judged = _table(f"{METRICS[gate.metric]}{reached} of the candidate against that of the base, nats/{gate.unit}")
+    judged.add_column("layer", overflow="fold", min_width=8)
     for heading in ("base", "candi-\ndate", "differ-\nence", "se", "bound", "p\n(Holm)", "verdict"):
-        shown.add_column(heading, justify="right", no_wrap=True)
+        judged.add_column(heading, justify="right", no_wrap=True)
     for row in gate.table.to_dict("records"):
         cells = [f"{row['base']:.3f}", f"{row['candidate']:.3f}", f"{row['difference']:+.3f}", f"{row['se']:.3f}"]
         cells += [f"{row['bound']:+.3f}", "<0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}"]
-        _add_row(shown, str(row["layer"]), [*cells, row["verdict"]], doubted=bool(row["warning"]))
-    console.print(shown)
+        _add_row(judged, str(row["layer"]), [*cells, row["verdict"]], doubted=bool(row["warning"]))
+    console.print(judged)
     console.print(f"\n{_gate_meaning(gate)}", style="dim")
     _show_warnings(console, _by_reason(gate.table.assign(a="base", b="candidate")))
 
@@ -280,13 +310,17 @@ def show_gate(console: Console, gate: Gate) -> None:
 def _gate_meaning(gate: Gate) -> str:
     """Returns what was compared, and what the words of a check mean."""
     images = "–".join(str(n) for n in sorted({gate.table["n"].min(), gate.table["n"].max()}))
+    # Between corrected values, all that is not known is in the standard error.
+    gap = gate.table["basis"].ne("corrected").any()
+    less, added = (", less the solver's estimated gap,", "with the gap added, ") if gap else ("", "")
     sentences = [
         f"Base: {gate.base}. Candidate: {gate.candidate}.",
-        f"More: the paired difference over {images} images, less the solver's estimated gap, exceeds "
-        f"{gate.max_increase:g} (as its bound shows). Within, less: with the gap added, it is at most "
-        f"{gate.max_increase:g}, below 0. One-sided t-tests at {gate.confidence:.4g}, corrected for the number of "
-        f"layers ({len(gate.table)}) by Holm's method.",
+        f"More: the paired difference over {images} images{less} exceeds {gate.max_increase:g} (as its bound shows). "
+        f"Within, less: {added}it is at most {gate.max_increase:g}, below 0. One-sided t-tests at "
+        f"{gate.confidence:.4g}, corrected for the number of layers ({len(gate.table)}) by Holm's method.",
     ]
+    if not gap:
+        sentences.append("Values are corrected; se contains the systematic error of that.")
     if gate.left_out:
         sentences.append(f"Only one of both has {', '.join(gate.left_out)}, which is not compared.")
     return escape(" ".join(sentences))
@@ -338,7 +372,7 @@ def _some(names: list[str], total: int) -> str:
 
 def _number(value: float, form: str) -> str:
     """Prints a number; a dash where there is none."""
-    return "–" if value != value else format(value, form)
+    return "–" if value != value else "∞" if value == math.inf else format(value, form)
 
 
 def _share(value: float) -> str:

@@ -71,7 +71,7 @@ def table(run: Run) -> pd.DataFrame:
     """Returns one row per network, layer, sample and word, in their order.
 
     Its columns: `network`, `layer`, `sample`, `word` (its number, −1 for a special token), `text`, `tokens` (how many
-    it is made of) and `sid`, the mean of theirs, in nats/token. What is not measured is left out.
+    it is made of) and `sid`, the mean of theirs as reached, in nats/token. What is not measured is left out.
 
     Raises:
         InfodiscardError: the run is not one of texts.

@@ -38,19 +38,32 @@ SID, RU = ("sid",), ("ru",)
 METRICS = {"sid": "SID", "ru": "RU"}
 """What a run can measure → what it is called in print, in the order in which they are shown."""
 
+CORRECTED = {"sid": "sid_corrected", "concentration": "concentration_corrected"}
+"""What the search reached → the estimate of the same at the optimum."""
+
 TRUST = ("converged", "feature_distance", "gap", "capped_share", "cap_matters")
 
 # The one place that says what a run holds. A new metric adds its rows here and nothing else changes.
 VARIABLES: dict[str, Variable] = {
-    "sid": Variable(CELL, "float32", "nats/pixel", "strict information discarding, mean over pixels", SID),
+    "sid": Variable(CELL, "float32", "nats/pixel", "strict information discarding reached, mean over pixels", SID),
+    "sid_corrected": Variable(
+        CELL, "float32", "nats/pixel", "strict information discarding at the optimum, estimated, mean over pixels", SID
+    ),
+    "sid_corrected_se": Variable(CELL, "float32", "nats/pixel", "standard error of the corrected SID", SID),
     "concentration": Variable(
-        CELL, "float32", "nats/pixel", "mean SID of the background minus mean SID of the object", ("sid", "masks")
+        CELL, "float32", "nats/pixel", "mean SID reached of the background minus that of the object", ("sid", "masks")
+    ),
+    "concentration_corrected": Variable(
+        CELL, "float32", "nats/pixel", "the same at the optimum, estimated", ("sid", "masks")
+    ),
+    "concentration_corrected_se": Variable(
+        CELL, "float32", "nats/pixel", "standard error of the corrected concentration", ("sid", "masks")
     ),
     "feature_distance": Variable(CELL, "float32", "1", "feature distance reached, E / δ_f², on fresh noise", SID),
     "feature_distance_se": Variable(CELL, "float32", "1", "standard error of the feature distance", SID),
-    "converged": Variable(CELL, "bool", "1", "whether the solver met its tolerance", SID),
+    "converged": Variable(CELL, "bool", "1", "whether the corrected SID is known to the tolerance", SID),
     "passes": Variable(CELL, "int32", "passes", "forward and backward passes of one noisy input", SID),
-    "gap": Variable(CELL, "float32", "nats/pixel", "estimated remaining gap to the optimum", SID),
+    "gap": Variable(CELL, "float32", "nats/pixel", "upper estimate of the remaining gap to the optimum", SID),
     "capped_share": Variable(CELL, "float32", "1", "share of the pixels whose σ is at the cap", SID),
     "cap_matters": Variable(CELL, "bool", "1", "whether the mean depends on the cap", SID),
     "ru": Variable(CELL, "float32", "nats/pixel", "reconstruction uncertainty, mean over pixels", RU),
@@ -63,8 +76,16 @@ VARIABLES: dict[str, Variable] = {
     "ru_converged": Variable(CELL, "bool", "1", "whether the solver met its tolerance for RU", RU),
     "ru_passes": Variable(CELL, "int32", "passes", "forward and backward passes of one noisy input for RU", RU),
     "ru_gap": Variable(CELL, "float32", "nats/pixel", "estimated remaining gap of RU to the optimum", RU),
-    "sid_map": Variable(MAP, "float32", "nats/pixel", "strict information discarding of each pixel", SID),
-    "sigma": Variable(MAP, "float32", "input units", "standard deviation of the noise at the optimum", SID),
+    "sid_map": Variable(MAP, "float32", "nats/pixel", "strict information discarding reached of each pixel", SID),
+    "correction_map": Variable(
+        MAP,
+        "float32",
+        "nats/pixel",
+        "noisy estimate of what each pixel lacks to the optimum, for means",
+        SID,
+    ),
+    "correction_se_map": Variable(MAP, "float32", "nats/pixel", "standard error of the same", SID),
+    "sigma": Variable(MAP, "float32", "input units", "standard deviation of the noise reached", SID),
     "ru_map": Variable(MAP, "float32", "nats/pixel", "reconstruction uncertainty of each pixel", RU),
     "ru_floor_map": Variable(MAP, "float32", "nats/pixel", "the same without noise: the decoder's own error", RU),
     "ru_sigma": Variable(MAP, "float32", "input units", "standard deviation of the noise that confuses most", RU),

@@ -28,17 +28,18 @@ if TYPE_CHECKING:
     import pandas as pd
     from lightning.pytorch import LightningModule, Trainer
 
-SCALARS = ("sid", "ru", "concentration", "ru_concentration")
+SCALARS = ("sid", "sid_corrected", "ru", "concentration", "concentration_corrected", "ru_concentration")
 """What is logged as a curve, where a run has it: its mean over the images, for each layer."""
 
 
 class MeasureLayers(Callback):
     """Measures layers at chosen epochs, logs curves and maps, and leaves the training as it was.
 
-    Every logger gets one scalar per layer, `sid/LAYER` (and `ru/`, `concentration/`, …, where these are measured), at
-    the trainer's global step. Loggers that take images (TensorBoard's, Weights & Biases') also get the sheet of maps,
-    `sid_map` and `ru_map`. The network is in eval mode while it is measured; its flags, weights, buffers, gradients and
-    all random states are afterwards what they were. Where several processes train, the first one measures.
+    Every logger gets one scalar per layer, `sid_corrected/LAYER` and, as the search reached it, `sid/LAYER` (and `ru/`,
+    `concentration/`, …, where these are measured), at the trainer's global step. Loggers that take images
+    (TensorBoard's, Weights & Biases') also get the sheet of maps, `sid_map` and `ru_map`. The network is in eval mode
+    while it is measured; its flags, weights, buffers, gradients and all random states are afterwards what they were.
+    Where several processes train, the first one measures.
 
     Args:
         images: as `data` in `infodiscard.measure`, in the network's input space, with masks if they have some; with

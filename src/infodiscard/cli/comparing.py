@@ -31,7 +31,9 @@ def compare(
         list[str],
         typer.Argument(metavar="RUN", help="Directories of runs, or NAME=DIR; one run compares its own networks."),
     ],
-    metric: Annotated[str, typer.Option(help="What to compare: 'sid', 'concentration', …")] = "sid",
+    metric: Annotated[
+        str, typer.Option(help="What to compare: 'sid' (corrected), 'sid_reached', 'concentration', …")
+    ] = "sid",
     by: Pairing = "name",
     reference: Annotated[str | None, typer.Option(metavar="NAME", help="Whom to compare with; the first.")] = None,
     csv: Csv = None,
@@ -43,7 +45,7 @@ def compare(
     entries: Any = runs[0] if len(runs) == 1 else named_runs(runs)
     table = compare_runs(entries, metric=metric, reference=reference, by=by)  # type: ignore[arg-type]
     console = plain_console()
-    show_comparison(console, table, "SID" if metric == "sid" else metric)
+    show_comparison(console, table, metric)
     if csv is not None:
         write_table(table, csv)
         console.print()
@@ -62,7 +64,6 @@ def compare_networks(networks: Specs, data: DataSpec, options: Measuring) -> Non
     from ..compare import pair_layers
     from ..report import write_report
     from ..tables import show_comparison
-    from ..variables import METRICS
 
     if len(networks) < 2:
         raise InfodiscardError(f"A comparison needs two networks or more; given: {networks[0]}.")
@@ -80,7 +81,7 @@ def compare_networks(networks: Specs, data: DataSpec, options: Measuring) -> Non
     tables = {name: compare_run(run, metric=name, by="auto") for name in metrics}
     console = plain_console()
     for name, table in tables.items():
-        show_comparison(console, table, METRICS.get(name, name))
+        show_comparison(console, table, name)
     path = page.parent / "comparison.csv"
     write_table(pd.concat(tables, names=["metric"]).reset_index("metric"), path)
     console.print()
@@ -102,9 +103,11 @@ def check(
 ) -> None:
     """Exits with 0 if CANDIDATE discards not significantly more than BASE at any layer, with 1 if it does.
 
-    Significantly more: the paired difference over the images, less the solver's
-    estimated gap, exceeds --max-increase in a one-sided t-test, corrected for
-    the number of layers by Holm's method. Bad input, and what decides nothing
+    Significantly more: the paired difference over the images exceeds
+    --max-increase in a one-sided t-test, corrected for the number of layers by
+    Holm's method. SID is corrected for what the search did not reach, and that
+    correction's error is part of the test; from RU, and from the SID of runs
+    without corrected values, the solver's estimated gap is taken off. Bad input, and what decides nothing
     (fewer than two images, unlike settings), exits with 2.
 
     Networks are measured first, in memory unless --out is given. If only one of

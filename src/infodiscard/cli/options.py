@@ -112,7 +112,7 @@ class Measuring:
     ] = "pixel"
     seed: Annotated[int, typer.Option(help="Of the noise, and of random weights.", rich_help_panel=METHOD)] = 0
     tolerance: Annotated[
-        float, typer.Option(help="Gap to the optimum at which to stop, nats/pixel.", rich_help_panel=METHOD)
+        float, typer.Option(help="Error of the corrected SID (gap of RU) at which to stop.", rich_help_panel=METHOD)
     ] = 0.02
     max_passes: Annotated[
         int | None,

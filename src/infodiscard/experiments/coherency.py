@@ -15,6 +15,7 @@ from torch import nn
 from ..baselines import BASELINES
 from ..errors import InfodiscardError
 from ..network import Network
+from ..printed import shown
 from .claims import Claim, direction, equality
 from .curves import finish, panels
 from .findings import Findings, layer_means
@@ -122,7 +123,8 @@ def _means(maps: pd.DataFrame, product: Product) -> pd.DataFrame:
 def _claims(images: pd.DataFrame, maps: pd.DataFrame) -> tuple[Claim, ...]:
     claims = []
     for measure in ("sid", "ru"):
-        wide = images.dropna(subset=[measure]).pivot_table(index=["sample", "layer"], columns="state", values=measure)
+        value = shown(measure, images)
+        wide = images.dropna(subset=[value]).pivot_table(index=["sample", "layer"], columns="state", values=value)
         largest = (wide["after"] - wide["before"]).abs().dropna().groupby("sample").max()
         claims.append(
             equality(f"{measure.upper()} stays.", largest.tolist(), MARGIN,
@@ -146,7 +148,8 @@ def _figure(images: pd.DataFrame, maps: pd.DataFrame):  # type: ignore[no-untype
     for ax, (measure, title) in zip(axes, names.items(), strict=True):
         own = maps[maps["measure"] == measure]
         if own.empty:
-            own = images.dropna(subset=[measure]).rename(columns={measure: "value"})
+            value = shown(measure, images)
+            own = images.dropna(subset=[value]).rename(columns={value: "value"})
         for state, style in (("before", {"ls": "-", "marker": "o", "ms": 5}), ("after", {"ls": "--", "marker": "x"})):
             mean = own[own["state"] == state].groupby("layer")["value"].mean()
             place = [STAGES.index(layer) + 1 for layer in mean.index]

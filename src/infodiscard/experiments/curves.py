@@ -9,6 +9,7 @@ import numpy as np
 
 from ..palette import network_styles
 from ..plots import LABELS
+from ..variables import CORRECTED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,11 +66,17 @@ def curves(
         ax.set_xticks(range(len(layers)), [str(place + 1) for place in layers])
         ax.set_xlabel("measured layer, from the input", fontsize=8)
     ax.set_xlim(-0.6, len(layers) - 0.4)
-    finish(ax, measure, title)
+    finish(ax, said(rows, measure), title)
+
+
+def said(rows: pd.DataFrame, measure: str) -> str:
+    """Returns the variable that some rows of `layer_means` show of a measure, as labels know it."""
+    corrected = "basis" in rows and (rows["basis"] == "corrected").any()
+    return CORRECTED[measure] if corrected else measure
 
 
 def finish(ax: Axes, measure: str, title: str) -> None:
-    """Labels axes and takes away what is not needed."""
+    """Labels axes, of a variable, and takes away what is not needed."""
     ax.set_ylabel(LABELS.get(measure, measure.replace("_", " ")), fontsize=8)
     if title:
         ax.set_title(title, fontsize=9, loc="left")

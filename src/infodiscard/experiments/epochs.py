@@ -7,9 +7,10 @@ from dataclasses import replace
 import pandas as pd
 
 from ..palette import COLOURS
+from ..printed import shown
 from ..zoo import load as load_network
 from .claims import Claim, direction
-from .curves import finish, panels
+from .curves import finish, panels, said
 from .findings import Findings, accuracies, layer_means
 from .workshop import Product, Workshop
 
@@ -65,9 +66,10 @@ def _claims(images: pd.DataFrame, measure: str = "sid") -> tuple[Claim, ...]:
     the least is chosen by the other trainings on one half of the images, and judged by this one on the other half.
     """
     halves = {name: number % 2 for number, name in enumerate(sorted(set(images["sample"])))}
-    last = images[images["layer"] == LAYERS[-1]].dropna(subset=[measure])
+    value = shown(measure, images)
+    last = images[images["layer"] == LAYERS[-1]].dropna(subset=[value])
     means = last.assign(half=last["sample"].map(halves)).pivot_table(
-        index=["seed", "half"], columns="epoch", values=measure
+        index=["seed", "half"], columns="epoch", values=value
     )
     keys, values, rows = means.index.to_list(), means.to_numpy(), []
     for (seed, half), own in zip(keys, values, strict=True):
@@ -101,7 +103,7 @@ def _figure(table: pd.DataFrame):  # type: ignore[no-untyped-def]
                         label=layer)  # fmt: skip
         ax.set_xlabel("epoch", fontsize=8)
         ax.legend(fontsize=7, frameon=False)
-        finish(ax, measure, "")
+        finish(ax, said(rows, measure), "")
     return figure
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..compare import distrust
+from ..printed import REACHED, is_reached, mean_error, shown
 from ..run import Run
 from ..storage import told
 from .claims import Claim
@@ -56,7 +57,8 @@ def layer_means(
 
     Returns:
         The columns network, seed, accuracy, layer, position (0 for the first layer measured), measure (`sid`, `ru`,
-        `concentration`, …), mean, se (over images), n, warning.
+        `concentration`, …), mean, se (over images, with the systematic error of a correction), n, basis (`corrected` or
+        `reached`; empty for what has no such difference), reached (the mean as the search reached it), warning.
     """
     import pandas as pd
 
@@ -68,12 +70,15 @@ def layer_means(
         for measure in ("sid", "concentration", "ru", "ru_floor", "ru_concentration"):
             if measure not in frame:
                 continue
+            variable = shown(measure, frame)
+            basis = "corrected" if variable in REACHED else "reached" if is_reached(variable) else ""
             for position, layer in enumerate(known):
                 part = frame[frame["layer"] == layer]
-                values = part[measure].dropna()
+                values = part[variable].dropna()
                 row = {"network": product.name, "seed": product.seed, "accuracy": product.accuracy, **(extra or {})}
                 row |= {"layer": layer, "position": position, "measure": measure, "mean": values.mean()}
-                row |= {"se": values.sem(), "n": len(values)}
+                row |= {"se": mean_error(part, variable), "n": len(values)}
+                row |= {"basis": basis, "reached": part[measure].mean()}
                 rows.append({**row, "warning": "; ".join(distrust(part, alpha, measure))})
     return pd.DataFrame(rows)
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..compare import Side, compare_sides, distrust, pair_layers, sides_of
 from ..errors import InfodiscardError
 from ..layouts import Layout
 from ..plan import merged
+from ..printed import called, is_reached, mean_error, shown
 from ..run import Run
 from ..statistics import holm, t_quantile, t_tail
 from ..variables import METRICS
@@ -39,6 +40,14 @@ LEVEL = 0.05
 MORE, LESS, UNKNOWN = "more", "less", "not significant"
 
 
+class Mean(NamedTuple):
+    """A mean over samples, half of its 95 % interval (NaN for one sample), and how many it is of."""
+
+    value: float
+    half: float
+    n: int
+
+
 class Entry(Side):
     """A network of a run, as it is called on the page; its table is read once."""
 
@@ -63,6 +72,28 @@ class Entry(Side):
     def alpha(self) -> float | None:
         """The feature distance that was to be reached."""
         return self.run.plan.settings.get("alpha")
+
+    def variable(self, metric: str) -> str:
+        """Returns the variable that stands for a scalar on the page."""
+        return shown(metric, self.table)
+
+    def said(self, metric: str) -> str:
+        """Returns what the page calls a scalar of this network, which says so where it is not corrected."""
+        return called(SCALARS[metric], self.variable(metric))
+
+    def mean(self, metric: str, layer: str) -> Mean | None:
+        """Returns the mean of a scalar at a layer; `None` if there is none."""
+        variable = self.variable(metric)
+        if layer not in self.groups or self.groups[layer][variable].isna().all():
+            return None
+        rows = self.groups[layer].dropna(subset=[variable])
+        value, n = float(rows[variable].astype(float).mean()), len(rows)
+        return Mean(value, half_width(mean_error(rows, variable), n), n)
+
+    def means(self, metric: str) -> dict[str, Mean]:
+        """Returns layer → the mean of a scalar, in the order of execution."""
+        found = {str(layer): self.mean(metric, str(layer)) for layer in self.summary.index}
+        return {layer: mean for layer, mean in found.items() if mean is not None}
 
     def doubts(self, metric: str) -> dict[str, list[str]]:
         """Returns layer → what speaks against its values of a scalar."""
@@ -110,6 +141,15 @@ class Content:
         for entry in self.entries:
             named.setdefault(id(entry.run), ([], entry.run))[0].append(entry.name)
         return {", ".join(names): run for names, run in named.values()}
+
+    def reached(self, metric: str) -> list[str]:
+        """Returns the networks whose values of a scalar are as the search reached them, though it can be corrected."""
+        return [entry.name for entry in self.entries if entry.has(metric) and is_reached(entry.variable(metric))]
+
+    def said(self, metric: str) -> str:
+        """Returns what the page calls a scalar of all networks."""
+        having = [entry.name for entry in self.entries if entry.has(metric)]
+        return f"{SCALARS[metric]} (reached)" if having == self.reached(metric) else SCALARS[metric]
 
     @property
     def texts(self) -> dict[str, Run]:

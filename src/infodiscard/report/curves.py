@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 from ..plots import SETTLED, identity_level
 from ..variables import diagnostics
 from . import colours
-from .content import MEANS, SCALARS, Content, Entry, half_width
+from .content import MEANS, Content, Entry
 from .markup import element, figure
 
 HEIGHT, TOP, LEFT, RIGHT = 300, 14, 86, 16  # of a plot, in the picture's own units
@@ -40,15 +40,12 @@ def points(entry: Entry, metric: str, layers: Sequence[str]) -> list[Point | Non
         return [None] * len(layers)
     made: list[Point | None] = []
     for layer in layers:
-        if layer not in entry.groups or entry.groups[layer][metric].isna().all():
+        if (mean := entry.mean(metric, layer)) is None:
             made.append(None)
             continue
-        rows = entry.groups[layer].dropna(subset=[metric])
-        trust = diagnostics(rows, metric)
+        trust = diagnostics(entry.groups[layer].dropna(subset=[entry.variable(metric)]), metric)
         settled = "converged" not in trust or bool(trust["converged"].mean() >= SETTLED)
-        values, n = rows[metric].astype(float), len(rows)
-        se = float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-        made.append(Point(float(values.mean()), half_width(se, n), n, settled))
+        made.append(Point(*mean, settled))
     return made
 
 
@@ -70,9 +67,9 @@ def network_class(number: int) -> str:
     return f"n{number % len(colours.NETWORKS)}"
 
 
-def label(metric: str, unit: str) -> str:
+def label(content: Content, metric: str) -> str:
     """Returns what an axis is called."""
-    return f"{SCALARS[metric]} ({unit})"
+    return f"{content.said(metric)} ({content.unit})"
 
 
 def curve(content: Content, metric: str) -> Element:
@@ -103,7 +100,7 @@ def curve(content: Content, metric: str) -> Element:
         shift = min(0.3, 0.08 * (many - 1)) * (i / max(1, many - 1) - 0.5)
         parts.append(_series(entry, i, each, content, metric, shift, x, y))
     middle = (TOP + HEIGHT) / 2
-    parts.append(element("text", label(metric, content.unit), x=16, y=middle, transform=f"rotate(-90 16 {middle})",
+    parts.append(element("text", label(content, metric), x=16, y=middle, transform=f"rotate(-90 16 {middle})",
                          text_anchor="middle", class_="axis"))  # fmt: skip
     down, up = MEANS[metric]
     parts += [
@@ -112,7 +109,7 @@ def curve(content: Content, metric: str) -> Element:
         element("text", "layer, in execution order", x=(LEFT + width) / 2, y=HEIGHT + below - 6, text_anchor="middle",
                 class_="axis"),
     ]  # fmt: skip
-    title = f"{label(metric, content.unit)} by layer, with 95 % intervals; the values are in the table of values"
+    title = f"{label(content, metric)} by layer, with 95 % intervals; the values are in the table of values"
     return element("svg", *parts, viewBox=f"0 0 {width:g} {HEIGHT + below:g}", role="img", aria_label=title,
                    width=f"{width:g}", height=f"{HEIGHT + below:g}", data_step=f"{step:g}", data_left=LEFT)  # fmt: skip
 

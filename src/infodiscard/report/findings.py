@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..compare import FEW_SAMPLES
 from ..variables import METRICS
@@ -33,14 +33,17 @@ def losses(content: Content) -> list[str]:
 
 def _lost(entry: Entry, metric: str, unit: str) -> str:
     """Returns the sentence on one metric of one network."""
-    means = entry.summary[metric].dropna()
+    import pandas as pd
+
+    means = pd.Series({layer: mean.value for layer, mean in entry.means(metric).items()})
+    name = entry.said(metric)
     most, least = str(means.idxmax()), str(means.idxmin())
     what = "discards" if metric == "sid" else "loses"
     how = "" if metric == "sid" else " in reconstruction"
     if len(means) == 1:
-        return f"{entry.name}, {METRICS[metric]}: {_value(entry, metric, most)} {unit} in {most}."
+        return f"{entry.name}, {name}: {_value(entry, metric, most)} {unit} in {most}."
     sentence = (
-        f"{entry.name} {what} most{how} in {most} ({METRICS[metric]} {_value(entry, metric, most)} {unit}) and least "
+        f"{entry.name} {what} most{how} in {most} ({name} {_value(entry, metric, most)} {unit}) and least "
         f"in {least} ({_value(entry, metric, least)})"
     )
     steps = means.diff().dropna()
@@ -54,10 +57,9 @@ def _lost(entry: Entry, metric: str, unit: str) -> str:
 def _concentrated(entry: Entry, metric: str) -> str:
     """Returns in which layers the object or the background is kept better, or nothing."""
     kept: dict[str, list[str]] = {"object": [], "background": []}
-    for layer, row in entry.summary.iterrows():
-        half = half_width(row[f"{metric}_se"], int(row["n"]))
-        if abs(row[metric]) > half:
-            kept["object" if row[metric] > 0 else "background"].append(str(layer))
+    for layer, mean in entry.means(metric).items():
+        if abs(mean.value) > mean.half:
+            kept["object" if mean.value > 0 else "background"].append(layer)
     parts = [f"the {where} better in {some(layers)}" for where, layers in kept.items() if layers]
     verb = "keeps" if metric == "concentration" else "lets a decoder restore"
     return f"{entry.name} {verb} {', '.join(parts)} (concentration, at 95 %)." if parts else ""
@@ -74,12 +76,13 @@ def changes(content: Content) -> list[str]:
 
 def _changed(a: str, b: str, metric: str, rows: pd.DataFrame, unit: str) -> str:
     name = SCALARS[metric] if metric in METRICS else SCALARS[metric].lower().replace("of ru", "of RU")
+    name += " (reached)" if (rows["basis"] == "reached").all() else ""
     found = rows[rows["verdict"] != UNKNOWN]
     if found.empty:
         if (rows["difference"] == 0).all():
             return f"{name}: the same for {a} and {b} in {_counted(len(rows), 'layer')}."
         far = max(rows.to_dict("records"), key=lambda row: abs(row["difference"]))
-        beyond = " beyond the solver's gap" if metric in METRICS else ""
+        beyond = " beyond the solver's gap" if metric in METRICS and (rows["gap"] > 0).any() else ""
         return (
             f"{name}: no significant difference{beyond} between {a} and {b} in {_counted(len(rows), 'layer')}; the "
             f"largest is {figure(far['difference'], '+.3f')} ± {figure(half_width(far['se'], far['n']))} {unit} in "
@@ -159,9 +162,8 @@ def some(names: Sequence[str]) -> str:
 
 
 def _value(entry: Entry, metric: str, layer: str) -> str:
-    row: dict[Any, Any] = entry.summary.loc[layer].to_dict()
-    half = half_width(row[f"{metric}_se"], int(row["n"]))
-    return figure(row[metric]) + ("" if half != half else f" ± {half:.3f}")
+    value, half, _ = entry.means(metric)[layer]
+    return figure(value) + ("" if half != half else f" ± {half:.3f}")
 
 
 def _counted(n: int, what: str) -> str:

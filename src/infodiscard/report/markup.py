@@ -36,7 +36,7 @@ def element(tag: str, *children: Child, **attributes: Any) -> Element:
 
 def figure(value: float, form: str = ".3f") -> str:
     """Prints a number with a minus that is as wide as a plus; a dash where there is none."""
-    return "–" if value != value else format(value, form).replace("-", "−")
+    return "–" if value != value else format(value, form).replace("-", "−").replace("inf", "∞")
 
 
 def plain(text: str) -> str:

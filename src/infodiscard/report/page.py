@@ -12,6 +12,7 @@ from string import Template
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from ..variables import METRICS
 from . import colours, findings, sections, tables, words
 from .content import Content
 from .maps import Maps
@@ -93,7 +94,9 @@ def _sections(content: Content, maps: Maps) -> list[Element | None]:
         _section("findings", "Findings", _findings(content)),
         _section("curves", "By layer", sections.by_layer(content)),
         _section("values", "Values", [tables.values(content, metric) for metric in content.metrics]),
-        _section("differences", "Differences", [_tested(), *sections.differences(content)]) if compared else None,
+        _section("differences", "Differences", [_tested(content), *sections.differences(content)])
+        if compared
+        else None,
         _section("words", "By word", words.by_word(content.texts)),
         _section("maps", "Maps", [*sections.about_maps(content, maps), *sections.sheets(content, maps)]),
         _section("over", "Over the image", sections.over_image(content, maps)) if wide else None,
@@ -127,16 +130,27 @@ def _findings(content: Content) -> list[Element]:
             items = element("ul", *(element("li", content.layout.words(text)) for text in sentences),
                             class_="findings")  # fmt: skip
             parts += [element("h3", title), items]
-    note = "Values ± half of their 95 % interval (Student's t, over the samples), which does not hold the solver's gap."
-    return [*parts, element("p", note, class_="small")]
+    note = "Values ± half of their 95 % interval (Student's t, over the samples), which does not hold the solver's gap"
+    if any(entry.has("sid") for entry in content.entries) and not content.reached("sid"):
+        other = "that of RU does not hold the solver's gap" if "ru" in content.metrics else ""
+        note = (
+            "Values ± half of their 95 % interval (Student's t, over the samples). That of SID holds the error of its "
+            f"correction{'; ' * bool(other)}{other}"
+        )
+    return [*parts, element("p", f"{note}.", class_="small")]
 
 
-def _tested() -> Element:
+def _tested(content: Content) -> Element:
     text = (
         "Paired differences over the samples that both have, with 95 % intervals. A verdict rests on a two-sided "
-        "paired t-test at 5 %, corrected by Holm's method for all rows of one measure; for SID and RU the solver's "
-        "estimated gap is taken off the difference first."
+        "paired t-test at 5 %, corrected by Holm's method for all rows of one measure."
     )
+    rows = content.pairs
+    if (rows["basis"] == "corrected").any():
+        text += " Intervals of corrected values hold the errors of both corrections."
+    taken = [METRICS[name] for name in METRICS if (rows["metric"].eq(name) & rows["basis"].ne("corrected")).any()]
+    if taken:
+        text += f" From differences in {' and '.join(taken)} the solver's estimated gap is taken off first."
     return element("p", text, class_="small")
 
 

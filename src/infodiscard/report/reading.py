@@ -5,6 +5,7 @@ from __future__ import annotations
 from xml.etree.ElementTree import Element
 
 from ..compare import DISTANCE_ERROR
+from ..printed import is_reached, lacking
 from ..variables import METRICS, diagnostics
 from .content import Content, Entry
 from .markup import element, figure
@@ -30,24 +31,39 @@ MEANING = {
         " is the mean {measured} of the background minus that of the object: above zero, the layer keeps more of "
         "the object than of what surrounds it.",
     ),
+    "corrected": (
+        "Reached and corrected.",
+        " A search that ends before its optimum reaches less SID than there is. What it lacks is estimated from "
+        "further noise, which moves nothing, and added: that is the SID{beside} of curves, tables and comparisons, "
+        "and its error holds that of the estimate. Maps show what was reached. SID has converged if the corrected "
+        "value is known to the tolerance and the distance reached is within 5 % of α.",
+    ),
     "gap": (
         "Gap",
-        " is how much more a longer search would find, in nats per pixel, as the solver estimates it; smaller "
-        "differences mean nothing. A value has converged if its gap is within the tolerance and the distance "
-        "reached within 5 % of α.",
+        " is how much more a longer search would find, in nats per pixel, as the solver estimates it{from_above}; "
+        "smaller differences between {values} mean nothing.{converged}",
     ),
 }
 
 
 def reading(content: Content) -> list[Element]:
     """Returns what the numbers mean: of what was measured only."""
-    names = [*content.metrics, *(["concentration"] if set(content.scalars) - set(content.metrics) else []), "gap"]
-    measured = " or ".join(METRICS[metric] for metric in content.metrics)
+    corrected = "sid" in content.metrics and any(
+        entry.has("sid") and entry.name not in content.reached("sid") for entry in content.entries
+    )
+    names = [*content.metrics, *(["concentration"] if set(content.scalars) - set(content.metrics) else [])]
+    names += [*(["corrected"] if corrected else []), "gap"]
+    ru = "RU" if content.metrics == ("sid", "ru") else "A value"
+    converged = f" {ru} has converged if its gap is within the tolerance and the distance reached within 5 % of α."
+    said = {
+        "beside": ", and its concentration," if "concentration" in content.scalars else "",
+        "measured": " or ".join(METRICS[metric] for metric in content.metrics),
+        "from_above": " (of SID from above)" if corrected else "",
+        "values": "values as reached" if corrected else "values",
+        "converged": "" if corrected and "ru" not in content.metrics else converged,
+    }
     words = content.layout.words
-    parts = [
-        element("p", element("b", MEANING[name][0]), words(MEANING[name][1].format(measured=measured)))
-        for name in names
-    ]
+    parts = [element("p", element("b", MEANING[name][0]), words(MEANING[name][1].format(**said))) for name in names]
     last = (
         "Values are comparable between layers, networks and inputs of the same size that were measured under the same "
         "settings."
@@ -77,10 +93,19 @@ def _trust(entry: Entry, metric: str) -> list[str]:
             f"The feature distance was to be α = {alpha:g}. On fresh noise it is off by {error.median():.1%} in the "
             f"median, and by more than {DISTANCE_ERROR:.0%} for {(error > DISTANCE_ERROR).mean():.1%} of the solutions."
         )
-    if "gap" in trust and trust["gap"].notna().any():
+    if not is_reached(variable := entry.variable(metric)) and metric != variable:
+        missing = table[variable] - table[metric]
         lines.append(
-            f"The solver estimates that a longer search would find {trust['gap'].mean():.3f} nats/pixel more in the "
-            f"mean, {trust['gap'].max():.3f} in the worst case."
+            f"Corrected values lie {figure(missing.mean())} nats/pixel above what was reached in the mean, "
+            f"{figure(missing.max())} at most; the standard error of a single one is "
+            f"{table[f'{variable}_se'].median():.3f} in the median. {lacking(table, metric):.1%} of the solutions have "
+            "none."
+        )
+    if "gap" in trust and trust["gap"].notna().any():
+        most = "at most " if metric != variable else ""
+        lines.append(
+            f"The solver estimates that a longer search would find {most}{figure(trust['gap'].mean())} nats/pixel more "
+            f"in the mean, {figure(trust['gap'].max())} in the worst case."
         )
     if "capped_share" in trust:
         matters = f"{trust['cap_matters'].mean():.1%}" if "cap_matters" in trust else "an unknown share"

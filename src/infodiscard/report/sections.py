@@ -18,6 +18,7 @@ from .markup import element, figure
 CELL = 88  # pixels of the screen from one map to the next; the style sheet knows it, too
 LINE, LONGEST = 16, 900  # height of a map that is a line, and the most it is wide
 
+MAPPED = METRICS | {"sid": "SID reached"}  # what maps show, which are not corrected
 Option = tuple[str, str]  # value, text
 
 
@@ -57,11 +58,11 @@ def by_layer(content: Content) -> list[Element]:
     panels = []
     for metric in content.scalars:
         svg = curves.curve(content, metric)
-        name = f"{SCALARS[metric]} by layer; left and right arrow keys read the values of a layer"
+        name = f"{content.said(metric)} by layer; left and right arrow keys read the values of a layer"
         region = element(
             "div", svg, class_="scroll curve", role="group", tabindex=0, aria_label=name, data_metric=metric
         )
-        panels.append(panel(metric, element("h3", SCALARS[metric]), region,
+        panels.append(panel(metric, element("h3", content.said(metric)), region,
                             element("p", class_="readout js-only", role="status")))  # fmt: skip
     text = (
         "Means and 95 % intervals (Student's t) over the samples. Hollow: more than 5 % of the samples not converged."
@@ -70,6 +71,8 @@ def by_layer(content: Content) -> list[Element]:
         text += " Dashed: a layer that passes its input on unchanged; nothing linear discards less."
     if "ru" in content.metrics:
         text += " Dotted: the floor of RU, the decoder's own error."
+    if reached := content.reached("sid"):
+        text += f" As reached, not corrected: {', '.join(reached)}."
     caption = element("p", content.layout.words(text), class_="small")
     return [*chosen_panels([legend, *panels], choice("Measure", "metric", scalars(content.scalars))), caption]
 
@@ -111,14 +114,14 @@ def bar(low: float, high: float, scale: str, text: str, ends: tuple[str, str]) -
 def scale_of(content: Content, maps: Maps, metric: str) -> Element:
     """Returns the colour bar of the maps of a metric."""
     words = content.layout.words
-    text = f"{METRICS[metric]}, {content.unit}; one scale for all networks, layers and samples"
+    text = f"{MAPPED[metric]}, {content.unit}; one scale for all networks, layers and samples"
     return bar(*maps.scales[metric], colours.SEQUENTIAL, words(text), MEANS[metric])
 
 
 def sheets(content: Content, maps: Maps) -> list[Element]:
     """Returns the sheets of maps, one for each network and metric."""
     panels = [
-        panel(f"{i}|{metric}", element("h3", f"{METRICS[metric]} of {entry.name}"), scale_of(content, maps, metric),
+        panel(f"{i}|{metric}", element("h3", f"{MAPPED[metric]} of {entry.name}"), scale_of(content, maps, metric),
               sheet(content, maps, i, metric))
         for i, entry in enumerate(content.entries)
         for metric in content.metrics
@@ -145,7 +148,7 @@ def sheet(content: Content, maps: Maps, number: int, metric: str) -> Element:
     entry = content.entries[number]
     samples, names = maps.samples[entry.name], row_names(entry)
     first = maps.strips[entry.name, metric, samples[0]]
-    what = METRICS.get(metric, "Reconstructions")
+    what = MAPPED.get(metric, "Reconstructions")
     wide, (height, width) = len(content.layout.dims) == 2, maps.sizes[entry.name]
     inputs = wide and (entry.name, samples[0]) in maps.thumbnails
     heads = [element("th", "sample", scope="col")]
@@ -220,7 +223,7 @@ def map_differences(content: Content, maps: Maps) -> list[Element]:
     """Returns where the script puts the difference of two networks' maps, and their scale."""
     made = [controls(pair_choice(tables.pairs(content)), metrics(content))]
     for metric, limit in maps.limits.items():
-        text = f"difference in {METRICS[metric]}, {content.unit}; one scale for all pairs"
+        text = f"difference in {MAPPED[metric]}, {content.unit}; one scale for all pairs"
         scale = bar(
             -limit, limit, colours.DIVERGING, text, (f"the first named {MEANS[metric][0]}", f"it {MEANS[metric][1]}")
         )
@@ -247,7 +250,7 @@ def about_maps(content: Content, maps: Maps) -> list[Element]:
     for metric in content.metrics:
         low, high = maps.scales[metric]
         parts.append(
-            f"Maps of {METRICS[metric]} are kept in 8 bits, a step being {(high - low) / 254:.4f} {content.unit}; the "
+            f"Maps of {MAPPED[metric]} are kept in 8 bits, a step being {(high - low) / 254:.4f} {content.unit}; the "
             f"scale spans percentiles {CLIP[0]} to {CLIP[1]} of the values shown, and what lies outside has the colour "
             "of its end, also where maps are subtracted."
         )
@@ -322,6 +325,6 @@ def payload(content: Content, maps: Maps) -> dict[str, Any]:
         "scales": maps.scales,
         "limits": maps.limits,
         "diverging": colours.table(colours.DIVERGING).tolist(),
-        "metrics": {name: METRICS[name] for name in content.metrics},
+        "metrics": {name: MAPPED[name] for name in content.metrics},
         "wide": len(content.layout.dims) == 2,
     }

@@ -17,9 +17,13 @@ Column = tuple[str, str]
 COLUMNS: dict[str, dict[str, Column]] = {
     "sid": {
         "n": ("samples", "d"),
-        "sid": ("SID", ".3f"),
+        "sid_corrected": ("SID", ".3f"),
+        "sid_corrected_se": ("± se", ".3f"),
+        "sid": ("SID reached", ".3f"),
         "sid_se": ("± se", ".3f"),
-        "concentration": ("concentration", ".3f"),
+        "concentration_corrected": ("concentration", ".3f"),
+        "concentration_corrected_se": ("± se", ".3f"),
+        "concentration": ("concentration reached", ".3f"),
         "concentration_se": ("± se", ".3f"),
     },
     "ru": {
@@ -36,6 +40,7 @@ SOLVER: dict[str, dict[str, Column]] = {
         f"{prefix}converged": ("converged", ".0%"),
         f"{prefix}feature_distance": ("distance reached", ".3f"),
         f"{prefix}gap": ("gap", ".3f"),
+        f"{prefix}uncorrected_share": ("without corrected value", ".0%"),
         f"{prefix}capped_share": ("pixels at cap", ".1%"),
         f"{prefix}cap_matters": ("cap matters", ".0%"),
         f"{prefix}passes": ("passes", ".0f"),
@@ -62,7 +67,11 @@ def solver(content: Content, metric: str) -> Element:
 def _by_layer(content: Content, metric: str, columns: Mapping[str, Column], title: str) -> Element:
     """Returns a table with a row per network and layer; a last column of doubts."""
     entries = [entry for entry in content.entries if entry.has(metric)]
-    kept = {name: item for name, item in columns.items() if any(name in entry.summary for entry in entries)}
+    kept = {
+        name: item
+        for name, item in columns.items()
+        if any(name in entry.summary and entry.summary[name].notna().any() for entry in entries)
+    }
     words = content.layout.words
     rows = []
     for entry in entries:
@@ -84,9 +93,11 @@ def differences(content: Content, metric: str, a: str, b: str) -> Element | None
         (b, lambda row: row["mean_b"], ".3f"),
         ("difference", lambda row: row["difference"], "+.3f"),
         ("± 95 %", lambda row: half_width(row["se"], row["n"]), ".3f"),
-        ("gap", lambda row: row["gap"], ".3f"),
-        ("samples", lambda row: row["n"], "d"),
     ]
+    corrected = all(row["basis"] == "corrected" for row in records)
+    if not corrected:
+        columns.append(("gap", lambda row: row["gap"], ".3f"))
+    columns.append(("samples", lambda row: row["n"], "d"))
     rows = []
     for row in records:
         cells = [number(get(row), form) for _, get, form in columns]
@@ -94,7 +105,8 @@ def differences(content: Content, metric: str, a: str, b: str) -> Element | None
         verdict = UNKNOWN if row["verdict"] == UNKNOWN else f"{b} {row['verdict']}"
         rows.append([text(row["layer"], head=True), *cells, p, text(verdict), trust(row["warning"])])
     heads = ["layer", *(heading for heading, _, _ in columns), "p (Holm)", "verdict", "trust"]
-    title = f"{SCALARS[metric]} of {b} minus that of {a}, over the same samples, {content.unit}"
+    reached = " (reached)" if all(row["basis"] == "reached" for row in records) else ""
+    title = f"{SCALARS[metric]}{reached} of {b} minus that of {a}, over the same samples, {content.unit}"
     return table(title, heads, rows)
 
 
@@ -126,7 +138,8 @@ def text(content: str, head: bool = False) -> Element:
 def number(value: Any, form: str) -> Element:
     """Returns a cell of a number; a dash where there is none."""
     known = value is not None and value == value
-    return element("td", figure(value, form) if known else "–", data_sort=float(value) if known else None)
+    sort = min(float(value), 1e300) if known else None  # what is infinite, such as a gap, is no number to the script
+    return element("td", figure(value, form) if known else "–", data_sort=sort)
 
 
 def trust(doubt: str) -> Element:

@@ -80,9 +80,9 @@ def reading(run: Run) -> str:
     level = identity_level(run.plan.settings)
     least = "" if level is None else f" A layer that passes its input on unchanged has {figure(level, DIGITS)}."
     return (
-        "A word is shaded by its SID: the entropy of the noise that its tokens bear, the mean of theirs, in nats per "
-        "value of an embedding. Brighter means that the layer discards more of the word. One scale for all texts and "
-        f"layers. Point at a word for its number; special tokens are small.{least}"
+        "A word is shaded by its SID as reached: the entropy of the noise that its tokens bear, the mean of theirs, in "
+        "nats per value of an embedding. Brighter means that the layer discards more of the word. One scale for all "
+        f"texts and layers. Point at a word for its number; special tokens are small.{least}"
     )
 
 
