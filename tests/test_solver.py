@@ -8,7 +8,7 @@ from torch import nn
 
 from infodiscard import InfodiscardError
 from infodiscard.entropy import gaussian_entropy, identity_entropy, linear_sigma
-from infodiscard.iteration import CAUTION, Iteration
+from infodiscard.iteration import CAUTION, RECENT, Iteration
 from infodiscard.noise import SampleNoise, SigmaSpace
 from infodiscard.objectives import FeatureDistance
 from infodiscard.solver import (
@@ -257,24 +257,27 @@ def test_a_ratio_on_common_noise_needs_few_draws():
     assert (found.draws < alone.draws).all()
 
 
-def test_the_gap_weighs_every_step_but_the_first():
-    """Against sums over all steps: each counts by its number and the inverse of its variance."""
-    shape, steps, power = (1, 4, 4), 6, torch.tensor([1.4])
+def test_what_is_left_weighs_every_step_but_the_first():
+    """Against sums over all steps: each counts by a power of its number and the inverse of its variance."""
+    shape, steps, power, rows = (1, 4, 4), 6, torch.tensor([1.4]), torch.tensor([0])
     space = SigmaSpace.parse("pixel", shape)
     state = Iteration.begin(torch.zeros(1, *shape), space, torch.ones(1), 5.0)
     state.size += 1
     ratios = 1 + 0.3 * random(steps, 2, *shape, seed=4).float()
-    for state.steps, ratio in enumerate(ratios, 1):
-        state._test_optimum(torch.tensor([0]), ratio[None], power)
-        assert state.steps > 1 or state.gap.isinf().all()
+    for number, ratio in enumerate(ratios, 1):
+        state.steps[:] = number
+        state._test_optimum(rows, ratio[None], power)
+        assert number > 1 or state.left.isinf().all()
     curvature, numbers = 1 + 1.4 / 2, torch.arange(1.0, steps)
     a, b = (ratios[1:] - ratios[1:].mean((2, 3, 4), keepdim=True)).unbind(1)
     gaps = (a * b).mean((1, 2, 3)) / 2 / curvature
     variances = ((a - b).square().mean((1, 2, 3)) / 4 / curvature) ** 2 / 16
-    weights = numbers / variances
+    # An average whose newest of n values has the weight (m + 1) / (n + m).
+    rates = (RECENT + 1) / (numbers + RECENT)
+    weights = rates * torch.cat([(1 - rates[1:]).flip(0).cumprod(0).flip(0), torch.ones(1)]) / variances
     expected = (weights * gaps).sum() / weights.sum()
     error = (weights.square() * variances).sum().sqrt() / weights.sum()
-    torch.testing.assert_close(state.gap[0], expected.clamp(min=0) + CAUTION * error)
+    torch.testing.assert_close(state.left[0], expected.clamp(min=0) + CAUTION * error)
 
 
 def test_the_first_two_steps_are_small():

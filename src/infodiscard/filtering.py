@@ -24,6 +24,19 @@ class Scales:
         self._rows = _smoothers(rows, count, like)
         self._columns = _smoothers(columns, count, like)
 
+    def around(self, values: torch.Tensor, scale: int) -> torch.Tensor:
+        """Averages a power over the surroundings of every parameter, some four times as wide as the details of `scale`.
+
+        Args:
+            values: `… × planes × rows × columns`.
+            scale: index of the details whose power it is; the mean over the map from the coarsest ones on.
+        """
+        level = scale - (self._planes > 1) + 2
+        if level >= len(self._rows):
+            return mean(values)
+        local = self._rows[level] @ values @ self._columns[level].T
+        return local.mean(-3, keepdim=True) if self._planes > 1 else local
+
     def split(self, maps: torch.Tensor) -> list[torch.Tensor]:
         """Returns details from fine to coarse; their sum is `maps` minus its mean."""
         details = []
@@ -71,6 +84,7 @@ def filtered(targets: torch.Tensor, predictions: torch.Tensor, scales: Scales) -
 
     On every scale, the difference of two copies gives the power of their noise and their product the power of what they
     share. The prediction is kept as far as it stands above its own noise, and the targets' deviation from it likewise.
+    The targets' noise is taken around each parameter: where a few draws weigh much, it is large there alone.
 
     Args:
         targets: `r × 2 × planes × rows × columns`.
@@ -83,7 +97,8 @@ def filtered(targets: torch.Tensor, predictions: torch.Tensor, scales: Scales) -
     powers = [(_powers(target), _powers(prediction)) for target, prediction in parts]
     factor = _fit(parts, powers)
     shape = torch.zeros_like(targets[:, 0])
-    for (target, prediction), ((_, noise), (known, blur)) in zip(parts, powers, strict=True):
+    for scale, ((target, prediction), (_, (known, blur))) in enumerate(zip(parts, powers, strict=True)):
+        noise = scales.around((target[:, 0] - target[:, 1]).square(), scale) / 4
         trust = factor * known / (known + blur + 1e-12)
         base = trust * prediction.mean(1)
         # Either half by itself, so that no draw meets itself: what is left is the prediction's systematic error alone.

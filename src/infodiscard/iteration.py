@@ -7,28 +7,56 @@ from dataclasses import dataclass
 
 import torch
 
+from .correction import curvature
 from .filtering import Scales, filtered, live_mean, mean
 from .noise import SigmaSpace
 
 MEMORY = 1.0
 """Iterates are averaged with weights that grow as the step number to this power, so that early ones are forgotten."""
 
-CAUTION = 2.5
-"""Standard errors that are added to the gap's estimate."""
+LONGEST = 1.5
+"""Most that one step may change a log σ by, up or down."""
+
+LEAST = 0.3
+"""g in units of ḡ below which no parameter is taken to lie: what seems to matter still less may only seem to."""
+
+QUIET = 2.0
+"""Growth of log σ in a step where no draw has reacted to it yet."""
+
+FAR = 0.7
+"""Error of log E from which on the common scale of σ is brought back at once."""
+
+RECENT, CAUTION = 3.0, 1.0
+"""What the steps' draws show to be left is averaged with weights that grow as the step number to the first, so
+that it does not lag far behind; the second, in standard errors, is added, lest luck ends the search."""
+
+OUTLIER = 8.0
+"""Draws and parameters beyond this many times the usual size of g count as this many; it grows with the square root of
+the draws, so that what is rare counts once it can be known, and the average is unbiased in the end."""
 
 
-def _rate(step: int, memory: float) -> float:
+def _rate(step: torch.Tensor, memory: float) -> torch.Tensor:
     """The weight of the newest of `step` values in an average with weights step ** memory (1 for the first)."""
     return (memory + 1) / (step + memory)
 
 
-def _curvature(power: torch.Tensor) -> torch.Tensor:
-    """c = ∂²(λE)/∂s_i² at the optimum, along a single s_i.
+def without_outliers(
+    slope: torch.Tensor, level: torch.Tensor, passes: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bounds what single draws and parameters bring in, relative to what is usual among the draws of one step.
 
-    It is 2 where E is quadratic. Where E as a whole grows with a smaller power p of σ, it lies between 2 and p, as more
-    or less of that is each pixel's own doing; the middle is taken.
+    Args:
+        slope: g of each draw, `r × draws × planes × rows × columns`.
+        level: L of each draw, `r × draws`.
+        passes: draws of the sample until now, `r`.
+
+    Returns:
+        Both, bounded.
     """
-    return 1 + power.clamp(max=2) / 2
+    most = OUTLIER * (passes / 16).clamp(min=1).sqrt().to(level)
+    usual = slope.abs().mean((2, 3, 4)).median(1).values
+    bound = (most * usual)[:, None, None, None, None]
+    return slope.clamp(-bound, bound), torch.minimum(level, (most * level.median(1).values)[:, None])
 
 
 @dataclass
@@ -43,13 +71,13 @@ class Iteration:
     residual: torch.Tensor  # running average of the gap that each step's draws show, times their certainty
     certainty: torch.Tensor  # running average of one over the variance of such a gap
     spread: torch.Tensor  # the variance of `residual`
-    gap: torch.Tensor
+    left: torch.Tensor  # the gap, as the steps' own draws show it before they move σ; it lags behind
     passes: torch.Tensor
+    steps: torch.Tensor
     target: torch.Tensor
     weights: torch.Tensor
     log_cap: float
     scales: Scales
-    steps: int = 0
 
     @classmethod
     def begin(cls, start: torch.Tensor, space: SigmaSpace, target: torch.Tensor, log_cap: float) -> Iteration:
@@ -64,8 +92,9 @@ class Iteration:
             residual=none.clone(),
             certainty=none.clone(),
             spread=none.clone(),
-            gap=torch.full_like(target, math.inf),
+            left=torch.full_like(target, math.inf),
             passes=torch.zeros(len(start), dtype=torch.long, device=start.device),
+            steps=torch.zeros(len(start), dtype=torch.long, device=start.device),
             target=target,
             weights=space.weights().to(start),
             log_cap=log_cap,
@@ -81,29 +110,49 @@ class Iteration:
             size: (∂L/∂z)² / L, likewise.
             draws: L of each draw, `r × draws`.
         """
-        self.steps += 1
-        rate = _rate(self.steps, MEMORY)
+        self.steps[rows] += 1
+        rate = _rate(self.steps[rows], MEMORY).to(draws)
         now, level = self.log_sigma[rows], draws.mean(1)
         averages = ((self.slope, slope), (self.size, size), (self.place, now), (self.level, level))
         for average, value in averages:
-            average[rows] += rate * (value - average[rows])
+            wide = rate.view(-1, *[1] * (value.ndim - 1))
+            average[rows] += wide * (value - average[rows])
         self.passes[rows] += draws.shape[1]
 
         live = (self.size[rows].sum(1) > 0).to(now)
         power = self.power()[rows]
         self._test_optimum(rows, slope / self._expected(rows, live, power), power)
         targets = self._newton_targets(rows, live, power)
-        shape = filtered(targets, self._predictions(rows, live), self.scales)
+        shape = self._bent(rows, filtered(targets, self._predictions(rows, live), self.scales), live, power)
+        # A few parameters that would have to move far must not carry all others the other way.
+        change = (shape - now - live_mean(shape - now, live)).clamp(-LONGEST, LONGEST)
+        moved = now + change - live_mean(change, live) - self._off(rows, level)[:, None, None, None]
+        # What no draw has reacted to yet may be ignored altogether, or been missed: it grows while they stay quiet.
+        self.log_sigma[rows] = torch.where(live > 0, moved, now + QUIET).clamp(max=self.log_cap)
+
+    def _bent(self, rows: torch.Tensor, shape: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
+        """Takes the filtered Newton target, s − (r − 1) / c with r = g / ḡ, to s − log(r) / c.
+
+        That is exact where h is linear, however far the optimum is. It must come after the filter: the logarithm of a
+        noisy r has a mean of its own.
+        """
+        place, c = self.place[rows], curvature(power)[:, None, None, None]
+        step = shape - place - live_mean(shape - place, live)
+        return place - (1 - c * step).clamp(min=LEAST).log() / c
+
+    def _off(self, rows: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+        """By how much to lower log σ as a whole towards E's target: by less and less, unless E is far off, `r`."""
         miss = (level / self.target[rows]).log()
-        correction = max(1 / self.steps, 0.05) * (miss / 2).clamp(-0.5, 0.5)
-        wanted = shape - live_mean(shape, live) + live_mean(now, live) - correction[:, None, None, None]
-        moved = now + (wanted - now).clamp(-1.5, 1.5)
-        # What no draw has ever reacted to is ignored altogether: its σ is unbounded.
-        self.log_sigma[rows] = torch.where(live > 0, moved, self.log_cap).clamp(max=self.log_cap)
+        rate = (1 / self.steps[rows]).clamp(min=0.05).to(miss)
+        return torch.where(miss.abs() > FAR, rate.clamp(min=0.5), rate) * (miss / 2).clamp(-1, 1)
 
     def power(self) -> torch.Tensor:
         """p = d log E / d log(scale of σ), `n`: 2 in the linear regime, less where E saturates; kept away from 0."""
         return (self.slope.mean(1).sum((1, 2, 3)) / self.level).clamp(0.25, 4)
+
+    def growing(self) -> torch.Tensor:
+        """Whether parameters that no draw has reacted to are still on their way to the cap, `n`."""
+        return ((self.size.sum(1) == 0) & (self.log_sigma < self.log_cap)).flatten(1).any(1)
 
     def _free(self, rows: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
         """1 where σ is free to move: not dead, nor at the cap."""
@@ -115,30 +164,33 @@ class Iteration:
         return ((power * self.level[rows] / count)[:, None, None, None] * self.weights)[:, None]
 
     def _test_optimum(self, rows: torch.Tensor, ratio: torch.Tensor, power: torch.Tensor) -> None:
-        """Takes g / ḡ of fresh draws to the gap that it means, mean((g / ḡ − 1)²) / 2c, and to its standard error.
+        """Takes g / ḡ of fresh draws to the gap that it means, mean((g / ḡ − 1)²) / 2c.
 
         The square is a product of two halves of the draws, so that their noise, which is independent, drops out. Steps
-        count by the inverse of their variance: at the last layers a single draw may outweigh a hundred others.
+        count by the inverse of their variance: at the last layers a single draw may outweigh a hundred others. This
+        only tells when to look closer, as σ has moved since.
         """
-        if self.steps == 1:
-            return  # How far the start is from the optimum says nothing of what will be found.
+        later = self.steps[rows] > 1  # How far the start is from the optimum says nothing of what will be found.
         free = self._free(rows, (self.size[rows].sum(1) > 0).to(ratio))
-        count, curvature = free.sum((1, 2, 3)).clamp(min=1), 2 * _curvature(power)
+        count, twice = free.sum((1, 2, 3)).clamp(min=1), 2 * curvature(power)
         first, second = ((half - live_mean(half, free)) * free for half in ratio.unbind(1))
-        gap = (first * second).sum((1, 2, 3)) / count / curvature
-        noise = (first - second).square().sum((1, 2, 3)) / count / curvature / 2
+        gap = (first * second).sum((1, 2, 3)) / count / twice
+        noise = (first - second).square().sum((1, 2, 3)) / count / twice / 2
         fresh = count / noise.square().clamp(min=1e-30)
-        rate = _rate(self.steps - 1, MEMORY)
+        rate = _rate((self.steps[rows] - 1).clamp(min=1), RECENT).to(gap)
         residual = self.residual[rows] + rate * (gap * fresh - self.residual[rows])
         certainty = self.certainty[rows] + rate * (fresh - self.certainty[rows])
         spread = (1 - rate) ** 2 * self.spread[rows] + rate**2 * fresh
-        self.residual[rows], self.certainty[rows], self.spread[rows] = residual, certainty, spread
-        self.gap[rows] = (residual / certainty).clamp(min=0) + CAUTION * spread.sqrt() / certainty
+        kept = rows[later]
+        for average, value in ((self.residual, residual), (self.certainty, certainty), (self.spread, spread)):
+            average[kept] = value[later]
+        left = (residual / certainty).clamp(min=0) + CAUTION * spread.sqrt() / certainty
+        self.left[kept] = left[later]
 
     def _newton_targets(self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
         """s − (g / ḡ − 1) / c, averaged over the past, from either half of the draws (dimension 1)."""
         ratio = self.slope[rows] / self._expected(rows, live, power)
-        step = (ratio - 1) / _curvature(power)[:, None, None, None, None]
+        step = (ratio - 1) / curvature(power)[:, None, None, None, None]
         targets = (self.place[rows][:, None] - step).clamp(max=self.log_cap + 0.5)
         # Dead pixels must not spread into their neighbourhood: for the filter they are average ones.
         return torch.where(live[:, None] > 0, targets, live_mean(targets, live[:, None]))

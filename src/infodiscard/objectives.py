@@ -10,6 +10,9 @@ from .errors import InfodiscardError, SampleError
 
 DEFAULT_BATCH = {"cpu": 32, "cuda": 512}
 
+LARGE = 32_768
+"""Values of an input from which on a CPU takes fewer in one pass."""
+
 
 class FeatureDistance:
     """The squared feature distance L(z) = ‖h(x + z) − h(x)‖² of each sample, summed over the feature's units.
@@ -36,15 +39,51 @@ class FeatureDistance:
         beside: Sequence[torch.Tensor] = (),
     ) -> None:
         self._function, self.inputs, self._beside = feature, inputs, tuple(beside)
-        self.batch_size = batch_size or DEFAULT_BATCH.get(inputs.device.type, 32)
+        self.batch_size = batch_size or _usual_batch(inputs)
+        self._unit = inputs.new_ones(len(inputs), 1)
+        self._arranged = _channels_last(inputs)
         with torch.no_grad():
-            (self._clean,) = self._in_passes(len(inputs), lambda part: (self._flat(inputs[part], part),))
+            (self._clean,) = self._in_passes(len(inputs), self._clean_part)
         if not (finite := self._clean.isfinite().all(1)).all():
             raise SampleError(
                 "The feature of an input is not finite; check the network's weights and the input.",
                 (~finite).nonzero()[:, 0].tolist(),
                 "feature_not_finite",
             )
+
+    def _clean_part(self, part: slice) -> tuple[torch.Tensor]:
+        """The clean features of some samples, `batch × units`."""
+        try:
+            return (self._flat(self._near(self.inputs[part]), part),)
+        except RuntimeError as error:
+            # `view` on what a convolution has returned, where `reshape` or `flatten` would do.
+            if not self._arranged or "view" not in str(error):
+                raise
+            self._arranged = False
+            return self._clean_part(part)
+
+    def _near(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Inputs in the memory format that the network is fastest with."""
+        return inputs.contiguous(memory_format=torch.channels_last) if self._arranged else inputs
+
+    def normalise(self, noise: torch.Tensor) -> None:
+        """Measures each sample's distances in a unit of its own, a power of two, in which no square leaves the range.
+
+        Args:
+            noise: z of some draws that tell how far the feature moves, `n × draws × C × H × W`.
+        """
+        rows = torch.arange(len(self.inputs), device=self.inputs.device)
+        with torch.no_grad():
+            (far,) = self._batched(rows, noise, lambda owner, z: (self._moved(owner, z).abs().amax(1),))
+        far = far.amax(1)
+        far = torch.where(far > 0, far, self._clean.abs().amax(1))
+        usable = far.isfinite() & (far > 0)
+        exponent = torch.where(usable, far, 1.0).log2().round().clamp(-126, 126)
+        self._unit = torch.exp2(-exponent).to(self._unit)[:, None]
+
+    def _moved(self, owner: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """h(x + z) − h(x), `batch × units`, as it is."""
+        return self._flat(self._near(self.inputs[owner] + noise), owner) - self._clean[owner]
 
     def _parts(self, count: int) -> Iterator[slice]:
         """Splits `count` noisy inputs into forward passes."""
@@ -113,11 +152,11 @@ class FeatureDistance:
             self.batch_size //= 2
 
     def _distance(self, owner: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        difference = self._difference(self._flat(self.inputs[owner] + noise, owner), owner)
+        difference = self._difference(self._flat(self._near(self.inputs[owner] + noise), owner), owner)
         return (difference.square_().sum(1),)
 
     def _distance_and_gradient(self, owner: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        noisy = (self.inputs[owner] + noise).requires_grad_()
+        noisy = self._near(self.inputs[owner] + noise).requires_grad_()
         feature = self._flat(noisy, owner)
         difference = self._difference(feature.detach(), owner)
         if not feature.requires_grad:
@@ -130,13 +169,13 @@ class FeatureDistance:
             raise
         if gradient is None:
             raise InfodiscardError(_NO_GRADIENT)
-        return difference.square().sum(1), 2 * gradient
+        return difference.square().sum(1), 2 * self._unit[owner].view(-1, *[1] * (gradient.ndim - 1)) * gradient
 
     def _difference(self, feature: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
-        """h(x + z) − h(x), `batch × units`."""
+        """h(x + z) − h(x) in the samples' units, `batch × units`."""
         difference = self._clean[owner]
         # Into the copy that the index made: in shallow layers, memory for another costs as much as the layer itself.
-        return torch.sub(feature, difference, out=difference)
+        return torch.sub(feature, difference, out=difference).mul_(self._unit[owner])
 
 
 _NO_GRADIENT = (
@@ -148,6 +187,17 @@ _REENTRANT = (
     "A block before the layer is checkpointed with use_reentrant=True, and no gradient can be taken through it with "
     "respect to the input alone; checkpoint it with use_reentrant=False, or not at all."
 )
+
+
+def _usual_batch(inputs: torch.Tensor) -> int:
+    """Noisy inputs in a pass: on a CPU fewer of large ones, whose activations would not fit into its caches."""
+    usual = DEFAULT_BATCH.get(inputs.device.type, 32)
+    return usual if inputs.device.type != "cpu" or inputs[0].numel() <= LARGE else min(usual, 8)
+
+
+def _channels_last(inputs: torch.Tensor) -> bool:
+    """Whether a CPU's convolutions are faster with a pixel's values side by side; it never moves a value."""
+    return inputs.device.type == "cpu" and inputs.ndim == 4 and 1 not in inputs.shape[1:]
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -1,0 +1,182 @@
+"""The value at the optimum, without reaching it: what fresh draws say of the σ that a search has found.
+
+Draws that have moved nothing tell without bias how far the condition of the optimum, g_i = ḡ, is still missed, and so
+how much entropy a longer search would find (docs/solver.md derives it and says where it ends). With r = g / ḡ:
+
+    ĝ = mean_i (r_i − 1)² / 2c          the entropy that is missing, nats per input unit
+    Δs_i = −(r_i − 1) / c               the way to the optimum, parameter by parameter
+
+The square is a product of independent groups of draws, so that their noise drops out of its mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from .noise import SigmaSpace
+
+SYSTEMATIC = 0.2
+"""Relative error of a correction that no number of draws removes, as the entropy is not quadratic as far as that; the
+same sign is likely for all samples of a layer, so that it does not average out."""
+
+REGION = 0.3
+"""The same of a mean over a region, in units of the map's own error, √(2ĝ / c)."""
+
+GROUPS = 8
+"""Independent groups of draws."""
+
+LONGEST = 3.0
+"""(r − 1)² grows only linearly beyond this, or beyond so many standard errors of r: a few parameters that weigh tenfold
+would otherwise stand for the whole map, and what they are worth grows far more slowly where h is linear."""
+
+
+def curvature(power: torch.Tensor) -> torch.Tensor:
+    """c = ∂²(λE)/∂s_i² at the optimum, along a single s_i.
+
+    It is 2 where E is quadratic. Where E as a whole grows with a smaller power p of σ, it lies between 2 and p, as more
+    or less of that is each pixel's own doing; the middle is taken.
+    """
+    return 1 + power.clamp(max=2) / 2
+
+
+@dataclass
+class Witnesses:
+    """Draws at one σ that move nothing; every tensor has a row per sample.
+
+    Attributes:
+        slope: Σ g over the draws of each group, `n × GROUPS × planes × rows × columns`.
+        moments: sums of L, L₀, L², L L₀ and L₀², `5 × n`; L₀ is the distance of the same draws as small noise.
+        count: of the draws, `n`, a multiple of GROUPS.
+    """
+
+    slope: torch.Tensor
+    moments: torch.Tensor
+    count: torch.Tensor
+
+    @classmethod
+    def none(cls, log_sigma: torch.Tensor) -> Witnesses:
+        """Of no draws yet, for σ of this shape."""
+        n, *shape = log_sigma.shape
+        return cls(
+            log_sigma.new_zeros(n, GROUPS, *shape),
+            torch.zeros(5, n, dtype=torch.float64, device=log_sigma.device),
+            torch.zeros(n, dtype=torch.long, device=log_sigma.device),
+        )
+
+    def forget(self, rows: torch.Tensor) -> None:
+        """Begins anew for the samples `rows`, whose σ has moved."""
+        self.slope[rows] = 0
+        self.moments[:, rows] = 0
+        self.count[rows] = 0
+
+    def add(self, rows: torch.Tensor, slope: torch.Tensor, level: torch.Tensor, small: torch.Tensor) -> None:
+        """Takes in draws: g (`r × draws × planes × rows × columns`), L and L₀ (`r × draws`)."""
+        draws = level.shape[1]
+        self.slope[rows] += slope.unflatten(1, (draws // GROUPS, GROUPS)).sum(1)
+        level, small = level.double(), small.double()
+        moments = level, small, level.square(), level * small, small.square()
+        self.moments[:, rows] += torch.stack(moments).sum(2)
+        self.count[rows] += draws
+
+    def ratio(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """E(σ) / E(small) and its standard error, each `n`."""
+        level, small, *squares = self.moments / self.count
+        ratio = level / small
+        residual = squares[0] - 2 * ratio * squares[1] + ratio.square() * squares[2]
+        se = (residual.clamp(min=0) / (self.count - 1)).sqrt() / small
+        return ratio.to(self.slope.dtype), se.to(self.slope.dtype)
+
+    def power(self) -> torch.Tensor:
+        """p = d log E / d log(scale of σ) = Σ g / E, `n`, as the gradients have it."""
+        return (self.slope.sum((1, 2, 3, 4)).double() / self.moments[0]).to(self.slope.dtype)
+
+    def correction(self, space: SigmaSpace, free: torch.Tensor) -> Correction:
+        """What they say is missing.
+
+        Args:
+            space: where σ is free.
+            free: 1 for parameters below the cap, else 0, `n × planes × rows × columns`.
+        """
+        units = space.weights().to(free)
+        weights = units * free / units.sum()
+        means = self.slope / (self.count[:, None, None, None, None] / GROUPS) / units
+        share = weights.sum((1, 2, 3)).clamp(min=1e-30)
+        usual = ((means.mean(1) * weights).sum((1, 2, 3)) / share)[:, None, None, None]
+        excess = (means / usual[:, None] - 1) * free[:, None]
+        rest = (excess.sum(1, keepdim=True) - excess) / (GROUPS - 1)
+        variance = excess.var(1) / GROUPS
+        noise = ((variance * weights).sum((1, 2, 3)) / share * GROUPS / (GROUPS - 1)).sqrt()
+        longest = LONGEST * noise.clamp(min=1)[:, None, None, None, None]
+        c = curvature(self.power().clamp(0.25, 4))
+        gaps = (excess * rest.clamp(-longest, longest) * weights[:, None]).sum((2, 3, 4)) / (2 * c[:, None])
+        # A group meets the others from both sides: between two (noise alone) and four times the variance of their mean.
+        se = (3 * gaps.var(1) / GROUPS).sqrt()
+        wide = c[:, None, None, None]
+        shift = -excess.mean(1).clamp(-longest[:, 0], longest[:, 0]) / wide
+        return Correction(gaps.mean(1), se, shift, variance.sqrt() / wide)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What is missing to the optimum; every tensor has a row per sample.
+
+    Attributes:
+        gap: ĝ, nats per input unit, `n`; unbiased, so that it may come out below zero.
+        gap_se: its standard error, without the systematic part.
+        shift: Δs, `n × planes × rows × columns`; its noise is white, so that it serves for means over many.
+        shift_se: its standard error, parameter by parameter.
+    """
+
+    gap: torch.Tensor
+    gap_se: torch.Tensor
+    shift: torch.Tensor
+    shift_se: torch.Tensor
+
+
+def region(
+    shift: torch.Tensor, shift_se: torch.Tensor, gap: torch.Tensor, space: SigmaSpace, masks: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is to be added to the mean SID over a region, to first order.
+
+    Args:
+        shift, shift_se: of a `Solution`, `n × planes × rows × columns`.
+        gap: its correction, nats per input unit, `n`.
+        space: where σ is free.
+        masks: true in the region, `n × H × W`.
+
+    Returns:
+        The correction in nats per pixel and its standard error, the systematic part included, each `n`; NaN where the
+        region is empty.
+    """
+    return _weighted(shift, shift_se, gap, space, _average(masks))
+
+
+def contrast(
+    shift: torch.Tensor, shift_se: torch.Tensor, gap: torch.Tensor, space: SigmaSpace, masks: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same for a concentration: the mean over the background minus the mean over the object.
+
+    Args:
+        masks: true on the object, `n × H × W`; all others as for `region`.
+    """
+    return _weighted(shift, shift_se, gap, space, _average(~masks) - _average(masks))
+
+
+def _average(masks: torch.Tensor) -> torch.Tensor:
+    """Weights of the mean over a region, `n × H × W`; NaN where it is empty."""
+    inside = masks.double()
+    return inside / inside.sum((1, 2), keepdim=True)
+
+
+def _weighted(
+    shift: torch.Tensor, shift_se: torch.Tensor, gap: torch.Tensor, space: SigmaSpace, pixels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Σ weights · shift, and its standard error; `pixels` are weights of pixels, `n × H × W`."""
+    channels, height, width = space.input_shape
+    whole = (pixels[:, None] / channels).expand(-1, channels, height, width)
+    weights = space.gather(whole).to(shift)
+    noise = (weights * shift_se).square().sum((1, 2, 3))
+    systematic = REGION * (2 * gap.clamp(min=0)).sqrt()
+    return (weights * shift).sum((1, 2, 3)), (noise + systematic.square()).sqrt()
