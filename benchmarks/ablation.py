@@ -1,113 +1,140 @@
 """What each part of the solver is worth, and why: entropy at equal distance after N passes, and powers by scale.
 
-    python benchmarks/ablation.py --samples 2 --layers layer3 linear
+    python -m benchmarks.ablation --samples 2 --layers layer3 linear
+    python -m benchmarks.ablation --network FILE.py:squeezenet --data folder:DIR --layers features.9 features.12
 
-Variants: `solver` as it is; `no prediction`, without the prediction from the gradient's size; `plain average`, the
-Newton targets averaged without any filter; `from the layer before`, the solver with that layer's σ as its start.
+Each variant is the solver without one of its parts; the last one is the whole solver from a better start, σ of the
+layer before.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
-from infodiscard import data, iteration, zoo
+from infodiscard import data, iteration, solver, zoo
 from infodiscard.entropy import gaussian_entropy
 from infodiscard.filtering import Scales, filtered, mean
-from infodiscard.noise import SampleNoise, SigmaSpace
-from infodiscard.objectives import FeatureDistance
+from infodiscard.inputs import CAP_RANGES
+from infodiscard.iteration import Iteration
+from infodiscard.noise import SampleNoise
 from infodiscard.probes import Probe
-from infodiscard.solver import Effort, calibrate, expected_distance, maximise_entropy
 from infodiscard.untouched import untouched
+
+from .bench.ours import climb
+from .bench.problem import Problem
 
 ALPHA = 1.5
 
 
-def without_prediction(targets: torch.Tensor, predictions: torch.Tensor, scales: Scales) -> Any:
-    return filtered(targets, torch.zeros_like(predictions), scales)
-
-
-def plain_average(targets: torch.Tensor, predictions: torch.Tensor, scales: Scales) -> Any:
+def plain_average(targets: torch.Tensor, predictions: torch.Tensor, scales: Scales) -> torch.Tensor:
+    """The Newton targets averaged, and nothing else."""
     average = targets.mean(1)
     return average - mean(average)
 
 
-WARM = "from the layer before"
+def without_prediction(targets: torch.Tensor, predictions: torch.Tensor, scales: Scales) -> torch.Tensor:
+    """The filter, told nothing of the gradient's size."""
+    return filtered(targets, torch.zeros_like(predictions), scales)
 
-VARIANTS: dict[str, Callable[..., Any]] = {
-    "solver": filtered,
-    "no prediction": without_prediction,
-    "plain average": plain_average,
+
+SOLVER, WARM = "solver", "from the layer before"
+
+VARIANTS: dict[str, tuple[Any, str, Any] | None] = {
+    SOLVER: None,
+    "without the exact step": (Iteration, "_bent", lambda self, rows, shape, *_: shape),
+    "one noise power": (Scales, "around", lambda self, values, scale: mean(values)),
+    "outliers unbounded": (solver, "without_outliers", lambda slope, level, passes: (slope, level)),
+    "plain average": (iteration, "filtered", plain_average),
+    "without the prediction": (iteration, "filtered", without_prediction),
+    WARM: None,
 }
+"""What is put in whose place: an object, its attribute, and what that becomes."""
 
 
-def main() -> None:
+def arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="demo")
     parser.add_argument("--weights")
     parser.add_argument("--data", default="demo")
     parser.add_argument("--samples", type=int, default=2)
     parser.add_argument("--layers", nargs="*")
+    parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT")
     parser.add_argument("--tau", type=float, default=0.01)
     parser.add_argument("--passes", nargs="*", type=int, default=[64, 256, 1024])
-    options = parser.parse_args()
+    parser.add_argument("--judge-draws", type=int, default=512)
+    return parser.parse_args(given)
+
+
+def main(given: list[str] | None = None) -> None:
+    """Prints the tables, layer by layer."""
+    options = arguments(given)
     network = zoo.load(options.network, options.weights)
-    inputs = network.normalise(data.load(options.data, options.samples).images)
-    before = None
+    inputs = network.normalise(data.load(options.data, options.samples, network.input_size).images)
+    assert network.std is not None  # or normalise would have failed
+    cap, before = CAP_RANGES / min(network.std), None
     for address in options.layers or network.default_layers:
         with untouched(network.module) as module:
-            distance = FeatureDistance(Probe(module, address), inputs)
-            before = compare(distance, address, options, 10 / min(network.std), before)
+            problem = Problem(Probe(module, address), inputs, cap, ALPHA, options.tau, options.judge_draws)
+            before = compare(problem, address, options, before)
 
 
 def compare(
-    distance: FeatureDistance, address: str, options: argparse.Namespace, cap: float, before: torch.Tensor | None
-) -> torch.Tensor:
-    """Prints one layer's table; returns its log σ."""
-    space, log_cap = SigmaSpace.parse("pixel", tuple(distance.inputs.shape[1:])), torch.tensor(cap).log().item()
-    small = torch.full((len(distance.inputs), *space.shape), options.tau**0.5).log()
-    noise = SampleNoise(distance.inputs, 2, "variation")
-    target = ALPHA * expected_distance(distance, space, small, noise, 0.004, 2048).mean
-    print(f"\n{address}, √τ = {options.tau**0.5:g}: mean SID of {len(small)} samples after so many gradient passes")
-    print(f"{'':22}" + "".join(f"{passes:>9d}" for passes in options.passes))
-    variants = VARIANTS if before is None else VARIANTS | {WARM: filtered}
-    for name, variant in variants.items():
-        iteration.filtered = variant
-        start, row = before if name == WARM else None, []
-        for passes in options.passes:
-            effort = Effort(tolerance=-1, max_passes=int(passes / 0.7) + 2 + 160 * (passes < 400))
-            found = maximise_entropy(distance, space, ALPHA, options.tau, cap, 0, effort, start)
-            scaled, _ = calibrate(distance, space, found.log_sigma, target, log_cap, 2, Effort(max_passes=10_240))
-            row.append(gaussian_entropy(scaled.exp()).mean())
-        print(f"{name:22}" + "".join(f"{value:9.3f}" for value in row), flush=True)
-        if name == "solver":
-            solution = scaled
-    iteration.filtered = filtered
-    powers(distance, space, solution)
+    problem: Problem, address: str, options: argparse.Namespace, before: torch.Tensor | None
+) -> torch.Tensor | None:
+    """Prints one layer's table; returns the solver's log σ after all passes, if it is among the variants."""
+    print(f"\n{address}, √τ = {problem.tau**0.5:g}: mean SID of {len(problem.inputs)} samples after so many passes")
+    print(f"{'':24}" + "".join(f"{passes:>9d}" for passes in options.passes) + "   least log σ")
+    print(f"{'uniform σ':24}{float(problem.entropy(problem.uniform(problem.space()), problem.space()).mean()):9.3f}")
+    solution = None
+    for name in options.variants:
+        if name == WARM and before is None:
+            continue
+        change = VARIANTS[name]
+        with patch.object(*change) if change else nullcontext():
+            start = before if name == WARM else None
+            places = [at.log_sigma for at in climb(problem, problem.space(), options.passes, start)]
+        scaled = [problem.calibrated(place, problem.space()) for place in places]
+        row = "".join(f"{float(gaussian_entropy(each.exp()).mean()):9.3f}" for each in scaled)
+        print(f"{name:24}{row}   {float(places[-1].min()):9.1f}", flush=True)
+        if name == SOLVER:
+            solution = scaled[-1]
+    if solution is not None:
+        powers(problem, solution)
     return solution
 
 
-def powers(distance: FeatureDistance, space: SigmaSpace, log_sigma: torch.Tensor) -> None:
+def powers(problem: Problem, log_sigma: torch.Tensor, draws: int = 256, chunk: int = 16) -> None:
     """Prints the noise's and the solution's power on every scale, fine to coarse, and how well the size predicts it."""
-    rows, noise = torch.arange(len(log_sigma)), SampleNoise(distance.inputs, 3, "powers")
-    slopes, sizes = [], []
-    for _ in range(16):
-        z = log_sigma.exp()[:, None] * noise.draw(rows.tolist(), 32)
-        values, gradient = distance.gradient(rows, z)
-        slopes.append(space.gather(z * gradient))
-        sizes.append((space.gather(gradient.square()) / values[..., None, None, None]).mean(1))
-    g, predicted = torch.cat(slopes, 1), -0.5 * torch.stack(sizes).mean(0).log()
-    relative = (g - g.mean(1, keepdim=True)) / g.mean((1, 2, 3, 4), keepdim=True)
-    scales = Scales(log_sigma)
-    print("scale (fine → coarse)   " + "".join(f"{i:>9d}" for i in range(len(scales.split(log_sigma)))))
-    print("noise of one draw, (½g/ḡ)²" + "".join(f"{(p / 2).square().mean():9.3f}" for p in scales.split(relative))[2:])
-    parts = list(zip(scales.split(log_sigma), scales.split(predicted), strict=True))
-    print("solution, log²σ         " + "".join(f"{s.square().mean():9.3f}" for s, _ in parts))
+    space, rows = problem.space(), torch.arange(len(log_sigma))
+    noise, scales = SampleNoise(problem.inputs, 3, "powers"), Scales(log_sigma)
+    total, sizes = torch.zeros_like(log_sigma), torch.zeros_like(log_sigma)
+    spread = torch.zeros(len(scales.split(log_sigma)), len(rows))
+    for row in rows.split(1):
+        for _ in range(draws // chunk):
+            z = log_sigma[row].exp()[:, None] * noise.draw(row.tolist(), chunk)
+            values, gradient = problem.distance.gradient(row, z)
+            slope = space.gather(z * gradient)
+            total[row] += slope.sum(1)
+            sizes[row] += (space.gather(gradient.square()) / values[..., None, None, None]).sum(1)
+            # Half the square of the difference of two draws has the variance as its mean, whatever their own mean is.
+            apart = scales.split(slope[:, ::2] - slope[:, 1::2])
+            spread[:, row] += torch.stack([part.square().mean((1, 2, 3, 4)) / 2 for part in apart])
+    usual = total.mean((1, 2, 3)) / draws
+    noisy = (spread / (draws // chunk) / (2 * usual).square()).mean(1)
+    print("scale (fine → coarse)     " + "".join(f"{i:>9d}" for i in range(len(noisy))))
+    print("noise of one draw, (½g/ḡ)²" + "".join(f"{value:9.3f}" for value in noisy))
+    parts = list(
+        zip(scales.split(log_sigma), scales.split(-0.5 * (sizes / mean(sizes)).clamp(min=1e-4).log()), strict=True)
+    )
+    print("solution, log²σ           " + "".join(f"{s.square().mean():9.3f}" for s, _ in parts))
     alike = [(s * p).mean() / (s.square().mean() * p.square().mean()).sqrt() for s, p in parts]
-    print("correlation, prediction " + "".join(f"{c:9.2f}" for c in alike), flush=True)
+    print("correlation, prediction   " + "".join(f"{c:9.2f}" for c in alike), flush=True)
 
 
 if __name__ == "__main__":

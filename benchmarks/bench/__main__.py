@@ -2,9 +2,11 @@
 
     make bench                                       the carried network, two images: about ten minutes
     make bench BENCH="--network zoo:resnet20=FILE --network zoo:resnet44=FILE --data parquet:FILES --profile full"
+    make bench BENCH="--network FILE.py:squeezenet --data folder:DIR --layers features.9 classifier.3 --skip warm"
 
 For every network, layer and noise level it prints the entropy at equal constraint (each σ scaled by one number to the
-same distance on the same fresh noise) against passes and seconds, and at the end a table of bars. What has been
+same distance on the same fresh noise) against passes and seconds; then how far the corrected values of whole solves are
+from that of a long run; and at the end a table of bars. What has been
 computed is kept in --out, long reference runs in --cache; the same command goes on where it was interrupted, and what
 was computed by other code or settings is computed anew.
 """
@@ -39,15 +41,30 @@ from .work import Config, Work
 
 ALPHA = 1.5
 LAYERS = ("bn1", "layer1", "layer2", "layer3", "linear")
-PARTS = ("noise", "cold", "warm", "solve", "price", "captum", "published", "grid", "adam", "bounded", "memory")
+PARTS = (
+    "truth",
+    "noise",
+    "cold",
+    "warm",
+    "solve",
+    "corrected",
+    "price",
+    "captum",
+    "published",
+    "grid",
+    "adam",
+    "bounded",
+    "memory",
+)
 PROFILES = {
     "quick": Config(
         samples=2,
         tau=(0.01,),
         between=(),
-        judge_draws=256,
+        judge_draws=128,
         reference_passes=3000,
         longest_reference=3000,
+        truth_draws=512,
         max_passes=512,
         adam_passes=(64, 128, 256),
         grid=((1.5, 1.0), (1.5, 4.0), (3.0, 1.0), (3.0, 4.0)),
@@ -75,6 +92,10 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     add("--between", nargs="*", metavar="PATTERN", help="layers that the warm sweep passes through besides")
     add("--tau", nargs="*", type=float, help="variances of the noise behind δ_f²")
     add("--reference-passes", type=int, help="gradient passes of a long reference run")
+    add("--longest-reference", type=int, help="the same where the sampling noise asks for more")
+    add("--truth-draws", type=int, help="fresh draws at it")
+    add("--budgets", nargs="*", type=int, help="passes of whole solves whose corrected values are judged")
+    add("--logit-budgets", nargs="*", type=int, help="the same at the logits")
     add("--max-passes", type=int, help="most gradient passes of ours")
     add("--judge-draws", type=int, help="noisy inputs on which an entropy is judged")
     add("--skip", nargs="*", choices=PARTS, metavar="PART", help=f"leave out: {', '.join(PARTS)}")
@@ -96,7 +117,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 def configure(options: argparse.Namespace) -> Config:
     """How much is to be done: what the profile says, but for the options that were given."""
     given = {name: value for name, value in vars(options).items() if value is not None and name in CONFIG}
-    for name in ("tau", "between"):
+    for name in ("tau", "between", "budgets", "logit_budgets"):
         given |= {name: tuple(given[name])} if name in given else {}
     return replace(PROFILES[options.profile], **given | {"skip": frozenset(options.skip or ())})
 

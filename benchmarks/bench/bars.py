@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from infodiscard.entropy import identity_entropy
 
 from . import figures
 from .figures import INFINITY, median
@@ -33,6 +36,12 @@ class Bar:
     met: bool | None = None
 
 
+SLACK = 0.003
+"""Nats within which the judge takes two values of an image for the same: where there is little to gain, they are."""
+
+ENOUGH = 64
+"""Whole solves from which a coverage of 95 % is told from one of 90 % or of all."""
+
 Measured = tuple[str, str, float]
 """Ours and theirs in words, and the value that is held against the bar."""
 
@@ -46,32 +55,31 @@ class Rule:
         most: the bar.
         needs: parts of the results.
         applies: to a case among all.
-        measure: of a case.
-        gap: to the reference, which has to be clearly nearer to the optimum than this.
+        measure: of a case; `None` where it was not measured.
+        gap: what the error of the reference has to be clearly below.
+        doubt: that error, of a case.
     """
 
     what: str
     most: float
     needs: tuple[str, ...]
     applies: Callable[[Case, Sequence[Case]], bool]
-    measure: Callable[[Case], Measured]
+    measure: Callable[[Case], Measured | None]
     gap: float = INFINITY
+    doubt: Callable[[Case], float] = figures.reference_gap
 
     def line(self, case: Case) -> Bar:
         """The line of one case."""
         bar = f"≤ {self.most:g}"
         if not case.parts.keys() >= set(self.needs):
             return Bar(self.what, name(case), value="not measured", bar=bar)
-        if not is_sure(case, self.gap):
-            note = f"reference itself ≈ {figures.reference_gap(case):.3f} short"
-            return Bar(self.what, name(case), value=note, bar=bar)
-        ours, theirs, value = self.measure(case)
-        return Bar(self.what, name(case), ours, theirs, number(value), bar, bool(value <= self.most))
-
-
-def is_sure(case: Case, gap: float) -> bool:
-    """Whether the reference's own sampling noise is below a third of a gap that is to be told."""
-    return gap == INFINITY or figures.reference_gap(case) <= gap / 3
+        if self.gap < INFINITY and not (doubt := self.doubt(case)) <= self.gap / 3:
+            return Bar(self.what, name(case), value=f"reference itself ≈ {doubt:.3f} off", bar=bar)
+        if (measured := self.measure(case)) is None:
+            return Bar(self.what, name(case), value="not measured", bar=bar)
+        ours, theirs, value = measured
+        digits = 3 if self.most <= 0.1 else 0 if self.most >= 64 else 2
+        return Bar(self.what, name(case), ours, theirs, number(value, digits), bar, bool(value <= self.most))
 
 
 def name(case: Case) -> str:
@@ -89,7 +97,7 @@ def number(value: float, digits: int = 2) -> str:
 def bars(cases: Sequence[Case], memory: dict[str, float] | None) -> list[Bar]:
     """All lines."""
     lines = [rule.line(case) for rule in RULES for case in cases if rule.applies(case, cases)]
-    lines += _coverage(cases)
+    lines += [line for of in ("sid", "concentration") if (line := _coverage(cases, of))]
     if memory is not None:
         low, high = sorted(memory, key=int)
         ratio, (ours, theirs) = memory[high] / memory[low], (f"{memory[count]:.2f} GiB" for count in (high, low))
@@ -109,7 +117,7 @@ def _to_the_floor(case: Case, kind: str) -> Measured:
     if "solve" in case.parts:
         forwards = case.parts["solve"]["forwards"]
         whole = median([p + count / 3 for p, count in zip(passes, forwards, strict=True)])
-        note = f" ({number(whole, 0)} with δ_f², scale and check)"
+        note = f" ({number(whole, 0)} with δ_f², scale, correction and check)"
     ratio = median([p / floor for p, floor in zip(passes, floors, strict=True)])
     return number(median(passes), 0) + note, f"floor {median(floors):.0f}", ratio
 
@@ -140,7 +148,7 @@ def _published(case: Case) -> Measured:
 
 
 def _seconds(case: Case) -> Measured:
-    """Seconds of a whole solve to an estimated gap of 0.03 against Captum's."""
+    """Seconds of a whole solve to an error of 0.03 against Captum's."""
     part = case.parts["price"]
     if part["captum"] is None:
         return f"{part['ours']:.2f} s", "–", math.nan
@@ -157,6 +165,86 @@ def _time(case: Case) -> Measured:
     return ours, f"{part['total_passes']:.0f} × {1000 * part['plain']:.2f} ms", part["overhead"]
 
 
+def _within(most: int, measure: Callable[[Case, dict[str, Any]], Measured]) -> Callable[[Case], Measured | None]:
+    """What is measured of whole solves of up to so many passes."""
+
+    def found(case: Case) -> Measured | None:
+        solve = figures.within(case, most)
+        return None if solve is None else measure(case, solve)
+
+    return found
+
+
+def _mean_error(case: Case, solve: dict[str, Any]) -> Measured:
+    """Mean error of the corrected SID, beside that of what was reached."""
+    error, reached = (figures.mean(figures.errors(case, solve, what)) for what in ("corrected", "entropy"))
+    silent = sum(math.isnan(value) for value in solve["corrected"])
+    note = f", {silent} without a value" if silent else ""
+    return f"{error:+.3f} (reached {reached:+.3f}{note})", f"0 ± {figures.mean_truth_se(case):.3f}", abs(error)
+
+
+def _image_error(case: Case, solve: dict[str, Any]) -> Measured:
+    """Median |error| of the corrected SID of an image."""
+    error, reached = (
+        median([abs(error) for error in figures.errors(case, solve, what)]) for what in ("corrected", "entropy")
+    )
+    return f"{error:.3f} (stated {median(solve['se']):.3f})", f"reached {reached:.3f}", error
+
+
+def _concentration(case: Case, solve: dict[str, Any]) -> Measured:
+    """Root mean square error of the corrected concentration of an image."""
+    errors = [figures.errors(case, solve, what) for what in ("concentration_corrected", "concentration")]
+    error, reached = map(figures.rms, errors)
+    return f"{error:.3f} (stated {median(solve['concentration_se']):.3f})", f"reached {reached:.3f}", error
+
+
+def _distance(case: Case, solve: dict[str, Any]) -> Measured:
+    """How far the distance is off at worst, beyond the noise of the judge's own draws."""
+    both = zip(solve["distance"], solve["distance_se"], strict=True)
+    off = max(abs(distance - 1) - 1.96 * se for distance, se in both)
+    low, high = min(solve["distance"]), max(solve["distance"])
+    return f"{low:.3f} … {high:.3f} ± {median(solve['distance_se']):.3f}", "1", max(off, 0.0)
+
+
+def _below_uniform(case: Case, solve: dict[str, Any]) -> Measured:
+    """Images whose SID is below that of the uniform σ at the same distance, or below what no SID can be below."""
+    bound = identity_entropy(1, case.tau)
+    uniform = case.parts["optimum"]["uniform"]
+    rows = list(zip(solve["entropy"], solve["stated"], uniform, strict=True))
+    worse = sum(reached < even - SLACK or stated < bound - SLACK for reached, stated, even in rows)
+    least = min(reached - even for reached, _, even in rows)
+    return f"least {least:+.3f}", "uniform σ", float(worse)
+
+
+def _depth(case: Case, solve: dict[str, Any]) -> Measured:
+    """How low log σ goes in an image where the reference's does not."""
+    rows = list(zip(solve["least"], case.parts["truth"]["least"], strict=True))
+    low, theirs = (min(column) for column in zip(*rows, strict=True))
+    return f"{low:.1f}", f"reference {theirs:.1f}", max((-own for own, other in rows if own < other), default=0.0)
+
+
+def _to_converged(case: Case) -> Measured:
+    """Passes of a whole solve at the default tolerance."""
+    passes, converged = median(figures.passes_to_converged(case.parts["solve"])), case.parts["solve"]["converged"]
+    return f"{number(passes, 0)}, {sum(converged)} of {len(converged)} images", "–", passes
+
+
+def _is_last(case: Case, cases: Sequence[Case]) -> bool:
+    """Whether this is the last stage's output at the usual noise level, or above."""
+    stage = figures.stage(case.layer)
+    return case.root >= 0.1 and bool(stage) and stage == figures.last_stage(cases, case.network)
+
+
+def _is_head(case: Case) -> bool:
+    """Whether this belongs to the classifier behind a network's features, but is not the logits."""
+    return case.layer.startswith("classifier") and not figures.is_logits(case.layer)
+
+
+def _is_plain(case: Case, cases: Sequence[Case]) -> bool:
+    """Whether this is any other layer."""
+    return not (_is_last(case, cases) or _is_head(case) or figures.is_logits(case.layer))
+
+
 def _is_far(case: Case, cases: Sequence[Case]) -> bool:
     """Whether the layer is in the last stage or behind it."""
     stage = figures.stage(case.layer)
@@ -167,6 +255,16 @@ def _is_near(case: Case, most: int) -> bool:
     """Whether the layer is in the stem or one of the first stages."""
     stage = figures.stage(case.layer)
     return stage is not None and stage <= most
+
+
+CORRECTED = ("optimum", "truth", "corrected")
+
+
+def _mean_rule(most: float, passes: int, applies: Callable[[Case, Sequence[Case]], bool]) -> Rule:
+    """The bar of a layer's mean corrected SID; the reference's own error has to be below half of it."""
+    what = f"|mean error| of the corrected SID, ≤ {passes:,} passes"
+    measure = _within(passes, _mean_error)
+    return Rule(what, most, CORRECTED, applies, measure, 1.5 * most, figures.mean_truth_se)
 
 
 RULES = (
@@ -205,26 +303,54 @@ RULES = (
     Rule("r with ÷ without variance reduction, a discovery", 0.7, ("noise",), _is_far, _noise),
     Rule("passes for the published best, ours ÷ theirs", 0.05, ("published", "grid"), lambda *_: True, _published),
     Rule("seconds to 0.03 ÷ IntegratedGradients", 3, ("price",), lambda case, _: _is_near(case, 2), _seconds),
-    Rule("time ÷ (passes × plain pass)", 1.15, ("price",), lambda *_: True, _time),
+    Rule("time ÷ (passes × plain pass)", 1.15, ("price",), lambda case, _: figures.stage(case.layer) != 0, _time),
+    Rule("time ÷ (passes × plain pass), stem", 1.5, ("price",), lambda case, _: figures.stage(case.layer) == 0, _time),
+    _mean_rule(0.02, 500, _is_last),
+    _mean_rule(0.08, 2000, lambda case, _: figures.is_logits(case.layer)),
+    _mean_rule(0.1, 800, lambda case, _: _is_head(case)),
+    _mean_rule(0.05, 800, _is_plain),
+    Rule(
+        "error of an image's corrected SID, ≤ 500 passes",
+        0.04,
+        CORRECTED,
+        _is_last,
+        _within(500, _image_error),
+        0.06,
+        lambda case: median(figures.truth_ses(case)),
+    ),
+    Rule(
+        "error of a corrected concentration (rms), ≤ 500 passes",
+        0.1,
+        CORRECTED,
+        _is_last,
+        _within(500, _concentration),
+        0.15,
+        lambda case: figures.rms(case.parts["truth"]["concentration_se"]),
+    ),
+    Rule("passes to converged", 800, ("solve",), _is_last, _to_converged),
+    Rule("passes to converged", 3000, ("solve",), lambda case, _: figures.is_logits(case.layer), _to_converged),
+    Rule("|distance ÷ target − 1|, worst image", 0.05, CORRECTED, lambda *_: True, _within(2000, _distance)),
+    Rule("images below the uniform σ", 0, CORRECTED, lambda *_: True, _within(2000, _below_uniform)),
+    Rule("−log σ where the reference's is less", 8, CORRECTED, lambda *_: True, _within(2000, _depth)),
 )
 
 
-def _coverage(cases: Iterable[Case]) -> Iterator[Bar]:
-    """How often the reported gap covers the true one: in whole solves, and at every snapshot from 64 passes."""
-    pairs: dict[str, list[tuple[float, float]]] = {"whole solves": [], "snapshots from 64 passes": []}
+def _coverage(cases: Iterable[Case], of: str) -> Bar | None:
+    """How often the stated 95 % interval of whole solves holds the value at the optimum; `None` without any solve.
+
+    Args:
+        of: `sid` or `concentration`.
+    """
+    held: list[bool] = []
     for case in cases:
-        if "noise" in case.parts and is_sure(case, 0.02):
-            for part in (case.parts[name] for name in ("solve", "price") if name in case.parts):
-                pairs["whole solves"] += zip(part["estimate"], figures.gaps(case, [part["entropy"]])[0], strict=True)
-            cold = case.parts.get("cold", {"passes": [], "estimate": [], "entropy": []})
-            true = figures.gaps(case, cold["entropy"])
-            for passes, estimate, gaps in zip(cold["passes"], cold["estimate"], true, strict=True):
-                pairs["snapshots from 64 passes"] += zip(estimate, gaps, strict=True) if passes >= 64 else ()
-    for where, both in pairs.items():
-        if both:
-            ours, theirs = (
-                f"{word} {median([pair[i] for pair in both]):.3f}" for i, word in enumerate(("reported", "true"))
-            )
-            share = sum(reported >= true for reported, true in both) / len(both)
-            value = f"{share:.0%} of {len(both)}"
-            yield Bar("reported gap covers the true", where, ours, theirs, value, "≥ 90 %", share >= 0.9)
+        if case.parts.keys() >= set(CORRECTED):
+            solves = list(case.parts["corrected"].values())
+            if "solve" in case.parts:
+                solves.append(case.parts["solve"])
+            held += [yes for solve in solves for yes in figures.covered(case, solve, of)]
+    if not held:
+        return None
+    share, enough = sum(held) / len(held), len(held) >= ENOUGH
+    what = f"95 % interval of the corrected {'SID' if of == 'sid' else of} holds"
+    value = f"{share:.0%} of {len(held)}" + ("" if enough else f", {ENOUGH} are needed")
+    return Bar(what, "whole solves", value=value, bar="90 … 99 %", met=0.9 <= share <= 0.99 if enough else None)

@@ -88,6 +88,76 @@ def best_published(part: dict[str, Any]) -> dict[str, Any]:
     return max(candidates, key=lambda run: statistics.fmean(run["entropy"]))
 
 
+def within(case: Case, most: int) -> dict[str, Any] | None:
+    """The whole solves of the largest budget up to `most` passes; `None` if there are none."""
+    budgets = [int(passes) for passes in case.parts["corrected"] if int(passes) <= most]
+    return case.parts["corrected"][str(max(budgets))] if budgets else None
+
+
+def total_passes(solve: dict[str, Any]) -> list[float]:
+    """Passes of each image's whole solve, a forward pass counted as a third."""
+    return [passes + forwards / 3 for passes, forwards in zip(solve["passes"], solve["forwards"], strict=True)]
+
+
+def passes_to_converged(solve: dict[str, Any]) -> list[float]:
+    """The same; infinite for images that have not converged."""
+    both = zip(total_passes(solve), solve["converged"], strict=True)
+    return [passes if converged else INFINITY for passes, converged in both]
+
+
+def errors(case: Case, solve: dict[str, Any], what: str = "corrected") -> list[float]:
+    """What a solve says of each image minus the value at the optimum, for those of which it says something.
+
+    Args:
+        what: of `solve`: `corrected`, `stated` or `entropy`, or a concentration.
+    """
+    true = case.parts["truth"]["concentration" if what.startswith("concentration") else "value"]
+    return [said - value for said, value in zip(solve[what], true, strict=True) if not math.isnan(said)]
+
+
+def truth_ses(case: Case) -> list[float]:
+    """Standard errors of the values at the optimum, image by image."""
+    part = case.parts["truth"]
+    return [math.hypot(*both) for both in zip(part["noise"], part["systematic"], strict=True)]
+
+
+def mean_truth_se(case: Case) -> float:
+    """Standard error of their mean; what is systematic in them does not average out."""
+    part = case.parts["truth"]
+    return math.hypot(rms(part["noise"]) / math.sqrt(len(part["noise"])), statistics.fmean(part["systematic"]))
+
+
+def covered(case: Case, solve: dict[str, Any], of: str = "sid") -> list[bool]:
+    """Whether each image's 95 % interval holds the value at the optimum, whose own error counts as well.
+
+    Args:
+        of: `sid` or `concentration`.
+    """
+    part = case.parts["truth"]
+    if of == "sid":
+        rows = zip(solve["corrected"], solve["se"], part["value"], truth_ses(case), strict=True)
+    else:
+        own = solve["concentration_corrected"], solve["concentration_se"]
+        rows = zip(*own, part["concentration"], part["concentration_se"], strict=True)
+    known = [row for row in rows if not math.isnan(row[0])]
+    return [abs(said - true) <= 1.96 * math.hypot(se, other) for said, se, true, other in known]
+
+
+def rms(values: Sequence[float]) -> float:
+    """The root mean square; NaN if there are none."""
+    return math.sqrt(statistics.fmean(value * value for value in values)) if values else math.nan
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean; NaN if there are none."""
+    return statistics.fmean(values) if values else math.nan
+
+
+def is_logits(layer: str) -> bool:
+    """Whether this is a classifier's last layer, by its name."""
+    return re.fullmatch(r"(linear|fc|head|logits|output)", layer) is not None
+
+
 def stage(layer: str) -> int | None:
     """0 before the first stage, 1, 2, … within `layerK`, `None` behind the last stage (the logits) or elsewhere."""
     found = re.match(r"layer(\d+)(?:\.|$|#|\[)", layer)

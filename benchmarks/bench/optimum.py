@@ -21,12 +21,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from infodiscard.errors import InfodiscardError
-from infodiscard.solver import LOOKS, Effort, maximise_entropy
+from infodiscard.solver import ascend
 
 from .problem import Problem, entropy_of
 
 SEED = 1
 """Of the long runs; ours, which are judged by them, have another."""
+
+DRAWS = 32
+"""Noisy inputs per sample and step of a long run."""
 
 GRID = "pixel"
 
@@ -155,13 +158,15 @@ def best_known(cache: Cache, layer: str, problem: Problem) -> Optimum:
 def long_run(
     cache: Cache, layer: str, problem: Problem, passes: int, seed: int = SEED, start: torch.Tensor | None = None
 ) -> None:
-    """Solves with at least `passes` gradient passes, from log σ of `start`, and keeps the result."""
-    effort = Effort(tolerance=-1, max_passes=passes + Effort(max_passes=passes).reserve(LOOKS), draws=32)
+    """Ascends for at least `passes` gradient passes, from log σ of `start`, and keeps where it comes to.
+
+    The judge brings that to the constraint whenever it is read.
+    """
     space = problem.space(GRID)
-    problem.distance.reset()
-    task = problem.distance, space, problem.alpha, problem.tau, problem.cap
-    found = maximise_entropy(*task, seed=seed, effort=effort, start=start)  # type: ignore[arg-type]
-    cache.store(layer, problem, found.log_sigma, problem.distance.passes, seed)
+    begin = problem.uniform(space, problem.alpha) if start is None else start
+    states = ascend(problem.distance, space, problem.target, problem.cap, begin, seed, DRAWS)
+    state = next(state for state in states if int(state.passes.min()) >= passes)
+    cache.store(layer, problem, state.log_sigma, state.passes, seed)
 
 
 def is_linear(problem: Problem) -> bool:

@@ -43,14 +43,13 @@ def climb(
         state = next(state for state in states if int(state.passes.min()) >= wanted)
         synchronise(problem.inputs.device)
         spent += time.perf_counter() - since
-        yield Snapshot(int(state.passes.min()), state.log_sigma.clone(), spent, state.gap.clone())
+        yield Snapshot(int(state.passes.min()), state.log_sigma.clone(), spent)
         since = time.perf_counter()
 
 
 def _ascent(problem: Problem, space: SigmaSpace, start: torch.Tensor, seed: int) -> Iterator[Iteration]:
     """The solver's own steps, for ever."""
-    constraint = problem.distance, space, problem.target, problem.cap
-    return ascend(*constraint, start=start, seed=seed, draws=DRAWS)  # type: ignore[arg-type]
+    return ascend(problem.distance, space, problem.target, problem.cap, start, seed, DRAWS)
 
 
 @dataclass(frozen=True)
@@ -68,16 +67,14 @@ class Solve:
         return self.passes + self.forwards / 3
 
 
-def solve(problem: Problem, tolerance: float, max_passes: int) -> Solve:
-    """Runs `maximise_entropy` per pixel, with all that belongs to it: δ_f², calibration and check."""
-    problem.distance.reset()
-    since = time.perf_counter()
-    task = problem.distance, problem.space(), problem.alpha, problem.tau, problem.cap
+def solve(problem: Problem, tolerance: float, max_passes: int, seed: int = 0) -> Solve:
+    """Runs `maximise_entropy` per pixel, with all that belongs to it: δ_f², calibration, correction and check."""
+    distance, since = problem.constraint(), time.perf_counter()
     effort = Effort(tolerance=tolerance, max_passes=max_passes)
-    solution = maximise_entropy(*task, effort=effort)  # type: ignore[arg-type]
+    task = distance, problem.space(), problem.alpha, problem.tau, problem.cap, seed
+    solution = maximise_entropy(*task, effort=effort)
     synchronise(problem.inputs.device)
-    seconds = time.perf_counter() - since
-    return Solve(solution, seconds, problem.distance.passes.clone(), problem.distance.forwards.clone())
+    return Solve(solution, time.perf_counter() - since, distance.passes, distance.forwards)
 
 
 def synchronise(device: torch.device) -> None:

@@ -61,14 +61,14 @@ def prices(problem: Problem, tolerance: float, max_passes: int, repeats: int, ca
     """Times ours, Captum's and plain passes in turns, so that a busy machine slows all of them.
 
     Args:
-        tolerance: the gap at which ours stops, nats per input unit.
+        tolerance: error of the corrected value at which ours stops, nats per input unit.
         repeats: how many turns, after one that is not counted but for ours.
 
     Returns:
         `ours`, `captum`, `plain` and `forward`: median seconds per image, per image, per pass and per forward pass
         alone; `passes` and `total_passes`: mean over the images of ours; `overhead`: time of ours ÷ (total passes ×
         plain), median of the turns, and `own`, the same with forward passes at their own price instead of a third; and
-        of the last solve `estimate` (of its gap), `converged` and `log_sigma`.
+        of the last solve `converged` and `log_sigma`.
     """
     n = len(problem.inputs)
     seconds: dict[str, list[float]] = {"ours": [], "captum": [], "plain": [], "forward": []}
@@ -96,7 +96,6 @@ def prices(problem: Problem, tolerance: float, max_passes: int, repeats: int, ca
         "overhead": statistics.median(overhead),
         "own": statistics.median(own),
         "converged": found.solution.converged.tolist(),
-        "estimate": found.solution.gap.tolist(),
         "log_sigma": found.solution.log_sigma,
     }
 

@@ -13,13 +13,16 @@ import torch
 from infodiscard.entropy import gaussian_entropy
 from infodiscard.noise import SampleNoise, SigmaSpace
 from infodiscard.objectives import FeatureDistance
-from infodiscard.solver import expected_distance
 
 JUDGE_SEED = 1_000_003
 """Of the noise on which all procedures are compared; none of them has seen it."""
 
 SEARCH_DRAWS = 64
-"""Noisy inputs per sample on which the scale of a σ is searched, before it is judged on many others."""
+"""Noisy inputs per sample on which the scale of a σ is searched, before it is judged on many others; at most a quarter
+of those."""
+
+CHUNK = 32
+"""Noisy inputs of a sample that are held at once; also what makes the judge's draws the same on every machine."""
 
 ROUNDS = 8
 """Most steps of the search, and of the judge after it."""
@@ -34,13 +37,11 @@ class Snapshot(NamedTuple):
     Attributes:
         log_sigma: `n × planes × rows × columns`.
         seconds: since the start, for all images.
-        gap: what the procedure itself believes to be its gap, `n`; `None` for those that believe nothing.
     """
 
     passes: int
     log_sigma: torch.Tensor
     seconds: float
-    gap: torch.Tensor | None = None
 
 
 class Counted:
@@ -67,6 +68,10 @@ class Counted:
     def gradient(self, rows: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         self.passes[rows] += noise.shape[1]
         return self._distance.gradient(rows, noise)
+
+    def normalise(self, noise: torch.Tensor) -> None:
+        self.forwards += noise.shape[1]
+        self._distance.normalise(noise)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._distance, name)
@@ -98,7 +103,11 @@ class Problem:
 
     @cached_property
     def distance(self) -> Counted:
-        """The constraint."""
+        """The constraint, in the feature's own units, as `target` is."""
+        return self.constraint()
+
+    def constraint(self) -> Counted:
+        """The constraint for a whole solve alone, which chooses units of its own."""
         return Counted(FeatureDistance(self.feature, self.inputs))
 
     def uniform(self, space: SigmaSpace, factor: float = 1.0) -> torch.Tensor:
@@ -109,10 +118,39 @@ class Problem:
     @cached_property
     def target(self) -> torch.Tensor:
         """α δ_f² of each sample on the judge's noise, `n`."""
-        space = self.space()
-        noise = SampleNoise(self.inputs, JUDGE_SEED, "variation")
-        draws = 4 * self.judge_draws
-        return self.alpha * expected_distance(self.distance, space, self.uniform(space), noise, 0.0, draws).mean
+        small = self.uniform(self.space())
+        return self.alpha * self.levels(small, "variation", 4 * self.judge_draws).mean(1).to(small)
+
+    def levels(
+        self, log_sigma: torch.Tensor, stream: str, draws: int, rows: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """L of each draw of one of the judge's streams, the same draws for every σ.
+
+        Args:
+            log_sigma: per pixel or unit, `n × 1 (or C) × H × W`.
+            rows: the samples that are wanted; all by default.
+
+        Returns:
+            `n × draws`; NaN for the other samples.
+        """
+        found = torch.full((len(log_sigma), draws), math.nan, dtype=torch.float64, device=log_sigma.device)
+        rows = torch.arange(len(log_sigma), device=log_sigma.device) if rows is None else rows
+        noise = SampleNoise(self.inputs, JUDGE_SEED, stream)
+        for group in rows.split(max(1, self.distance.batch_size // CHUNK)):
+            for start in range(0, draws, CHUNK):
+                unit = noise.draw(group.tolist(), min(CHUNK, draws - start))
+                level = self.distance(group, log_sigma[group].exp()[:, None] * unit)
+                found[group, start : start + unit.shape[1]] = level.double()
+        return found
+
+    def reached(self, log_sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """E(σ) / α δ_f² of a σ per pixel as it is, on common noise, and its standard error; each `n`."""
+        level, small = (
+            self.levels(place, "distance", self.judge_draws) for place in (log_sigma, self.uniform(self.space()))
+        )
+        ratio = level.mean(1) / small.mean(1)
+        se = (level - ratio[:, None] * small).std(1) / self.judge_draws**0.5 / small.mean(1)
+        return ratio / self.alpha, se / self.alpha
 
     def calibrated(self, log_sigma: torch.Tensor, space: SigmaSpace) -> torch.Tensor:
         """Scales σ by one number per sample so that E = α δ_f² on the judge's noise, the same draws for all.
@@ -148,11 +186,10 @@ class Problem:
     def _search(self, place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns by how much log σ is to be moved, about, and p there, each `n`."""
         shift, power = torch.zeros_like(self.target), torch.zeros_like(self.target)
+        draws = min(SEARCH_DRAWS, max(16, self.judge_draws // 4))
         rows = torch.arange(len(place), device=place.device)
         for _ in range(ROUNDS):
-            low, high = (
-                self._miss(self._scaled(place, shift + move), rows, "search", SEARCH_DRAWS) for move in (-0.1, 0.1)
-            )
+            low, high = (self._miss(self._scaled(place, shift + move), rows, "search", draws) for move in (-0.1, 0.1))
             # Between a plateau (p near 0) and a cliff: never trust a slope that would throw σ far away.
             power[rows] = ((high - low) / 0.2).clamp(0.25, 6)[rows]
             step = (-(low + high) / 2 / power).clamp(-1, 1)
@@ -170,9 +207,7 @@ class Problem:
 
     def _miss(self, log_sigma: torch.Tensor, rows: torch.Tensor, stream: str, draws: int) -> torch.Tensor:
         """log (E / α δ_f²) on so many draws of one of the judge's streams, `n`; NaN but for `rows`."""
-        space = self.space("unit" if log_sigma.shape[1] > 1 else "pixel")
-        noise = SampleNoise(self.inputs, JUDGE_SEED, stream)
-        return (expected_distance(self.distance, space, log_sigma, noise, 0.0, draws, rows).mean / self.target).log()
+        return (self.levels(log_sigma, stream, draws, rows).mean(1) / self.target).log().to(log_sigma)
 
     def entropy(self, log_sigma: torch.Tensor, space: SigmaSpace) -> torch.Tensor:
         """Entropy at equal constraint, nats per input unit: `n`; −∞ where the distance could not be reached."""

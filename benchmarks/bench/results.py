@@ -12,10 +12,11 @@ from typing import Any
 import infodiscard
 
 HERE, PACKAGE = Path(__file__).parent, Path(infodiscard.__file__).parent
-SOLVER = [PACKAGE / f"{name}.py" for name in ("solver", "iteration", "filtering", "objectives", "noise")]
+SOLVER = [PACKAGE / f"{name}.py" for name in ("solver", "iteration", "filtering", "correction", "objectives", "noise")]
 JUDGE = [HERE / "problem.py", HERE / "optimum.py"]
 OURS = [*SOLVER, *JUDGE, HERE / "ours.py", HERE / "price.py"]
 REFERENCES = [*JUDGE, HERE / "references.py"]
+TRUTH = [*JUDGE, PACKAGE / "correction.py", HERE / "corrected.py"]
 
 
 def code_hash(files: Iterable[Path]) -> str:

@@ -12,13 +12,17 @@ from safetensors.torch import load_file, save_file
 
 from infodiscard.entropy import gaussian_entropy
 from infodiscard.noise import SigmaSpace
+from infodiscard.solver import Effort
 
-from . import figures, ours, price, references
+from . import corrected, figures, ours, price, references
 from .optimum import Cache, best_known, ensure
 from .problem import Problem, Snapshot
-from .results import JUDGE, OURS, REFERENCES, Case, code_hash, settings_hash
+from .results import JUDGE, OURS, REFERENCES, TRUTH, Case, code_hash, settings_hash
 
 GRID = "grid:16"
+
+TOLERANCE = Effort().tolerance
+"""Of whole solves: what users get who ask for nothing else."""
 
 WARM_FINE, WARM_UNSEEN = 128, 512
 """Up to the first the warm sweep visits every rung of the ladder, beyond it every other: each rung is a sweep of its
@@ -39,7 +43,9 @@ class Config:
         judge_draws: noisy inputs per image on which an entropy is judged.
         reference_passes, longest_reference: gradient passes of a long reference run, and of one where the sampling
             noise asks for more.
+        truth_draws: fresh draws at the reference, for the value at the optimum and its error.
         max_passes: most gradient passes of ours.
+        budgets, logit_budgets: passes of whole solves whose corrected values are judged, and the same at the logits.
         adam_passes: of Adam.
         grid: λ × rate combinations of the published procedure, its default always among them.
         adam: the same of Adam.
@@ -55,7 +61,10 @@ class Config:
     judge_draws: int = 512
     reference_passes: int = 20_000
     longest_reference: int = 40_000
+    truth_draws: int = 2048
     max_passes: int = 8192
+    budgets: tuple[int, ...] = (500, 800)
+    logit_budgets: tuple[int, ...] = (2000,)
     adam_passes: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)
     grid: tuple[tuple[float, float], ...] = references.PUBLISHED_GRID
     adam: tuple[tuple[float, float], ...] = references.ADAM_GRID
@@ -112,7 +121,14 @@ class Work:
                 self._refer(min(wanted, config.longest_reference))
         self._part("cold", mine | {"most": config.max_passes}, lambda: self._judged(self._cold(), goal=self.goal))
         places = {} if "warm" in config.skip else self.warm(starts, bool(starts))
-        self._part("solve", mine | {"tolerance": 0.02, "most": self._most}, self._solve)
+        whole = {"code": code_hash([*OURS, *TRUTH]), "tolerance": TOLERANCE}
+        self._part("solve", whole | {"most": self._most}, lambda: self._whole(self._most))
+        budgets = config.logit_budgets if figures.is_logits(self.case.layer) else config.budgets
+        self._part(
+            "corrected",
+            whole | {"budgets": budgets},
+            lambda: {str(passes): self._whole(passes, seed=passes) for passes in budgets},
+        )
         self._part("price", mine | {"tolerance": 0.03, "repeats": config.repeats}, self._price)
         self._part("published", theirs | {"grid": config.grid}, self._published)
         if "published" in self.case.parts:
@@ -134,12 +150,17 @@ class Work:
         ensure(self.cache, self.case.layer, self.problem, passes)
         files = {"files": [path.name for path in self.cache.files(self.case.layer, self.problem)]}
         self._part("optimum", files | {"code": code_hash(JUDGE)}, self._optimum)
+        self._part("truth", files | {"code": code_hash(TRUTH), "draws": self.config.truth_draws}, self._truth)
         self._part("noise", files | {"code": code_hash(OURS), "draws": self.config.noise_draws}, self._noise)
 
     def _optimum(self) -> dict[str, Any]:
         best = best_known(self.cache, self.case.layer, self.problem)
         uniform = self.problem.entropy(self.problem.uniform(self.space), self.space)
         return {"entropy": best.entropy.tolist(), "passes": best.passes.tolist(), "uniform": uniform.tolist()}
+
+    def _truth(self) -> dict[str, Any]:
+        best = best_known(self.cache, self.case.layer, self.problem)
+        return corrected.truth(self.problem, best.log_sigma, self.config.truth_draws)
 
     def _noise(self) -> dict[str, Any]:
         best = best_known(self.cache, self.case.layer, self.problem)
@@ -154,14 +175,13 @@ class Work:
             goal: the trail is left when its last three snapshots are above this on every image, after six at the
                 earliest.
         """
-        found: dict[str, list[Any]] = {"passes": [], "seconds": [], "entropy": [], "estimate": []}
+        found: dict[str, list[Any]] = {"passes": [], "seconds": [], "entropy": []}
         above = 0
         for snapshot in trail:
             entropy = self.problem.entropy(snapshot.log_sigma, space or self.space).tolist()
             found["passes"].append(snapshot.passes)
             found["seconds"].append(snapshot.seconds / len(entropy))
             found["entropy"].append(entropy)
-            found["estimate"].append(None if snapshot.gap is None else snapshot.gap.tolist())
             if goal is not None:
                 above = above + 1 if all(value >= aim for value, aim in zip(entropy, goal, strict=True)) else 0
                 if above >= 3 and len(found["passes"]) >= 6:
@@ -173,18 +193,11 @@ class Work:
 
     @property
     def _most(self) -> int:
-        """Passes of a whole solve: no more than what it is judged by."""
+        """Passes of a whole solve that may end by itself: no more than what it is judged by."""
         return min(5000, self.config.reference_passes)
 
-    def _solve(self) -> dict[str, Any]:
-        found = ours.solve(self.problem, 0.02, self._most)
-        return {
-            "seconds": found.seconds / len(self.problem.inputs),
-            "passes": found.passes.tolist(),
-            "forwards": found.forwards.tolist(),
-            "estimate": found.solution.gap.tolist(),
-            "entropy": self.problem.entropy(found.solution.log_sigma, self.space).tolist(),
-        }
+    def _whole(self, passes: int, seed: int = 0) -> dict[str, Any]:
+        return corrected.whole(self.problem, ours.solve(self.problem, TOLERANCE, passes, seed))
 
     def _price(self) -> dict[str, Any]:
         found = price.prices(self.problem, 0.03, 1024, self.config.repeats, "captum" not in self.config.skip)
