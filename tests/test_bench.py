@@ -335,6 +335,9 @@ def test_coverage_is_judged_from_enough_solves():
     assert line(solved([-0.45] * 38 + [-0.5] * 2), what).met is True
     assert line(solved([-0.45] * 40), what).met is False  # intervals that always hold are too wide
     assert line(solved([-0.45] * 30 + [-0.5] * 10), what).value == "75% of 80"
+    vague = solved([-0.45] * 30 + [-0.5] * 10)
+    vague.parts["truth"]["noise"][:4] = [0.1] * 4
+    assert line(vague, what).value == "72% of 72"
     assert line(solved([-0.45] * 32 + [-0.5] * 8, se=0.04), what).value == "100% of 80"
 
 

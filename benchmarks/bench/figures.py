@@ -130,6 +130,9 @@ def mean_truth_se(case: Case) -> float:
 def covered(case: Case, solve: dict[str, Any], of: str = "sid") -> list[bool]:
     """Whether each image's 95 % interval holds the value at the optimum, whose own error counts as well.
 
+    Left out are images of which a solve says nothing, and those of which the reference knows less than the solve claims
+    to: every interval would hold there.
+
     Args:
         of: `sid` or `concentration`.
     """
@@ -139,7 +142,7 @@ def covered(case: Case, solve: dict[str, Any], of: str = "sid") -> list[bool]:
     else:
         own = solve["concentration_corrected"], solve["concentration_se"]
         rows = zip(*own, part["concentration"], part["concentration_se"], strict=True)
-    known = [row for row in rows if not math.isnan(row[0])]
+    known = [row for row in rows if not math.isnan(row[0]) and row[3] <= row[1]]
     return [abs(said - true) <= 1.96 * math.hypot(se, other) for said, se, true, other in known]
 
 
