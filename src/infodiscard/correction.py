@@ -21,15 +21,19 @@ SYSTEMATIC = 0.2
 """Relative error of a correction that no number of draws removes, as the entropy is not quadratic as far as that; the
 same sign is likely for all samples of a layer, so that it does not average out."""
 
+BEND = 0.5
+"""How a large mean square x of a noisy r − 1 is told, as log(1 + BEND x) / BEND: 0 would be x itself, as for a quadratic
+entropy, and 1 is what normally distributed errors of log σ have. The difference to these two counts as error, too."""
+
 REGION = 0.3
 """The same of a mean over a region, in units of the map's own error, √(2ĝ / c)."""
 
 GROUPS = 8
 """Independent groups of draws."""
 
-LONGEST = 3.0
-"""(r − 1)² grows only linearly beyond this, or beyond so many standard errors of r: a few parameters that weigh tenfold
-would otherwise stand for the whole map, and what they are worth grows far more slowly where h is linear."""
+LONGEST, SIGMAS = 2.0, 3.0
+"""(r − 1)² grows only linearly beyond the first, or beyond the second in standard errors of r: a few parameters that
+weigh tenfold would otherwise stand for the whole map. Where h is linear, 2 (r − 1) is what it grows as."""
 
 
 def curvature(power: torch.Tensor) -> torch.Tensor:
@@ -108,14 +112,37 @@ class Witnesses:
         rest = (excess.sum(1, keepdim=True) - excess) / (GROUPS - 1)
         variance = excess.var(1) / GROUPS
         noise = ((variance * weights).sum((1, 2, 3)) / share * GROUPS / (GROUPS - 1)).sqrt()
-        longest = LONGEST * noise.clamp(min=1)[:, None, None, None, None]
+        longest = (SIGMAS * noise).clamp(min=LONGEST)[:, None, None, None, None]
         c = curvature(self.power().clamp(0.25, 4))
-        gaps = (excess * rest.clamp(-longest, longest) * weights[:, None]).sum((2, 3, 4)) / (2 * c[:, None])
+        known = (1 - noise).clamp(min=0).square()
+        partner = _partner(rest.clamp(-longest, longest), known[:, None, None, None, None])
+        squares = (excess * partner * weights[:, None]).sum((2, 3, 4))
         # A group meets the others from both sides: between two (noise alone) and four times the variance of their mean.
-        se = (3 * gaps.var(1) / GROUPS).sqrt()
+        square, se = squares.mean(1), (3 * squares.var(1) / GROUPS).sqrt()
+        far = square.clamp(min=0)
+        bend = (BEND * (1 - known)).clamp(min=1e-6)
+        told = torch.where(square > 0, (bend * far).log1p() / bend, square)
+        unsure = torch.maximum(far - told, (told - far.log1p()) * (1 - known))
         wide = c[:, None, None, None]
         shift = -excess.mean(1).clamp(-longest[:, 0], longest[:, 0]) / wide
-        return Correction(gaps.mean(1), se, shift, variance.sqrt() / wide)
+        systematic = ((SYSTEMATIC * told).square() + unsure.square()).sqrt()
+        gap, gap_se, systematic = (part / (2 * c) for part in (told, se / (1 + bend * far), systematic))
+        return Correction(gap, gap_se, systematic, shift, variance.sqrt() / wide)
+
+
+def _partner(rest: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """What r − 1 of one group is multiplied by: r − 1 of all others, or what makes of it 2 (r − 1 − log r).
+
+    That is exact where h is linear, as r = e^(c Δs) there, but a logarithm needs an r without noise.
+
+    Args:
+        rest: r − 1 of the others.
+        known: from 0, where r is all noise, to 1.
+    """
+    ratio = (1 + rest).clamp(min=0.01)
+    x = torch.where((ratio - 1).abs() < 1e-3, 1e-3, ratio - 1)
+    exact = 2 * (x - x.log1p()) / x.square()
+    return rest * (1 + known * (exact - 1))
 
 
 @dataclass(frozen=True)
@@ -123,14 +150,16 @@ class Correction:
     """What is missing to the optimum; every tensor has a row per sample.
 
     Attributes:
-        gap: ĝ, nats per input unit, `n`; unbiased, so that it may come out below zero.
+        gap: ĝ, nats per input unit, `n`; where it is small, unbiased, so that it may come out below zero.
         gap_se: its standard error, without the systematic part.
+        systematic: the systematic part, as a standard error.
         shift: Δs, `n × planes × rows × columns`; its noise is white, so that it serves for means over many.
         shift_se: its standard error, parameter by parameter.
     """
 
     gap: torch.Tensor
     gap_se: torch.Tensor
+    systematic: torch.Tensor
     shift: torch.Tensor
     shift_se: torch.Tensor
 

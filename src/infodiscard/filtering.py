@@ -106,7 +106,7 @@ def filtered(targets: torch.Tensor, predictions: torch.Tensor, scales: Scales) -
         deviation = mean(crossed).clamp(0, 0.5)
         keep = deviation / (deviation + noise + 1e-12)
         shape += base + keep * (target.mean(1) - base)
-    return shape
+    return shape - mean(shape)
 
 
 def _powers(halves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

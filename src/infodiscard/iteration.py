@@ -20,6 +20,9 @@ LONGEST = 1.5
 LEAST = 0.3
 """g in units of ḡ below which no parameter is taken to lie: what seems to matter still less may only seem to."""
 
+FIRST = 8
+"""Number of the step from which on the linear target weighs more than the exact one."""
+
 QUIET = 2.0
 """Growth of log σ in a step where no draw has reacted to it yet."""
 
@@ -134,11 +137,13 @@ class Iteration:
         """Takes the filtered Newton target, s − (r − 1) / c with r = g / ḡ, to s − log(r) / c.
 
         That is exact where h is linear, however far the optimum is. It must come after the filter: the logarithm of a
-        noisy r has a mean of its own.
+        noisy r has a mean of its own. It matters on the way; near the optimum it would only amplify what noise is left.
         """
         place, c = self.place[rows], curvature(power)[:, None, None, None]
         step = shape - place - live_mean(shape - place, live)
-        return place - (1 - c * step).clamp(min=LEAST).log() / c
+        exact = -(1 - c * step).clamp(min=LEAST).log() / c
+        early = (FIRST / (FIRST + self.steps[rows])).to(step)[:, None, None, None]
+        return place + step + early * (exact - step)
 
     def _off(self, rows: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
         """By how much to lower log σ as a whole towards E's target: by less and less, unless E is far off, `r`."""

@@ -106,7 +106,7 @@ class Effort:
     @property
     def check(self) -> int:
         """Most draws of the distance that is reported."""
-        return max(2 * WITNESSES, min(1024, self.max_passes // 6))
+        return max(2 * WITNESSES, min(4096, self.max_passes // 5))
 
     @property
     def witnesses(self) -> int:
@@ -291,7 +291,7 @@ class _Solve:
         check_variation(variation.mean)
         self.target = alpha * variation.mean
         # Passes for other things than steps, in forward passes.
-        self.forwards = variation.draws + 1
+        self.forwards = variation.draws + first.shape[1]
         uniform = self.small + 0.5 * math.log(alpha)
         self.state = Iteration.begin(uniform if start is None else start, space, self.target, log_cap)
         self.noise = {name: SampleNoise(inputs, seed, name) for name in ("solve", "correct", "check")}
@@ -327,7 +327,9 @@ class _Solve:
 
         def unfinished() -> torch.Tensor:
             able = self.spent() + effort.draws + effort.end <= effort.max_passes
-            seems_far = SYSTEMATIC * state.left > LEFT * effort.tolerance
+            # Where the passes will not do for another round, this one must not end by luck.
+            again = self.spent() + state.passes / 3 + 2 * effort.end <= effort.max_passes
+            seems_far = SYSTEMATIC * state.left > LEFT * effort.tolerance * torch.where(again, 1.0, 0.5)
             far = (seems_far if fewest is None else state.passes < fewest) | state.growing()
             return ((far & able) | (state.steps < 2))[rows]
 
@@ -364,7 +366,7 @@ class _Solve:
             self.forwards[rows] += 4 * count
             correction, done = self.correction(), self.witnesses.count
             # More draws cannot help where the systematic part is most of the error.
-            wanted = (0.5 * SYSTEMATIC * correction.gap).clamp(min=DRAWN * effort.tolerance)
+            wanted = (0.5 * correction.systematic).clamp(min=DRAWN * effort.tolerance)
             rows = rows[((correction.gap_se > wanted) & (done < effort.witnesses))[rows]]
             before = int(done[rows].max()) if len(rows) else 0
             count = min(max(WITNESSES, before // 2 // GROUPS * GROUPS), effort.witnesses - before)
@@ -401,7 +403,7 @@ class _Solve:
             self.search(rows, fewest)
             self.settle(rows)
             self.testify(rows)
-            excess = SYSTEMATIC * self.correction().gap / (LEFT * effort.tolerance)
+            excess = self.correction().systematic / (LEFT * effort.tolerance)
             able = self.spent() + 2 * effort.draws + effort.end <= effort.max_passes
             rows = rows[(able & (excess > 1) & ~self.false_gradient)[rows]]
             if not len(rows):
@@ -432,8 +434,8 @@ class _Solve:
         reached = torch.where(near, check.mean * (-off * power).exp(), check.mean)
         off_se = (share * check.se).square() + ((1 - share) * seen_se).square()
         correction = self.correction()
-        gap, systematic = correction.gap, SYSTEMATIC * correction.gap
-        error = (correction.gap_se.square() + systematic.square() + off_se / (alpha * power).square()).sqrt()
+        gap, own = correction.gap, correction.gap_se.square() + correction.systematic.square()
+        error = (own + off_se / (alpha * power).square()).sqrt()
         miss, sure = (reached / alpha - 1).abs(), 2 * check.se / alpha
         unknown = self.false_gradient | ~(miss - sure <= NO_VALUE)
         least = (self.least - _mean(log_sigma, space)).clamp(min=0)
