@@ -104,7 +104,8 @@ def test_a_table_in_closed_form():
 @pytest.mark.parametrize(("kind", "shape"), [("tokens", (2, 5, 3)), ("series", (2, 3, 5)), ("table", (2, 5))])
 def test_an_identity_layer_discards_the_same_everywhere(kind, shape):
     run = measure(nn.Sequential(nn.Identity()), random(*shape), ["0"], kind=kind, **CLOSE).dataset
-    np.testing.assert_allclose(run["sid"], identity_entropy(1.5, 0.01), atol=0.01)
+    assert (abs(run["sid_corrected"] - identity_entropy(1.5, 0.01)) < 3 * run["sid_corrected_se"]).all()
+    assert (run["sid_corrected_se"] < 0.015).all()
     np.testing.assert_allclose(run["sid_map"], identity_entropy(1.5, 0.01), atol=0.15)
 
 
@@ -178,11 +179,12 @@ def test_noise_on_one_of_several_inputs():
     """The gate of each sample's own condition: a diagonal layer, with a closed form for every sample."""
     model, condition, x = Two().eval(), random(3, 3), random(3, 6, seed=1)
     with torch.no_grad():
-        # One feature of the first sample is nearly unused: σ 11, of which 1500 passes reach 81 %, and 4000 95 %.
+        # One feature of the first sample is nearly unused: σ 11. The mean is known long before it is reached.
         model.gate.bias[3] -= model.gate(condition)[0, 3] - 0.03
     gates = model.gate(condition).detach()
     before = state(model)
-    run = measure(model, {"condition": condition, "x": x}, ["last"], noise_on="x", **CLOSE | {"max_passes": 4000})
+    longest = CLOSE | {"max_passes": 4000, "tolerance": 1e-4}
+    run = measure(model, {"condition": condition, "x": x}, ["last"], noise_on="x", **longest)
     for row, gate in enumerate(gates):
         np.testing.assert_allclose(run.dataset["sigma"][0, 0, row], linear_sigma(gate.diag(), 1.5, 0.01), rtol=0.1)
     assert run.plan.settings["noise_on"] == "x" and "input/condition" in run.plan.hashes

@@ -21,9 +21,9 @@ SYSTEMATIC = 0.2
 """Relative error of a correction that no number of draws removes, as the entropy is not quadratic as far as that; the
 same sign is likely for all samples of a layer, so that it does not average out."""
 
-BEND = 0.5
-"""How a large mean square x of a noisy r − 1 is told, as log(1 + BEND x) / BEND: 0 would be x itself, as for a quadratic
-entropy, and 1 is what normally distributed errors of log σ have. The difference to these two counts as error, too."""
+BEND = 0.25
+"""How a large mean square x of a noisy r − 1 is told: as log(1 + BEND x) / BEND. 0 would be x itself, as for an entropy
+that is quadratic; 1 is what normally distributed errors of log σ have. The difference to either is counted as error."""
 
 REGION = 0.3
 """The same of a mean over a region, in units of the map's own error, √(2ĝ / c)."""
@@ -31,7 +31,7 @@ REGION = 0.3
 GROUPS = 8
 """Independent groups of draws."""
 
-LONGEST, SIGMAS = 2.0, 3.0
+LONGEST, SIGMAS = 3.0, 4.0
 """(r − 1)² grows only linearly beyond the first, or beyond the second in standard errors of r: a few parameters that
 weigh tenfold would otherwise stand for the whole map. Where h is linear, 2 (r − 1) is what it grows as."""
 

@@ -39,7 +39,7 @@ class Distance(Protocol):
     def normalise(self, noise: torch.Tensor) -> None: ...
 
 
-LOOKS = 3
+LOOKS = 5
 """Most steps of the search for the scale of σ."""
 
 TINY = 1e-30
@@ -116,7 +116,7 @@ class Effort:
     @property
     def looks(self) -> int:
         """Most looks at the scale of σ after a search."""
-        return LOOKS if self.max_passes >= 2 * MIN_PASSES else 1
+        return 2 if self.max_passes >= 2 * MIN_PASSES else 1
 
     @property
     def end(self) -> int:
@@ -385,7 +385,7 @@ class _Solve:
         said = slope[:, :SLOPE_DRAWS].sum((2, 3, 4))
         error = (said - measured).std(1) / SLOPE_DRAWS**0.5
         miss = (said - measured).mean(1).abs()
-        allowed = SLOPE_ERROR * measured.mean(1).abs() + SLOPE_STEP * level[:, :SLOPE_DRAWS].mean(1) + error
+        allowed = SLOPE_ERROR * measured.mean(1).abs() + SLOPE_STEP * level[:, :SLOPE_DRAWS].mean(1) + 3 * error
         self.false_gradient[rows] = miss > allowed
 
     def correction(self) -> Correction:
