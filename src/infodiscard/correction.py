@@ -21,12 +21,12 @@ SYSTEMATIC = 0.2
 """Relative error of a correction that no number of draws removes, as the entropy is not quadratic as far as that; the
 same sign is likely for all samples of a layer, so that it does not average out."""
 
+REGION = 0.3
+"""The same of a mean over a region, in units of the map's own error, taken as √(2ĝ)."""
+
 BEND = 0.25
 """How a large mean square x of a noisy r − 1 is told: as log(1 + BEND x) / BEND. 0 would be x itself, as for an entropy
 that is quadratic; 1 is what normally distributed errors of log σ have. The difference to either is counted as error."""
-
-REGION = 0.3
-"""The same of a mean over a region, in units of the map's own error, √(2ĝ / c)."""
 
 GROUPS = 8
 """Independent groups of draws."""
@@ -45,18 +45,37 @@ def curvature(power: torch.Tensor) -> torch.Tensor:
     return 1 + power.clamp(max=2) / 2
 
 
+def moments(level: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+    """Sums of L, L₀, L², L L₀ and L₀² over the draws (dimension 1) of each sample, in float64, `5 × r`.
+
+    Args:
+        level: L, `r × draws`.
+        base: L₀ of the same draws under another σ, likewise.
+    """
+    level, base = level.double(), base.double()
+    return torch.stack([level, base, level.square(), level * base, base.square()]).sum(2)
+
+
+def ratio_of(sums: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """E L / E L₀ and its standard error, each `n`, from sums of `moments` (`5 × n`) over `count` draws (`n`)."""
+    level, base, *squares = sums / count
+    ratio = level / base
+    residual = squares[0] - 2 * ratio * squares[1] + ratio.square() * squares[2]
+    return ratio, (residual.clamp(min=0) / (count - 1)).sqrt() / base
+
+
 @dataclass
 class Witnesses:
     """Draws at one σ that move nothing; every tensor has a row per sample.
 
     Attributes:
         slope: Σ g over the draws of each group, `n × GROUPS × planes × rows × columns`.
-        moments: sums of L, L₀, L², L L₀ and L₀², `5 × n`; L₀ is the distance of the same draws as small noise.
+        sums: `moments` of L and L₀, `5 × n`; L₀ is the distance of the same draws as small noise.
         count: of the draws, `n`, a multiple of GROUPS.
     """
 
     slope: torch.Tensor
-    moments: torch.Tensor
+    sums: torch.Tensor
     count: torch.Tensor
 
     @classmethod
@@ -72,29 +91,24 @@ class Witnesses:
     def forget(self, rows: torch.Tensor) -> None:
         """Begins anew for the samples `rows`, whose σ has moved."""
         self.slope[rows] = 0
-        self.moments[:, rows] = 0
+        self.sums[:, rows] = 0
         self.count[rows] = 0
 
     def add(self, rows: torch.Tensor, slope: torch.Tensor, level: torch.Tensor, small: torch.Tensor) -> None:
         """Takes in draws: g (`r × draws × planes × rows × columns`), L and L₀ (`r × draws`)."""
         draws = level.shape[1]
         self.slope[rows] += slope.unflatten(1, (draws // GROUPS, GROUPS)).sum(1)
-        level, small = level.double(), small.double()
-        moments = level, small, level.square(), level * small, small.square()
-        self.moments[:, rows] += torch.stack(moments).sum(2)
+        self.sums[:, rows] += moments(level, small)
         self.count[rows] += draws
 
     def ratio(self) -> tuple[torch.Tensor, torch.Tensor]:
         """E(σ) / E(small) and its standard error, each `n`."""
-        level, small, *squares = self.moments / self.count
-        ratio = level / small
-        residual = squares[0] - 2 * ratio * squares[1] + ratio.square() * squares[2]
-        se = (residual.clamp(min=0) / (self.count - 1)).sqrt() / small
+        ratio, se = ratio_of(self.sums, self.count)
         return ratio.to(self.slope.dtype), se.to(self.slope.dtype)
 
     def power(self) -> torch.Tensor:
         """p = d log E / d log(scale of σ) = Σ g / E, `n`, as the gradients have it."""
-        return (self.slope.sum((1, 2, 3, 4)).double() / self.moments[0]).to(self.slope.dtype)
+        return (self.slope.sum((1, 2, 3, 4)).double() / self.sums[0]).to(self.slope.dtype)
 
     def correction(self, space: SigmaSpace, free: torch.Tensor) -> Correction:
         """What they say is missing.

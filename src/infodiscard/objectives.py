@@ -73,6 +73,7 @@ class FeatureDistance:
             noise: z of some draws that tell how far the feature moves, `n × draws × C × H × W`.
         """
         rows = torch.arange(len(self.inputs), device=self.inputs.device)
+        self._unit = torch.ones_like(self._unit)
         with torch.no_grad():
             (far,) = self._batched(rows, noise, lambda owner, z: (self._moved(owner, z).abs().amax(1),))
         far = far.amax(1)
@@ -82,8 +83,8 @@ class FeatureDistance:
         self._unit = torch.exp2(-exponent).to(self._unit)[:, None]
 
     def _moved(self, owner: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """h(x + z) − h(x), `batch × units`, as it is."""
-        return self._flat(self._near(self.inputs[owner] + noise), owner) - self._clean[owner]
+        """h(x + z) − h(x) in the samples' units, `batch × units`."""
+        return self._difference(self._flat(self._near(self.inputs[owner] + noise), owner), owner)
 
     def _parts(self, count: int) -> Iterator[slice]:
         """Splits `count` noisy inputs into forward passes."""
@@ -152,8 +153,7 @@ class FeatureDistance:
             self.batch_size //= 2
 
     def _distance(self, owner: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        difference = self._difference(self._flat(self._near(self.inputs[owner] + noise), owner), owner)
-        return (difference.square_().sum(1),)
+        return (self._moved(owner, noise).square_().sum(1),)
 
     def _distance_and_gradient(self, owner: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
         noisy = self._near(self.inputs[owner] + noise).requires_grad_()

@@ -14,13 +14,13 @@ stopped moving.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
-from .correction import GROUPS, SYSTEMATIC, Correction, Witnesses
+from .correction import GROUPS, SYSTEMATIC, Correction, Witnesses, moments, ratio_of
 from .errors import SampleError
 from .iteration import Iteration, without_outliers
 from .noise import SampleNoise, SigmaSpace
@@ -74,7 +74,8 @@ class Effort:
     """How far to go.
 
     Attributes:
-        tolerance: stop when the estimated gap to the optimum is below this, in nats per input unit.
+        tolerance: stop when the corrected value is known to this standard error, in nats per input unit; for RU, when
+            the estimated gap to the optimum is below it.
         max_passes: stop here at the latest; one pass is a forward and a backward pass of one noisy input, and a forward
             pass alone counts one third.
         draws: noisy inputs per sample and step.
@@ -148,8 +149,8 @@ class Solution:
         distance: E / δ_f² on fresh noise.
         distance_se: its standard error, that of δ_f² included.
         gap: an upper estimate of what is missing to the optimum, nats per input unit; NaN where `correction` is.
-        correction: what is to be added to the mean of log σ over the input units for its value at the optimum, the
-            distance's last error included; NaN where the distance is far off its target or the gradient is not E's.
+        correction: what is to be added to the mean of log σ over the input units for its value at the optimum; NaN
+            where the distance is far off its target or the gradient is not E's.
         correction_se: its standard error, with the systematic part.
         shift: log σ at the optimum minus `log_sigma`, to first order; its noise is white, so that it serves for means
             over regions.
@@ -210,16 +211,14 @@ def ascend(
     start: torch.Tensor,
     seed: int = 0,
     draws: int = 16,
-    unfinished: Callable[[Iteration], torch.Tensor] | None = None,
 ) -> Iterator[Iteration]:
-    """Walks towards the optimum, step by step.
+    """Walks towards the optimum, step by step, for ever.
 
     Args:
         distance, space, cap, seed: as for `maximise_entropy`.
         target: α δ_f², `n`.
         start: log σ, `n × planes × rows × columns`.
         draws: noisy inputs per sample and step; half as many in the first two steps, which come from farthest away.
-        unfinished: says which samples need another step; all, for ever, by default.
 
     Yields:
         The state after every step; the same object, changed.
@@ -227,8 +226,8 @@ def ascend(
     state = Iteration.begin(start, space, target, math.log(cap))
     noise = SampleNoise(distance.inputs, seed, "solve")
     rows = torch.arange(len(start), device=start.device)
-    while len(active := rows if unfinished is None else rows[unfinished(state)]):
-        _step(distance, space, state, noise, active, draws)
+    while True:
+        _step(distance, space, state, noise, rows, draws)
         yield state
 
 
@@ -360,7 +359,7 @@ class _Solve:
         while len(rows):
             task = self.distance, self.space, self.place, self.noise["correct"], rows, count
             for group, unit, slope, _, level in _draws(*task):
-                small = self.distance(group, self._noise(self.small, group, unit))
+                small = self.distance(group, _noise(self.space, self.small, group, unit))
                 self._test_slope(group, unit, slope, level)
                 self.witnesses.add(group, slope, level, small)
             self.forwards[rows] += 4 * count
@@ -371,15 +370,11 @@ class _Solve:
             before = int(done[rows].max()) if len(rows) else 0
             count = min(max(WITNESSES, before // 2 // GROUPS * GROUPS), effort.witnesses - before)
 
-    def _noise(self, log_sigma: torch.Tensor, rows: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
-        """σ∘δ of the samples `rows`."""
-        return self.space.expand(log_sigma[rows].exp())[:, None] * unit
-
     def _test_slope(self, rows: torch.Tensor, unit: torch.Tensor, slope: torch.Tensor, level: torch.Tensor) -> None:
         """Holds Σ g of a sample's first draws against the measured slope of E along the scale of σ."""
         if int(self.witnesses.count[rows[0]]):
             return
-        less = self.distance(rows, self._noise(self.place - SLOPE_STEP, rows, unit[:, :SLOPE_DRAWS]))
+        less = self.distance(rows, _noise(self.space, self.place - SLOPE_STEP, rows, unit[:, :SLOPE_DRAWS]))
         self.forwards[rows] += SLOPE_DRAWS
         measured = (level[:, :SLOPE_DRAWS] - less) / SLOPE_STEP
         said = slope[:, :SLOPE_DRAWS].sum((2, 3, 4))
@@ -423,7 +418,7 @@ class _Solve:
         # Both looks at the distance count by their certainty; by construction the first says that it is α now.
         known = seen_se / alpha / power
         wanted = PLACED * effort.tolerance
-        rest = (1 / (1 / wanted**2 - 1 / known.square()).clamp(min=1e-30)).sqrt()
+        rest = (1 / (1 / wanted**2 - 1 / known.square()).clamp(min=TINY)).sqrt()
         precision = torch.where(known > wanted, rest * power, 1.0).clamp(effort.precision / 4, 2.5 * effort.precision)
         check = expected_distance(*task, precision, effort.check, small=self.small)
         self.forwards = self.forwards + check.draws
@@ -440,8 +435,7 @@ class _Solve:
         unknown = self.false_gradient | ~(miss - sure <= NO_VALUE)
         least = (self.least - _mean(log_sigma, space)).clamp(min=0)
         upper = torch.maximum(gap.clamp(min=0) + 1.96 * error, least)
-        weights = space.weights().to(log_sigma)
-        capped = ((log_sigma >= self.log_cap - 1e-6) * weights).sum((1, 2, 3)) / weights.sum()
+        capped = _mean((log_sigma >= self.log_cap - 1e-6).to(log_sigma), space)
         near = miss - sure <= effort.distance_tolerance
         return Solution(
             log_sigma=log_sigma,
@@ -459,10 +453,15 @@ class _Solve:
         )
 
 
-def _mean(log_sigma: torch.Tensor, space: SigmaSpace) -> torch.Tensor:
-    """Mean over the input units, `n`."""
-    weights = space.weights().to(log_sigma)
-    return (log_sigma * weights).sum((1, 2, 3)) / weights.sum()
+def _noise(space: SigmaSpace, log_sigma: torch.Tensor, rows: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
+    """z = σ∘δ of the samples `rows`, `r × draws × C × H × W`, from log σ of all and their δ."""
+    return space.expand(log_sigma[rows].exp())[:, None] * unit
+
+
+def _mean(values: torch.Tensor, space: SigmaSpace) -> torch.Tensor:
+    """Mean over the input units, `n`, of a value for each parameter."""
+    weights = space.weights().to(values)
+    return (values * weights).sum((1, 2, 3)) / weights.sum()
 
 
 def _scaled(log_sigma: torch.Tensor, shift: torch.Tensor, log_cap: float) -> torch.Tensor:
@@ -502,17 +501,11 @@ def expected_distance(
     while len(active):
         for group in _groups(active, count, distance.batch_size):
             unit = noise.draw(group.tolist(), count)
-            values = distance(group, space.expand(log_sigma[group].exp())[:, None] * unit).double()
-            base = torch.ones_like(values)
-            if small is not None:
-                base = distance(group, space.expand(small[group].exp())[:, None] * unit).double()
-            moments = values, base, values * values, values * base, base * base
-            sums[:, group] += torch.stack(moments).sum(2)
+            level = distance(group, _noise(space, log_sigma, group, unit))
+            base = torch.ones_like(level) if small is None else distance(group, _noise(space, small, group, unit))
+            sums[:, group] += moments(level, base)
             draws[group] += count
-        value, base, *squares = sums / draws
-        mean = value / base
-        residual = squares[0] - 2 * mean * squares[1] + mean.square() * squares[2]
-        se = (residual.clamp(min=0) / (draws - 1)).sqrt() / base
+        mean, se = ratio_of(sums, draws)
         active = active[((se > precision * mean) & (draws < most))[active]]
         done = int(draws[active].max()) if len(active) else 0  # the same for all that are still active
         count = min(max(1, done // 2), 256, most - done)
@@ -535,7 +528,7 @@ def _draws(
     """
     for group in _groups(rows, draws, distance.batch_size):
         unit = noise.draw(group.tolist(), draws)
-        z = space.expand(log_sigma[group].exp())[:, None] * unit
+        z = _noise(space, log_sigma, group, unit)
         level, gradient = distance.gradient(group, z)
         yield group, unit, space.gather(z * gradient), gradient, level
 
