@@ -5,9 +5,9 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from infodiscard.correction import SYSTEMATIC
 
 from infodiscard.compare import as_run, compare, t_quantile
+from infodiscard.correction import SYSTEMATIC
 from infodiscard.errors import InfodiscardError
 from infodiscard.run import Plan, Run
 from synthetic import RESNET, make_plan, older, shared_run, values_of

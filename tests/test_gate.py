@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from infodiscard.correction import SYSTEMATIC
 from scipy import stats
 from torch import nn
 from typer.testing import CliRunner
@@ -18,6 +17,7 @@ import infodiscard
 from infodiscard import Network, check, data, measure, zoo
 from infodiscard.cli import app
 from infodiscard.compare import Side
+from infodiscard.correction import SYSTEMATIC
 from infodiscard.errors import InfodiscardError
 from infodiscard.gate import is_run, judged
 from infodiscard.run import Plan, Run

@@ -10,11 +10,11 @@ from io import BytesIO
 import numpy as np
 import pandas as pd
 import pytest
-from infodiscard.correction import SYSTEMATIC
 from PIL import Image
 from scipy import stats
 
 from infodiscard.compare import compare
+from infodiscard.correction import SYSTEMATIC
 from infodiscard.errors import InfodiscardError
 from infodiscard.report import content, curves, findings, maps, write_page, write_report
 from infodiscard.report.markup import element, html
