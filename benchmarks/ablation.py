@@ -31,21 +31,24 @@ from .bench.problem import Problem
 ALPHA = 1.5
 
 
-def plain_average(targets: torch.Tensor, predictions: torch.Tensor, scales: Scales) -> torch.Tensor:
+def plain_average(place: torch.Tensor, steps: torch.Tensor, *_: Any) -> torch.Tensor:
     """The Newton targets averaged, and nothing else."""
-    average = targets.mean(1)
+    average = place + steps.mean(1)
     return average - mean(average)
 
 
-def without_prediction(targets: torch.Tensor, predictions: torch.Tensor, scales: Scales) -> torch.Tensor:
+def without_prediction(
+    place: torch.Tensor, steps: torch.Tensor, predictions: torch.Tensor, scales: Scales, farther: torch.Tensor
+) -> torch.Tensor:
     """The filter, told nothing of the gradient's size."""
-    return filtered(targets, torch.zeros_like(predictions), scales)
+    return filtered(place, steps, torch.zeros_like(predictions), scales, farther)
 
 
 SOLVER, WARM = "solver", "from the layer before"
 
 VARIANTS: dict[str, tuple[Any, str, Any] | None] = {
     SOLVER: None,
+    "without longer steps": (iteration, "FARTHER", 0.0),
     "without the exact step": (Iteration, "_bent", lambda self, rows, shape, *_: shape),
     "one noise power": (Scales, "around", lambda self, values, scale: mean(values)),
     "outliers unbounded": (solver, "without_outliers", lambda slope, level, passes: (slope, level)),

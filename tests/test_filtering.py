@@ -86,6 +86,12 @@ def smooth(count, size, seed):
     return maps / mean(maps.square()).sqrt()
 
 
+def estimate_of(targets, predictions, scales):
+    """What is made of noisy targets, with steps of their own length."""
+    zero = torch.zeros_like(targets)
+    return filtered(zero[:, 0], targets, predictions, scales, zero.flatten(1)[:, 0])
+
+
 @pytest.mark.parametrize("noise", [0.2, 0.6])
 @pytest.mark.parametrize("planes", [1, 3])
 def test_filtering_beats_the_mean(noise, planes):
@@ -93,7 +99,7 @@ def test_filtering_beats_the_mean(noise, planes):
     truth = smooth(count, size, seed=0).expand(-1, planes, -1, -1)
     targets = truth[:, None] + noise * normal(count, 2, planes, size, size, seed=1)
     useless = 0.5 * normal(count, 2, planes, size, size, seed=2)
-    estimate = filtered(targets, useless, Scales(truth))
+    estimate = estimate_of(targets, useless, Scales(truth))
     assert estimate.shape == truth.shape
     actual = (estimate - truth).square().mean((1, 2, 3))
     plain = (targets.mean(1) - mean(targets.mean(1)) - truth).square().mean((1, 2, 3))
@@ -112,9 +118,9 @@ def rough(count=40, size=32, noise=1.0):
 def test_a_good_prediction_helps_even_with_a_wrong_factor(factor):
     truth, targets = rough()
     scales = Scales(truth)
-    alone = filtered(targets, torch.zeros_like(targets), scales)
+    alone = estimate_of(targets, torch.zeros_like(targets), scales)
     prediction = factor * truth[:, None] + 0.05 * normal(*targets.shape, seed=2)
-    helped = filtered(targets, prediction, scales)
+    helped = estimate_of(targets, prediction, scales)
     assert (helped - truth).square().mean() < 0.1 * (alone - truth).square().mean()
 
 
@@ -122,7 +128,7 @@ def test_a_good_prediction_helps_even_with_a_wrong_factor(factor):
 def test_a_noisy_prediction_is_kept_as_far_as_it_is_known(blur):
     truth, targets = rough()
     predictions = truth[:, None] + blur * normal(*targets.shape, seed=2)
-    helped = filtered(targets, predictions, Scales(truth))
+    helped = estimate_of(targets, predictions, Scales(truth))
     actual = (helped - truth).square().mean()
     # What is lost when targets and predictions are weighted as is best for independent noise and a known signal.
     best = 1 / (1 / 0.6**2 + 2 / 1.0**2 + 2 / blur**2)
@@ -143,8 +149,8 @@ def test_a_wrong_prediction_does_little_harm():
     truth, other = smooth(count, size, seed=0), smooth(count, size, seed=9)
     targets = truth[:, None] + noise * normal(count, 2, 1, size, size, seed=1)
     scales = Scales(truth)
-    alone = filtered(targets, torch.zeros_like(targets), scales)
-    misled = filtered(targets, other[:, None].expand_as(targets), scales)
+    alone = estimate_of(targets, torch.zeros_like(targets), scales)
+    misled = estimate_of(targets, other[:, None].expand_as(targets), scales)
     assert (misled - truth).square().mean() < 1.5 * (alone - truth).square().mean()
 
 
@@ -152,9 +158,9 @@ def test_each_map_is_filtered_by_itself():
     truth = smooth(4, 16, seed=0)
     targets = truth[:, None] + 0.5 * normal(4, 2, 1, 16, 16, seed=1)
     predictions = truth[:, None] + 0.1 * normal(4, 2, 1, 16, 16, seed=2)
-    shape = filtered(targets, predictions, Scales(truth))
+    shape = estimate_of(targets, predictions, Scales(truth))
     for i in range(4):
-        one = filtered(targets[i : i + 1], predictions[i : i + 1], Scales(truth))
+        one = estimate_of(targets[i : i + 1], predictions[i : i + 1], Scales(truth))
         torch.testing.assert_close(one[0], shape[i])
 
 
@@ -162,7 +168,27 @@ def test_noise_that_targets_and_predictions_share_does_not_hide_the_signal():
     """Both come from the same draws: a heavy one moves either, and must not pass for an absence of signal."""
     known, own = rough()[0], 0.4 * normal(40, 1, 32, 32, seed=4)
     noise = 0.5 * normal(40, 2, 1, 32, 32, seed=5)
-    estimate = filtered((known + own)[:, None] + noise, known[:, None] + noise, Scales(known))
+    estimate = estimate_of((known + own)[:, None] + noise, known[:, None] + noise, Scales(known))
     # The prediction alone leaves the whole of `own` besides its noise.
     prediction = (known + noise.mean(1) - known - own).square().mean()
     assert (estimate - (known + own - mean(known + own))).square().mean() < 0.6 * prediction
+
+
+def test_steps_without_noise_are_made_longer():
+    place, way = smooth(40, 32, seed=0), 0.2 * smooth(40, 32, seed=1)
+    none, scales, farther = (
+        torch.zeros_like(way[:, None].expand(-1, 2, -1, -1, -1)),
+        Scales(place),
+        torch.ones(40).to(place),
+    )
+    steps = way[:, None] + 0.001 * normal(40, 2, 1, 32, 32, seed=2)
+    for more in (0.5, 2):
+        found = filtered(place, steps, none, scales, more * farther)
+        torch.testing.assert_close(found, place + (1 + more) * way, atol=0.05, rtol=0)
+
+
+def test_noisy_steps_are_not_made_longer():
+    place, noise = smooth(40, 32, seed=0), normal(40, 2, 1, 32, 32, seed=2)
+    none, scales, farther = torch.zeros_like(noise), Scales(place), torch.ones(40).to(place)
+    near, far = (filtered(0.3 * place, noise, none, scales, more * farther) for more in (0, 2))
+    assert (far - near).square().mean() < 0.05 * near.square().mean()

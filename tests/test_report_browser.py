@@ -155,7 +155,7 @@ def test_a_map_over_its_image(open_page):
     page = open_page("pair")
     over, status = page.locator("#over"), page.locator("#over [role=status]")
     says = playwright.expect(status).to_contain_text  # waits for it
-    says("SID of first, layer1.1, plane (test-00000): mean ")
+    says("SID reached of first, layer1.1, plane (test-00000): mean ")
     slider, opacity = over.locator("[name=layer]"), over.locator("[name=opacity]")
     opacity.fill("100")
     strip, palette = codes(page, "0|sid|0")

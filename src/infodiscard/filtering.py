@@ -6,6 +6,9 @@ import math
 
 import torch
 
+SURE = 8
+"""A scale's steps are made longer by its Wiener factor to this power: not before noise is below a tenth of it."""
+
 
 class Scales:
     """Splits maps into details of growing scale, by repeated smoothing with the B3 spline (an à-trous wavelet).
@@ -79,34 +82,52 @@ def live_mean(values: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
     return (values * live).sum((-3, -2, -1), keepdim=True) / live.sum((-3, -2, -1), keepdim=True).clamp(min=1)
 
 
-def filtered(targets: torch.Tensor, predictions: torch.Tensor, scales: Scales) -> torch.Tensor:
-    """Estimates the shape of log σ from two noisy copies of it and two of a prediction.
+def filtered(
+    place: torch.Tensor, steps: torch.Tensor, predictions: torch.Tensor, scales: Scales, farther: torch.Tensor
+) -> torch.Tensor:
+    """Estimates the shape of log σ from two noisy Newton targets and two noisy copies of a prediction.
 
     On every scale, the difference of two copies gives the power of their noise and their product the power of what they
     share. The prediction is kept as far as it stands above its own noise, and the targets' deviation from it likewise.
     The targets' noise is taken around each parameter: where a few draws weigh much, it is large there alone.
 
+    Where a scale has hardly any noise, its steps are made longer: what is still missing there lies where the curvature
+    is smaller than the Newton step takes it to be.
+
     Args:
-        targets: `r × 2 × planes × rows × columns`.
+        place: where the steps begin, `r × planes × rows × columns`.
+        steps: the ways to the targets, `r × 2 × planes × rows × columns`.
         predictions: the same; right up to a factor, which is fitted, and a deviation of its own.
+        farther: how much longer a step without noise is made, `r`.
 
     Returns:
         The estimate, of mean zero: `r × planes × rows × columns`.
     """
-    parts = list(zip(scales.split(targets), scales.split(predictions), strict=True))
+    places, ways = scales.split(place), scales.split(steps)
+    parts = [
+        (start[:, None] + way, guess) for start, way, guess in zip(places, ways, scales.split(predictions), strict=True)
+    ]
     powers = [(_powers(target), _powers(prediction)) for target, prediction in parts]
     factor = _fit(parts, powers)
-    shape = torch.zeros_like(targets[:, 0])
+    shape = torch.zeros_like(place)
     for scale, ((target, prediction), (_, (known, blur))) in enumerate(zip(parts, powers, strict=True)):
         noise = scales.around((target[:, 0] - target[:, 1]).square(), scale) / 4
-        trust = factor * known / (known + blur + 1e-12)
-        base = trust * prediction.mean(1)
-        # Either half by itself, so that no draw meets itself: what is left is the prediction's systematic error alone.
-        crossed = (target - trust[:, None] * prediction).prod(1)
-        deviation = mean(crossed).clamp(0, 0.5)
-        keep = deviation / (deviation + noise + 1e-12)
-        shape += base + keep * (target.mean(1) - base)
+        guess = (factor * known / (known + blur + 1e-12))[:, None] * prediction
+        sure = _share(target - guess, mean(noise)) ** SURE
+        length = 1 + farther[:, None, None, None] * sure
+        target = places[scale][:, None] + length[:, None] * ways[scale]
+        base = guess.mean(1)
+        shape += base + _share(target - guess, length.square() * noise) * (target.mean(1) - base)
     return shape - mean(shape)
+
+
+def _share(deviation: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """The Wiener factor: the power of what two copies (dimension 1) share, over itself and the noise's.
+
+    Either half by itself, so that no draw meets itself: what is left is the prediction's systematic error alone.
+    """
+    power = mean(deviation.prod(1)).clamp(0, 0.5)
+    return power / (power + noise + 1e-12)
 
 
 def _powers(halves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -23,6 +23,9 @@ LEAST = 0.3
 FIRST = 8
 """Number of the step from which on the linear target weighs more than the exact one."""
 
+FARTHER, SETTLED = 2.0, 20
+"""How much longer than the Newton step one without noise is made, from this step's number on, before in proportion."""
+
 QUIET = 2.0
 """Growth of log σ in a step where no draw has reacted to it yet."""
 
@@ -122,16 +125,34 @@ class Iteration:
             average[rows] += wide * (value - average[rows])
         self.passes[rows] += draws.shape[1]
 
-        live = (self.size[rows].sum(1) > 0).to(now)
-        power = self.power()[rows]
+        live, power = self._live(rows), self.power()[rows]
         self._test_optimum(rows, slope / self._expected(rows, live, power), power)
-        targets = self._newton_targets(rows, live, power)
-        shape = self._bent(rows, filtered(targets, self._predictions(rows, live), self.scales), live, power)
-        # A few parameters that would have to move far must not carry all others the other way.
-        change = (shape - now - live_mean(shape - now, live)).clamp(-LONGEST, LONGEST)
-        moved = now + change - live_mean(change, live) - self._off(rows, level)[:, None, None, None]
+        moved = self._moved(rows, live, power, FARTHER) - self._off(rows, level)[:, None, None, None]
         # What no draw has reacted to yet may be ignored altogether, or been missed: it grows while they stay quiet.
         self.log_sigma[rows] = torch.where(live > 0, moved, now + QUIET).clamp(max=self.log_cap)
+
+    def found(self, rows: torch.Tensor) -> torch.Tensor:
+        """What the search has found for the samples `rows`, `r × planes × rows × columns`, but for its common scale.
+
+        It lies nearer than the next step, whose length overshoots where the curvature is as the Newton step has it.
+        """
+        live, now = self._live(rows), self.log_sigma[rows]
+        moved = self._moved(rows, live, self.power()[rows], FARTHER / 2)
+        return torch.where(live > 0, moved, now).clamp(max=self.log_cap)
+
+    def _live(self, rows: torch.Tensor) -> torch.Tensor:
+        """1 where a draw has reacted, else 0."""
+        return (self.size[rows].sum(1) > 0).to(self.log_sigma)
+
+    def _moved(self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor, farther: float) -> torch.Tensor:
+        """log σ moved to the shape that all draws tell, its mean unchanged; steps may be longer by `farther`."""
+        now, begin_and_ways = self.log_sigma[rows], self._newton_steps(rows, live, power)
+        more = farther * (self.steps[rows] / SETTLED).clamp(max=1).to(now)
+        shape = filtered(*begin_and_ways, self._predictions(rows, live), self.scales, more)
+        shape = self._bent(rows, shape, live, power)
+        # A few parameters that would have to move far must not carry all others the other way.
+        change = (shape - now - live_mean(shape - now, live)).clamp(-LONGEST, LONGEST)
+        return now + change - live_mean(change, live)
 
     def _bent(self, rows: torch.Tensor, shape: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
         """Takes the filtered Newton target, s − (r − 1) / c with r = g / ḡ, to s − log(r) / c.
@@ -192,13 +213,20 @@ class Iteration:
         left = (residual / certainty).clamp(min=0) + CAUTION * spread.sqrt() / certainty
         self.left[kept] = left[later]
 
-    def _newton_targets(self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
-        """s − (g / ḡ − 1) / c, averaged over the past, from either half of the draws (dimension 1)."""
+    def _newton_steps(
+        self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """s averaged over the past, and the step −(g / ḡ − 1) / c from there by either half of the draws (dimension 1).
+
+        Dead pixels must not spread into their neighbourhood: for the filter they are average ones.
+        """
+        place = self.place[rows]
         ratio = self.slope[rows] / self._expected(rows, live, power)
-        step = (ratio - 1) / curvature(power)[:, None, None, None, None]
-        targets = (self.place[rows][:, None] - step).clamp(max=self.log_cap + 0.5)
-        # Dead pixels must not spread into their neighbourhood: for the filter they are average ones.
-        return torch.where(live[:, None] > 0, targets, live_mean(targets, live[:, None]))
+        step = -(ratio - 1) / curvature(power)[:, None, None, None, None]
+        step = torch.minimum(step, self.log_cap + 0.5 - place[:, None])
+        alive = live > 0
+        step = torch.where(alive[:, None], step, live_mean(step, live[:, None]))
+        return torch.where(alive, place, live_mean(place, live)), step
 
     def _predictions(self, rows: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
         """What the gradient's size says of log σ, −½ log E[(∂L/∂z)² / L], in halves; exact in the linear regime."""

@@ -65,6 +65,9 @@ SLOPE_DRAWS, SLOPE_STEP, SLOPE_ERROR = 16, 0.05, 0.25
 """Draws and step of log σ for E's measured slope, and how far Σ g may lie from it, relatively: a gradient that is not
 the derivative (straight-through estimators, hooks that change it) shows there."""
 
+FARTHEST = 0.3
+"""Most that log σ is scaled by after the last look at its distance."""
+
 NO_VALUE = 0.1
 """Relative miss of the feature distance beyond which nothing is said of the optimum."""
 
@@ -337,7 +340,7 @@ class _Solve:
 
     def settle(self, rows: torch.Tensor) -> None:
         """Brings what the search has found to the constraint, or the uniform σ where that is better."""
-        self.place[rows] = self.state.log_sigma[rows]
+        self.place[rows] = self.state.found(rows)
         self._scale(rows, self.effort.looks)
         found = _mean(self.place, self.space)
         worse = rows[~(found >= self.least - 0.01)[rows]]
@@ -423,10 +426,9 @@ class _Solve:
         check = expected_distance(*task, precision, effort.check, small=self.small)
         self.forwards = self.forwards + check.draws
         share = seen_se.square() / (seen_se.square() + check.se.square()).clamp(min=TINY)
-        off = share * (check.mean / alpha).log() / power
-        near = off.abs() < NO_VALUE
-        log_sigma = _scaled(log_sigma, torch.where(near, -off, 0.0), self.log_cap)
-        reached = torch.where(near, check.mean * (-off * power).exp(), check.mean)
+        off = (share * (check.mean / alpha).log() / power).clamp(-FARTHEST, FARTHEST)
+        log_sigma = _scaled(log_sigma, -off, self.log_cap)
+        reached = check.mean * (-off * power).exp()
         off_se = (share * check.se).square() + ((1 - share) * seen_se).square()
         correction = self.correction()
         gap, own = correction.gap, correction.gap_se.square() + correction.systematic.square()
