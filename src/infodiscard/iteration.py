@@ -23,8 +23,14 @@ LEAST = 0.3
 FIRST = 8
 """Number of the step from which on the linear target weighs more than the exact one."""
 
-FARTHER, SETTLED = 2.0, 20
+FARTHER, SETTLED = 1.0, 20
 """How much longer than the Newton step one without noise is made, from this step's number on, before in proportion."""
+
+NEAR = 2.0
+"""Up to this g in units of ḡ the linear target may be used, and from twice as much on never."""
+
+CARRIED = 0.5
+"""Fall of log σ in a step beyond which old draws are taken along."""
 
 QUIET = 2.0
 """Growth of log σ in a step where no draw has reacted to it yet."""
@@ -130,6 +136,16 @@ class Iteration:
         moved = self._moved(rows, live, power, FARTHER) - self._off(rows, level)[:, None, None, None]
         # What no draw has reacted to yet may be ignored altogether, or been missed: it grows while they stay quiet.
         self.log_sigma[rows] = torch.where(live > 0, moved, now + QUIET).clamp(max=self.log_cap)
+        self._carry(rows, (moved - now) * live, power)
+
+    def _carry(self, rows: torch.Tensor, change: torch.Tensor, power: torch.Tensor) -> None:
+        """Takes what old draws say along where σ has fallen by more than CARRIED, as if g grew with its power c.
+
+        Their g belongs to the old σ; a mean over both would stay above what either says, and drive σ further down.
+        """
+        fall = (change + CARRIED).clamp(max=0)
+        self.place[rows] += fall
+        self.slope[rows] *= (curvature(power)[:, None, None, None] * fall).exp()[:, None]
 
     def found(self, rows: torch.Tensor) -> torch.Tensor:
         """What the search has found for the samples `rows`, `r × planes × rows × columns`, but for its common scale.
@@ -162,9 +178,10 @@ class Iteration:
         """
         place, c = self.place[rows], curvature(power)[:, None, None, None]
         step = shape - place - live_mean(shape - place, live)
-        exact = -(1 - c * step).clamp(min=LEAST).log() / c
+        ratio = (1 - c * step).clamp(min=LEAST)
         early = (FIRST / (FIRST + self.steps[rows])).to(step)[:, None, None, None]
-        return place + step + early * (exact - step)
+        weight = torch.maximum(early, ((ratio - NEAR) / NEAR).clamp(0, 1))
+        return place + step + weight * (-ratio.log() / c - step)
 
     def _off(self, rows: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
         """By how much to lower log σ as a whole towards E's target: by less and less, unless E is far off, `r`."""
