@@ -354,7 +354,7 @@ def test_the_maximum_over_the_picture_is_found_at_once(seed, uniform, optimum):
     small = distance(torch.tensor(math.sqrt(TAU), dtype=torch.float64))
     assert distance(solution.log_sigma.exp()) / small == pytest.approx(ALPHA, rel=0.1)
     found = solution.log_sigma.mean().item()
-    assert found > (uniform + optimum) / 2 and solution.log_sigma.min() > -3.2
+    assert found > (uniform + optimum) / 2 and solution.log_sigma.min() > -5
     error = 3 * solution.correction_se.item()
     assert solution.capped_share == 0 and found + solution.correction.item() == pytest.approx(optimum, abs=error + 0.02)
     assert error < 0.1

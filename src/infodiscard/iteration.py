@@ -29,8 +29,8 @@ FARTHER, SETTLED = 1.0, 20
 NEAR = 2.0
 """Up to this g in units of ḡ the linear target may be used, and from twice as much on never."""
 
-CARRIED = 0.5
-"""Fall of log σ in a step beyond which old draws are taken along."""
+CARRIED, AGREE = 0.5, 1.5
+"""Fall of log σ in a step beyond which old draws are taken along, where g is large and halves agree on it so far."""
 
 QUIET = 2.0
 """Growth of log σ in a step where no draw has reacted to it yet."""
@@ -80,6 +80,7 @@ class Iteration:
     size: torch.Tensor  # running average of (∂L/∂z)² / L, in two halves
     place: torch.Tensor  # running average of the iterates
     level: torch.Tensor  # running average of L
+    total: torch.Tensor  # running average of Σ g, whatever has become of g in `slope`
     residual: torch.Tensor  # running average of the gap that each step's draws show, times their certainty
     certainty: torch.Tensor  # running average of one over the variance of such a gap
     spread: torch.Tensor  # the variance of `residual`
@@ -101,6 +102,7 @@ class Iteration:
             size=torch.zeros_like(torch.stack([start, start], 1)),
             place=torch.zeros_like(start),
             level=none.clone(),
+            total=none.clone(),
             residual=none.clone(),
             certainty=none.clone(),
             spread=none.clone(),
@@ -125,7 +127,8 @@ class Iteration:
         self.steps[rows] += 1
         rate = _rate(self.steps[rows], MEMORY).to(draws)
         now, level = self.log_sigma[rows], draws.mean(1)
-        averages = ((self.slope, slope), (self.size, size), (self.place, now), (self.level, level))
+        total = slope.mean(1).sum((1, 2, 3))
+        averages = (self.slope, slope), (self.size, size), (self.place, now), (self.level, level), (self.total, total)
         for average, value in averages:
             wide = rate.view(-1, *[1] * (value.ndim - 1))
             average[rows] += wide * (value - average[rows])
@@ -142,8 +145,11 @@ class Iteration:
         """Takes what old draws say along where σ has fallen by more than CARRIED, as if g grew with its power c.
 
         Their g belongs to the old σ; a mean over both would stay above what either says, and drive σ further down.
+        Where the halves of the draws disagree, the fall may be noise, and what it would take along is evidence.
         """
-        fall = (change + CARRIED).clamp(max=0)
+        ratio = self.slope[rows] / self._usual(rows)
+        sure = (ratio.amin(1) > 2 * NEAR) & (ratio.amax(1) < AGREE * ratio.amin(1))
+        fall = (change + CARRIED).clamp(max=0) * sure
         self.place[rows] += fall
         self.slope[rows] *= (curvature(power)[:, None, None, None] * fall).exp()[:, None]
 
@@ -191,7 +197,7 @@ class Iteration:
 
     def power(self) -> torch.Tensor:
         """p = d log E / d log(scale of σ), `n`: 2 in the linear regime, less where E saturates; kept away from 0."""
-        return (self.slope.mean(1).sum((1, 2, 3)) / self.level).clamp(0.25, 4)
+        return (self.total / self.level).clamp(0.25, 4)
 
     def growing(self) -> torch.Tensor:
         """Whether parameters that no draw has reacted to are still on their way to the cap, `n`."""
@@ -205,6 +211,14 @@ class Iteration:
         """ḡ: what every g would be at the optimum, for either half."""
         count = (self._free(rows, live) * self.weights).sum((1, 2, 3)).clamp(min=1)
         return ((power * self.level[rows] / count)[:, None, None, None] * self.weights)[:, None]
+
+    def _usual(self, rows: torch.Tensor) -> torch.Tensor:
+        """ḡ of the averages, for either half."""
+        live = self._live(rows)
+        most = self._expected(rows, live, self.power()[rows])
+        units = self._free(rows, live) * self.weights
+        mean_now = live_mean(self.slope[rows].mean(1) / self.weights, units)[:, None] * self.weights
+        return (mean_now / most).clamp(0.25, 1) * most
 
     def _test_optimum(self, rows: torch.Tensor, ratio: torch.Tensor, power: torch.Tensor) -> None:
         """Takes g / ḡ of fresh draws to the gap that it means, mean((g / ḡ − 1)²) / 2c.
@@ -238,7 +252,7 @@ class Iteration:
         Dead pixels must not spread into their neighbourhood: for the filter they are average ones.
         """
         place = self.place[rows]
-        ratio = self.slope[rows] / self._expected(rows, live, power)
+        ratio = self.slope[rows] / self._usual(rows)
         step = -(ratio - 1) / curvature(power)[:, None, None, None, None]
         step = torch.minimum(step, self.log_cap + 0.5 - place[:, None])
         alive = live > 0
