@@ -176,12 +176,8 @@ def test_noise_that_targets_and_predictions_share_does_not_hide_the_signal():
 
 def test_steps_without_noise_are_made_longer():
     place, way = smooth(40, 32, seed=0), 0.2 * smooth(40, 32, seed=1)
-    none, scales, farther = (
-        torch.zeros_like(way[:, None].expand(-1, 2, -1, -1, -1)),
-        Scales(place),
-        torch.ones(40).to(place),
-    )
     steps = way[:, None] + 0.001 * normal(40, 2, 1, 32, 32, seed=2)
+    none, scales, farther = torch.zeros_like(steps), Scales(place), torch.ones(40).to(place)
     for more in (0.5, 2):
         found = filtered(place, steps, none, scales, more * farther)
         torch.testing.assert_close(found, place + (1 + more) * way, atol=0.05, rtol=0)

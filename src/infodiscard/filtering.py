@@ -103,10 +103,8 @@ def filtered(
     Returns:
         The estimate, of mean zero: `r × planes × rows × columns`.
     """
-    places, ways = scales.split(place), scales.split(steps)
-    parts = [
-        (start[:, None] + way, guess) for start, way, guess in zip(places, ways, scales.split(predictions), strict=True)
-    ]
+    places, ways, guesses = (scales.split(maps) for maps in (place, steps, predictions))
+    parts = [(start[:, None] + way, guess) for start, way, guess in zip(places, ways, guesses, strict=True)]
     powers = [(_powers(target), _powers(prediction)) for target, prediction in parts]
     factor = _fit(parts, powers)
     shape = torch.zeros_like(place)

@@ -136,18 +136,18 @@ class Iteration:
 
         live, power = self._live(rows), self.power()[rows]
         self._test_optimum(rows, slope / self._expected(rows, live, power), power)
-        moved = self._moved(rows, live, power, FARTHER) - self._off(rows, level)[:, None, None, None]
+        ratio = self._ratio(rows, live, power)
+        moved = self._moved(rows, live, ratio, power, FARTHER) - self._off(rows, level)[:, None, None, None]
         # What no draw has reacted to yet may be ignored altogether, or been missed: it grows while they stay quiet.
         self.log_sigma[rows] = torch.where(live > 0, moved, now + QUIET).clamp(max=self.log_cap)
-        self._carry(rows, (moved - now) * live, power)
+        self._carry(rows, (moved - now) * live, ratio, power)
 
-    def _carry(self, rows: torch.Tensor, change: torch.Tensor, power: torch.Tensor) -> None:
+    def _carry(self, rows: torch.Tensor, change: torch.Tensor, ratio: torch.Tensor, power: torch.Tensor) -> None:
         """Takes what old draws say along where σ has fallen by more than CARRIED, as if g grew with its power c.
 
         Their g belongs to the old σ; a mean over both would stay above what either says, and drive σ further down.
         Where the halves of the draws disagree, the fall may be noise, and what it would take along is evidence.
         """
-        ratio = self.slope[rows] / self._usual(rows)
         sure = (ratio.amin(1) > 2 * NEAR) & (ratio.amax(1) < AGREE * ratio.amin(1))
         fall = (change + CARRIED).clamp(max=0) * sure
         self.place[rows] += fall
@@ -158,19 +158,22 @@ class Iteration:
 
         It lies nearer than the next step, whose length overshoots where the curvature is as the Newton step has it.
         """
-        live, now = self._live(rows), self.log_sigma[rows]
-        moved = self._moved(rows, live, self.power()[rows], FARTHER / 2)
+        live, power, now = self._live(rows), self.power()[rows], self.log_sigma[rows]
+        moved = self._moved(rows, live, self._ratio(rows, live, power), power, FARTHER / 2)
         return torch.where(live > 0, moved, now).clamp(max=self.log_cap)
 
     def _live(self, rows: torch.Tensor) -> torch.Tensor:
         """1 where a draw has reacted, else 0."""
         return (self.size[rows].sum(1) > 0).to(self.log_sigma)
 
-    def _moved(self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor, farther: float) -> torch.Tensor:
+    def _moved(
+        self, rows: torch.Tensor, live: torch.Tensor, ratio: torch.Tensor, power: torch.Tensor, farther: float
+    ) -> torch.Tensor:
         """log σ moved to the shape that all draws tell, its mean unchanged; steps may be longer by `farther`."""
-        now, begin_and_ways = self.log_sigma[rows], self._newton_steps(rows, live, power)
+        now = self.log_sigma[rows]
         more = farther * (self.steps[rows] / SETTLED).clamp(max=1).to(now)
-        shape = filtered(*begin_and_ways, self._predictions(rows, live), self.scales, more)
+        place, ways = self._newton_steps(rows, live, ratio, power)
+        shape = filtered(place, ways, self._predictions(rows, live), self.scales, more)
         shape = self._bent(rows, shape, live, power)
         # A few parameters that would have to move far must not carry all others the other way.
         change = (shape - now - live_mean(shape - now, live)).clamp(-LONGEST, LONGEST)
@@ -212,13 +215,16 @@ class Iteration:
         count = (self._free(rows, live) * self.weights).sum((1, 2, 3)).clamp(min=1)
         return ((power * self.level[rows] / count)[:, None, None, None] * self.weights)[:, None]
 
-    def _usual(self, rows: torch.Tensor) -> torch.Tensor:
-        """ḡ of the averages, for either half."""
-        live = self._live(rows)
-        most = self._expected(rows, live, self.power()[rows])
+    def _ratio(self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
+        """g / ḡ of the averages, in halves.
+
+        ḡ is the mean of g as it was taken along with σ; but that may be all noise, so that it counts as a quarter of
+        what the draws themselves had at least.
+        """
+        slope, expected = self.slope[rows], self._expected(rows, live, power)
         units = self._free(rows, live) * self.weights
-        mean_now = live_mean(self.slope[rows].mean(1) / self.weights, units)[:, None] * self.weights
-        return (mean_now / most).clamp(0.25, 1) * most
+        usual = live_mean(slope.mean(1) / self.weights, units)[:, None] * self.weights
+        return slope / ((usual / expected).clamp(0.25, 1) * expected)
 
     def _test_optimum(self, rows: torch.Tensor, ratio: torch.Tensor, power: torch.Tensor) -> None:
         """Takes g / ḡ of fresh draws to the gap that it means, mean((g / ḡ − 1)²) / 2c.
@@ -228,7 +234,7 @@ class Iteration:
         only tells when to look closer, as σ has moved since.
         """
         later = self.steps[rows] > 1  # How far the start is from the optimum says nothing of what will be found.
-        free = self._free(rows, (self.size[rows].sum(1) > 0).to(ratio))
+        free = self._free(rows, self._live(rows))
         count, twice = free.sum((1, 2, 3)).clamp(min=1), 2 * curvature(power)
         first, second = ((half - live_mean(half, free)) * free for half in ratio.unbind(1))
         gap = (first * second).sum((1, 2, 3)) / count / twice
@@ -245,14 +251,13 @@ class Iteration:
         self.left[kept] = left[later]
 
     def _newton_steps(
-        self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor
+        self, rows: torch.Tensor, live: torch.Tensor, ratio: torch.Tensor, power: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """s averaged over the past, and the step −(g / ḡ − 1) / c from there by either half of the draws (dimension 1).
 
         Dead pixels must not spread into their neighbourhood: for the filter they are average ones.
         """
         place = self.place[rows]
-        ratio = self.slope[rows] / self._usual(rows)
         step = -(ratio - 1) / curvature(power)[:, None, None, None, None]
         step = torch.minimum(step, self.log_cap + 0.5 - place[:, None])
         alive = live > 0
