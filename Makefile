@@ -24,6 +24,7 @@ lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # A warning fails it. The variable leaves out a notice of the theme's about other software.
 docs: $(READY)

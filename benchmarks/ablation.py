@@ -16,14 +16,16 @@ from unittest.mock import patch
 
 import torch
 
-from infodiscard import data, iteration, solver, zoo
-from infodiscard.entropy import gaussian_entropy
-from infodiscard.filtering import Scales, filtered, mean
-from infodiscard.inputs import CAP_RANGES
-from infodiscard.iteration import Iteration
-from infodiscard.noise import SampleNoise
-from infodiscard.probes import Probe
-from infodiscard.untouched import untouched
+from infodiscard import data, zoo
+from infodiscard.data.inputs import CAP_RANGES
+from infodiscard.networks.preserve import untouched
+from infodiscard.networks.probe import Probe
+from infodiscard.solver import ascent as iteration
+from infodiscard.solver import sid as solver
+from infodiscard.solver.ascent import Iteration
+from infodiscard.solver.entropy import gaussian_entropy
+from infodiscard.solver.noise import SampleNoise
+from infodiscard.solver.wavelets import Scales, filtered, mean
 
 from .bench.ours import climb
 from .bench.problem import Problem

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from infodiscard import data, measure, zoo
-from infodiscard.engines.ray import RayEngine
-from infodiscard.run import Run
-from infodiscard.verification import verify
+from infodiscard.api.run import Run
+from infodiscard.measurement.engines.ray import RayEngine
+from infodiscard.results.verify import verify
 
 
 def main() -> None:

@@ -5,8 +5,8 @@
     python -m benchmarks.quantus_comparison --network zoo:resnet20 --weights FILE --data cub:DIR --crop 1.5
         --samples 64 --metrics RelevanceRankAccuracy
 
-SID enters as its importance (`infodiscard.adapters.captum.importance`), one row for each layer; the others explain the
-class that the network predicts. Numbers are means over images with standard errors; an arrow says which way is better.
+SID enters as its importance (`integrations.captum.importance`), one row for each layer; the others explain the class
+that the network predicts. Numbers are means over images with standard errors; an arrow says which way is better.
 Two rows say what is nothing: a map drawn at random, which looks at no network, and what chance has in theory.
 What each metric says of SID, and what it cannot, is in docs/quantus.md.
 """
@@ -27,12 +27,12 @@ import pandas as pd
 import torch
 
 from infodiscard import ImageSet, InfodiscardError, Network, data, zoo
-from infodiscard.adapters.quantus import explainer
-from infodiscard.baselines import grad_cam, upsampled
+from infodiscard.analysis.attribution import grad_cam, upsampled
 from infodiscard.cli import keep_memory
-from infodiscard.inputs import CAP_RANGES
-from infodiscard.network import weights_hash
-from infodiscard.storage import told
+from infodiscard.core.files import told
+from infodiscard.data.inputs import CAP_RANGES
+from infodiscard.integrations.quantus import explainer
+from infodiscard.networks.network import weights_hash
 
 Explainer = Callable[..., np.ndarray]
 

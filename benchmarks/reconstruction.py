@@ -20,12 +20,12 @@ import torch
 
 from infodiscard import data, zoo
 from infodiscard.cli import keep_memory
-from infodiscard.entropy import gaussian_entropy
-from infodiscard.inputs import coerce_inputs
-from infodiscard.job import Job
-from infodiscard.noise import SampleNoise, SigmaSpace
-from infodiscard.reconstruction import ReconstructionError, expected_errors, maximise_reconstruction_error
-from infodiscard.solver import Effort, calibrate, expected_distance
+from infodiscard.data.inputs import coerce_inputs
+from infodiscard.measurement.prepared_network import Job
+from infodiscard.solver.entropy import gaussian_entropy
+from infodiscard.solver.noise import SampleNoise, SigmaSpace
+from infodiscard.solver.ru import ReconstructionError, expected_errors, maximise_reconstruction_error
+from infodiscard.solver.sid import Effort, calibrate, expected_distance
 
 ALPHA, TAU = 1.5, 0.01
 JUDGE_SEED, REFERENCE_SEED = 1_000_003, 1

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from infodiscard.plan import Plan
+from infodiscard.api.run import Run
 from infodiscard.report import write_page
-from infodiscard.run import Run
+from infodiscard.results.plan import Plan
 
 LIMIT = 200  # milliseconds
 ACTIONS = {  # what a reader does → the script that does it, once for each number it is given

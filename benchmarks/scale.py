@@ -33,10 +33,10 @@ from torch import nn
 import infodiscard
 from infodiscard import data, zoo
 from infodiscard.data import ImageSet
-from infodiscard.engines import Finished, LocalEngine, Work
-from infodiscard.engines.ray import RayEngine
-from infodiscard.memory import keep_memory, peak_memory
-from infodiscard.probes import list_layers
+from infodiscard.measurement.engines import Finished, LocalEngine, Work
+from infodiscard.measurement.engines.ray import RayEngine
+from infodiscard.measurement.memory import keep_memory, peak_memory
+from infodiscard.networks.probe import list_layers
 
 from .bench.bars import Bar
 from .bench.report import bar_table

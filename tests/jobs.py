@@ -16,8 +16,8 @@ import xarray  # noqa: F401 - as much as can be is imported before a process sta
 import zarr  # noqa: F401
 
 from infodiscard import InfodiscardError, data, measure, zoo
-from infodiscard.engines import LocalEngine  # noqa: F401
-from infodiscard.run import Run
+from infodiscard.api.run import Run
+from infodiscard.measurement.engines import LocalEngine  # noqa: F401
 
 SAMPLES = 12
 

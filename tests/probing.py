@@ -5,8 +5,8 @@ from hashlib import sha256
 import torch
 from torch import nn
 
-from infodiscard.probes import Probe
-from infodiscard.untouched import untouched
+from infodiscard.networks.preserve import untouched
+from infodiscard.networks.probe import Probe
 
 
 class Small(nn.Module):

@@ -6,9 +6,10 @@ from unittest.mock import patch
 
 import numpy as np
 
-from infodiscard import store
-from infodiscard.run import Plan, Run, Unit
-from infodiscard.variables import variables_for
+from infodiscard.api.run import Run
+from infodiscard.core.metrics.variable import variables_for
+from infodiscard.results import store
+from infodiscard.results.plan import Plan, Unit
 
 RESNET = ("conv1", "layer1.0", "layer1.1", "layer1.2", "layer2.0", "layer2.2", "layer3.0", "layer3.2", "fc")
 

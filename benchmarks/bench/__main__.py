@@ -25,12 +25,12 @@ from typing import Any
 import torch
 
 from infodiscard import data, zoo
-from infodiscard.addresses import resolve
 from infodiscard.cli import keep_memory
 from infodiscard.errors import InfodiscardError
-from infodiscard.network import Network, weights_hash
-from infodiscard.probes import Probe, list_layers
-from infodiscard.untouched import untouched
+from infodiscard.networks.addresses import resolve
+from infodiscard.networks.network import Network, weights_hash
+from infodiscard.networks.preserve import untouched
+from infodiscard.networks.probe import Probe, list_layers
 
 from . import price, report
 from .bars import bars

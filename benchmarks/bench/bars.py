@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infodiscard.entropy import identity_entropy
+from infodiscard.solver.entropy import identity_entropy
 
 from . import figures
 from .figures import INFINITY, median

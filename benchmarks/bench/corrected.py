@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from infodiscard.correction import Witnesses, contrast
-from infodiscard.entropy import concentration, gaussian_entropy
-from infodiscard.noise import SampleNoise
+from infodiscard.solver.correction import Witnesses, contrast
+from infodiscard.solver.entropy import concentration, gaussian_entropy
+from infodiscard.solver.noise import SampleNoise
 
 from .ours import Solve
 from .problem import CHUNK, Problem

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from infodiscard.errors import InfodiscardError
-from infodiscard.solver import ascend
+from infodiscard.solver.sid import ascend
 
 from .problem import Problem, entropy_of
 
@@ -182,7 +182,7 @@ def is_linear(problem: Problem) -> bool:
 def closed_form(problem: Problem) -> torch.Tensor:
     """The exact log σ of a linear layer up to a common scale: −½ log of the Jacobian's squared column norms.
 
-    `infodiscard.entropy.linear_sigma` with channels summed; the norms are the distances of unit vectors, `1 × H × W`.
+    `solver.entropy.linear_sigma` with channels summed; the norms are the distances of unit vectors, `1 × H × W`.
     """
     space = problem.space(GRID)
     x, first = problem.inputs[:1], torch.zeros(1, dtype=torch.long, device=problem.inputs.device)

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from infodiscard.iteration import Iteration
-from infodiscard.noise import SampleNoise, SigmaSpace
-from infodiscard.solver import Effort, Solution, ascend, maximise_entropy
+from infodiscard.solver.ascent import Iteration
+from infodiscard.solver.noise import SampleNoise, SigmaSpace
+from infodiscard.solver.sid import Effort, Solution, ascend, maximise_entropy
 
 from .problem import Problem, Snapshot
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from infodiscard.entropy import gaussian_entropy
-from infodiscard.noise import SampleNoise, SigmaSpace
-from infodiscard.objectives import FeatureDistance
+from infodiscard.solver.entropy import gaussian_entropy
+from infodiscard.solver.feature_distance import FeatureDistance
+from infodiscard.solver.noise import SampleNoise, SigmaSpace
 
 JUDGE_SEED = 1_000_003
 """Of the noise on which all procedures are compared; none of them has seen it."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
-from infodiscard.noise import SampleNoise, SigmaSpace
+from infodiscard.solver.noise import SampleNoise, SigmaSpace
 
 from .problem import Problem, Snapshot
 

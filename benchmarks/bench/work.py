@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from infodiscard.entropy import gaussian_entropy
-from infodiscard.noise import SigmaSpace
-from infodiscard.solver import Effort
+from infodiscard.solver.entropy import gaussian_entropy
+from infodiscard.solver.noise import SigmaSpace
+from infodiscard.solver.sid import Effort
 
 from . import corrected, figures, ours, price, references
 from .optimum import Cache, best_known, ensure

@@ -4,19 +4,43 @@
     run = infodiscard.measure(model, images, layers=["layer*"], out="runs/mine")
     run.summary()
 
-Everything public is here; see the README for a tour.
+Everything public is here; see the README for a tour. Names are imported when they are first used.
 """
 
-from .addresses import Layer
-from .compare import compare
-from .data import ImageSet
-from .errors import InfodiscardError
-from .forecast import Forecast, forecast
-from .gate import check
-from .measure import measure
-from .network import Network
-from .probes import list_layers
-from .run import Run, open_run
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api.check import check
+    from .api.compare import compare
+    from .api.forecast import forecast
+    from .api.measure import measure
+    from .api.run import Run, open_run
+    from .data.imageset import ImageSet
+    from .errors import InfodiscardError
+    from .measurement.forecast import Forecast
+    from .networks.addresses import Layer
+    from .networks.network import Network
+    from .networks.probe import list_layers
+
+_HOMES = {
+    "Forecast": "measurement.forecast",
+    "ImageSet": "data.imageset",
+    "InfodiscardError": "errors",
+    "Layer": "networks.addresses",
+    "Network": "networks.network",
+    "Run": "api.run",
+    "check": "api.check",
+    "compare": "api.compare",
+    "forecast": "api.forecast",
+    "list_layers": "networks.probe",
+    "measure": "api.measure",
+    "open_run": "api.run",
+}
+
+_PACKAGES = ("data", "plots", "report", "training", "zoo")
 
 __all__ = [
     "Forecast",
@@ -32,3 +56,19 @@ __all__ = [
     "measure",
     "open_run",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name, or a package, when it is first used (PEP 562)."""
+    if name in _HOMES:
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _PACKAGES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Lists the public names, whether or not they are imported yet."""
+    return sorted({*globals(), *__all__})

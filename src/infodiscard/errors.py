@@ -16,7 +16,7 @@ class SampleError(InfodiscardError):
 
     Attributes:
         rows: their places among the samples that were given.
-        reason: one of `infodiscard.variables.FAILURES`.
+        reason: one of `infodiscard.core.metrics.variable.FAILURES`.
     """
 
     def __init__(self, sentence: str, rows: Sequence[int], reason: str) -> None:

@@ -8,9 +8,15 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import InfodiscardError
-from ..memory import keep_memory
-from . import comparing, exporting, measuring, planning, studies, training, watching
-from .support import BAD_INPUT, INTERRUPTED
+from ..measurement.memory import keep_memory
+from .commands import compare as comparing
+from .commands import export as exporting
+from .commands import measure as measuring
+from .commands import plan as planning
+from .commands import reproduce as studies
+from .commands import status as watching
+from .commands import train as training
+from .console import BAD_INPUT, INTERRUPTED
 
 
 class Commands(TyperGroup):

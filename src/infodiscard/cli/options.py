@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InfodiscardError
-from .arguments import number_or_word, numbers, patterns, pixels
+from .parsing import number_or_word, numbers, patterns, pixels
 
 DEMO: dict[str, Any] = {  # what a dozen images and five layers take in a few minutes
     "metrics": ("sid", "ru"),
@@ -180,7 +180,7 @@ class Measuring:
             InfodiscardError: there is none of that name, or it has no such options.
         """
         if self.engine == "ray":
-            from ..engines.ray import RayEngine
+            from ..measurement.engines.ray import RayEngine
 
             return RayEngine(self.address, self.workers, gpus=self.gpus)
         given = [name for name in ("address", "workers", "gpus") if getattr(self, name)]

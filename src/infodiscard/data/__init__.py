@@ -2,6 +2,6 @@
 
 from .imageset import ImageSet
 from .load import load
-from .text import TextSet, text
+from .textset import TextSet, text
 
 __all__ = ["ImageSet", "TextSet", "load", "text"]

@@ -9,8 +9,8 @@ import torch
 
 from ..errors import InfodiscardError, nearest
 from .imageset import ImageSet, unique
-from .sample import Sample, fit
-from .stack import Stack
+from .sources.sample import Sample, fit
+from .sources.stack import Stack
 
 SPECS = ("demo", "cifar10", "cub:DIR", "folder:DIR", "parquet:PATTERN", "npz:FILE")
 SPLITS = ("train", "test")
@@ -53,7 +53,8 @@ def load(
 
 
 def _open(spec: str, split: str, crop: float | None) -> tuple[Iterator[Sample], tuple[str, ...]]:
-    from . import arrays, cifar10, cub, folder, parquet
+    from .sources import cifar10, cub, folder, parquet
+    from .sources import npz as arrays
 
     kind, _, place = spec.partition(":")
     if crop is not None and kind != "cub":

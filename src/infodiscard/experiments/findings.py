@@ -10,17 +10,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..compare import distrust
-from ..printed import REACHED, is_reached, mean_error, shown
-from ..run import Run
-from ..storage import told
-from .claims import Claim
+from ..analysis.display import REACHED, is_reached, mean_error, shown
+from ..analysis.paired import distrust
+from ..api.run import Run
+from ..core.files import told
+from .verdicts import Claim
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from .workshop import Product
+    from .lab import Product
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ import time
 from importlib import import_module
 from pathlib import Path
 
+from ..core.files import told
 from ..errors import InfodiscardError, nearest
-from ..storage import told
-from ..training import make_folder
-from . import profile as profiles
+from ..training.runtime import make_folder
+from . import presets as profiles
+from .datasets import Places
 from .findings import Findings, table_row, write
-from .places import Places
-from .workshop import Workshop
+from .lab import Workshop
 
 STUDIES = ("coherency", "maps", "networks", "flaws", "compression", "distillation", "epochs", "robustness")
 
@@ -54,7 +54,7 @@ def reproduce(
     folder = make_folder(Path(out) if out is not None else Path("runs") / f"reproduce-{profile}")
     shop = Workshop(folder, places, size, device)
     earlier, begin = _seconds(folder / study / "result.json"), time.monotonic()
-    findings: Findings = import_module(f"{__package__}.{study}").run(shop)
+    findings: Findings = import_module(f"{__package__}.studies.{study}").run(shop)
     command = f"infodiscard reproduce {study} --profile {profile}" + ("" if data_dir is None else " --data-dir DIR")
     about = {"profile": profile, "command": command, "seconds": earlier + time.monotonic() - begin}
     write(findings, folder / study, about)

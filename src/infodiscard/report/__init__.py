@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..core.files import told
 from ..errors import InfodiscardError
-from ..run import Run
-from ..storage import told
+from ..results.run import StoredRun
 
 __all__ = ["PAGE", "write_page", "write_report"]
 
 PAGE = "report.html"
 
 
-def write_page(runs: Run | str | Path | Mapping[str, Run | str | Path], path: str | Path | None = None) -> Path:
+def write_page(
+    runs: StoredRun | str | Path | Mapping[str, StoredRun | str | Path], path: str | Path | None = None
+) -> Path:
     """Writes one self-contained page about one run or several.
 
     It says where each network loses what, by how much and how far to trust it, and what differs between networks. It
@@ -34,7 +36,7 @@ def write_page(runs: Run | str | Path | Mapping[str, Run | str | Path], path: st
             known, or it cannot be written.
     """
     from .content import read
-    from .maps import pack
+    from .packed_maps import pack
     from .page import page
 
     content = read(runs)
@@ -48,7 +50,7 @@ def write_page(runs: Run | str | Path | Mapping[str, Run | str | Path], path: st
     return file
 
 
-def write_report(run: Run, out: str | Path | None = None) -> Path:
+def write_report(run: StoredRun, out: str | Path | None = None) -> Path:
     """Writes a run's pictures, its tables (`summary.csv`, `values.csv`) and its page, `report.html`.
 
     The pictures are `layers.png`; the sheets of maps, `maps.png` of SID and `maps_ru.png` of RU; and with RU

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..palette import COLOURS, DIFFERENCE_MAP, MAP
+from ..plots.palette import COLOURS, DIFFERENCE_MAP, MAP
 
 NETWORKS = COLOURS
 NETWORKS_DARK = ("#4DA3DD", "#F08A4B", "#2FC79A", "#E3A0C5", "#8FD0F5", "#F2BC45", "#FFFFFF")

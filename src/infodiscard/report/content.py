@@ -9,14 +9,15 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..compare import Side, compare_sides, distrust, pair_layers, sides_of
+from ..analysis.display import called, is_reached, mean_error, shown
+from ..analysis.paired import Side, compare_sides, distrust, pair_layers, sides_of
+from ..analysis.statistics import holm, t_quantile, t_tail
+from ..analysis.summary import summarise
+from ..core.kinds import Layout
+from ..core.metrics.variable import METRICS
 from ..errors import InfodiscardError
-from ..layouts import Layout
-from ..plan import merged
-from ..printed import called, is_reached, mean_error, shown
-from ..run import Run
-from ..statistics import holm, t_quantile, t_tail
-from ..variables import METRICS
+from ..results.plan import merged
+from ..results.run import StoredRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +66,7 @@ class Entry(Side):
     @cached_property
     def summary(self) -> pd.DataFrame:
         """Means, standard errors and shares, a row per layer that has something measured."""
-        frame = self.run.summary()
+        frame = summarise(self.run)
         return frame[frame["network"] == self.network].drop(columns="network").set_index("layer")
 
     @property
@@ -135,9 +136,9 @@ class Content:
         return self.layout.words("nats/pixel")
 
     @property
-    def runs(self) -> dict[str, Run]:
+    def runs(self) -> dict[str, StoredRun]:
         """The runs by name: as given, or the names of a run's networks if it was given alone."""
-        named: dict[int, tuple[list[str], Run]] = {}
+        named: dict[int, tuple[list[str], StoredRun]] = {}
         for entry in self.entries:
             named.setdefault(id(entry.run), ([], entry.run))[0].append(entry.name)
         return {", ".join(names): run for names, run in named.values()}
@@ -152,7 +153,7 @@ class Content:
         return f"{SCALARS[metric]} (reached)" if having == self.reached(metric) else SCALARS[metric]
 
     @property
-    def texts(self) -> dict[str, Run]:
+    def texts(self) -> dict[str, StoredRun]:
         """Those of the runs that are of texts."""
         return {name: run for name, run in self.runs.items() if run.plan.tokens}
 
@@ -162,7 +163,7 @@ def half_width(se: float, n: int) -> float:
     return t_quantile(n - 1) * se if n > 1 else float("nan")
 
 
-def read(runs: Run | str | Path | Mapping[str, Run | str | Path]) -> Content:
+def read(runs: StoredRun | str | Path | Mapping[str, StoredRun | str | Path]) -> Content:
     """Reads what the page is made of.
 
     Args:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..analysis.summary import summarise
+from ..core.files import told
 from ..plots import layer_curve, map_sheet, reconstruction_sheet
-from ..run import Run
-from ..storage import told
-from .words import PAGE, write_texts
+from ..results.run import StoredRun
+from .word_shading import PAGE, write_texts
 
 SHEETS = {"sid": "maps", "ru": "maps_ru"}
 
 
-def write_files(run: Run, folder: Path) -> None:
+def write_files(run: StoredRun, folder: Path) -> None:
     """Writes `layers.png`, the sheets of maps and reconstructions, `summary.csv` and `values.csv`.
 
     A run of several networks gets one sheet of each kind for every network: `maps.png`, `maps-2.png`, …, in the order
@@ -21,7 +22,7 @@ def write_files(run: Run, folder: Path) -> None:
     Raises:
         InfodiscardError: nothing is measured, or they cannot be written.
     """
-    values, summary = run.to_dataframe(), run.summary()
+    values, summary = run.to_dataframe(), summarise(run)
     with told("write the report in", folder):
         folder.mkdir(parents=True, exist_ok=True)
         layer_curve(run, path=folder / "layers.png")

@@ -12,13 +12,16 @@ from string import Template
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from ..variables import METRICS
-from . import colours, findings, sections, tables, words
+from ..core.metrics.variable import METRICS
+from . import colours, sections
+from . import html_tables as tables
+from . import sentences as findings
+from . import word_shading as words
 from .content import Content
-from .maps import Maps
+from .explanations import reading, trusting
 from .markup import element, html
+from .packed_maps import Maps
 from .provenance import provenance
-from .reading import reading, trusting
 
 
 def page(content: Content, maps: Maps) -> str:

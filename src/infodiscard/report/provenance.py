@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from ..run import Run
+from ..results.run import StoredRun
 from .markup import element
 
 OPTIONS = ("alpha", "tau", "sigma", "seed", "tolerance", "max_passes", "start", "precision")
 
 
-def provenance(runs: Mapping[str, Run]) -> list[Element]:
+def provenance(runs: Mapping[str, StoredRun]) -> list[Element]:
     """Returns settings, hashes, versions, the date and a command, for each run."""
     parts = []
     for name, run in runs.items():
@@ -34,7 +34,7 @@ def provenance(runs: Mapping[str, Run]) -> list[Element]:
     return parts
 
 
-def command(run: Run) -> str:
+def command(run: StoredRun) -> str:
     """Returns the command that measures the like of a run; what a run does not record is left to fill in."""
     plan, settings = run.plan, run.plan.settings
     words = ["infodiscard", "measure", *["NETWORK"] * len(plan.networks), "--data", "SPEC"]

@@ -8,12 +8,14 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from ..figures import CLIP
-from ..variables import METRICS
-from . import colours, curves, tables
+from ..core.metrics.variable import METRICS
+from ..plots.style import CLIP
+from . import colours
+from . import html_tables as tables
+from . import svg_curves as curves
 from .content import MEANS, SCALARS, Content, Entry
-from .maps import NOTHING, Maps, png
 from .markup import element, figure
+from .packed_maps import NOTHING, Maps, png
 
 CELL = 88  # pixels of the screen from one map to the next; the style sheet knows it, too
 LINE, LONGEST = 16, 900  # height of a map that is a line, and the most it is wide

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..decoder import Decoder
-from .resnet import CifarResNet
+from ..decoders.architecture import Decoder
+from .cifar_resnet import CifarResNet
 
 WIDTH = 16  # of the decoder
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..errors import InfodiscardError
-from ..network import Network
-from .layers import default_layers
+from ..networks.hub import hub_errors, library, located, quiet
+from ..networks.network import Network
+from .default_layers import default_layers
 
 if TYPE_CHECKING:
     from torch import nn
 
 KIND = "hf:"
-HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 ENDINGS = {  # of the class that a directory says it holds → the class of transformers that opens all such
     "ForSequenceClassification": "AutoModelForSequenceClassification",
     "ForImageClassification": "AutoModelForImageClassification",
@@ -45,8 +42,8 @@ def load_model(place: str, allow_random: bool = False) -> Network:
         InfodiscardError: transformers is missing, there is no such directory or model, it cannot be read, it is an
             encoder-decoder, or it lacks weights.
     """
-    transformers, path = _library(), _located(place)
-    with _told(place, "config.json", "a model that save_pretrained wrote"), _quiet(transformers):
+    transformers, path = library(), located(place)
+    with hub_errors(place, "config.json", "a model that save_pretrained wrote"), quiet(transformers):
         config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
     if getattr(config, "is_encoder_decoder", False):
         raise InfodiscardError(
@@ -54,7 +51,7 @@ def load_model(place: str, allow_random: bool = False) -> Network:
             "a file as in 'net.py:build'."
         )
     opener = getattr(transformers, _opener(config.architectures))
-    with _told(place, "model.safetensors", "weights as safetensors"), _quiet(transformers):
+    with hub_errors(place, "model.safetensors", "weights as safetensors"), quiet(transformers):
         module, info = opener.from_pretrained(
             path,
             config=config,
@@ -101,31 +98,6 @@ def tokenizer_place(network: Network) -> str:
     return place
 
 
-def load_tokenizer(place: str | Path) -> Any:
-    """Returns the tokenizer in a directory or on the hub.
-
-    Raises:
-        InfodiscardError: there is none, or it does not say where in the text its tokens are.
-    """
-    transformers, path = _library(), _located(str(place))
-    with _told(place, "tokenizer.json", "a tokenizer, by its own save_pretrained"), _quiet(transformers):
-        if Path(path).is_dir() and not (Path(path) / "tokenizer.json").is_file():
-            raise OSError("there is no tokenizer.json")  # transformers would speak of converters that it lacks
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-    return tokenizer
-
-
-def longest(place: str | Path) -> int | None:
-    """Returns how many tokens the model in a directory or on the hub can tell apart by place; `None` if any number."""
-    transformers = _library()
-    try:
-        with _quiet(transformers):
-            config = transformers.AutoConfig.from_pretrained(_located(str(place)), trust_remote_code=False)
-    except (OSError, ValueError, KeyError):
-        return None  # a directory may hold a tokenizer alone
-    return getattr(config, "max_position_embeddings", None)
-
-
 def embedding_tau(network: Network | nn.Module, share: float = 0.01) -> float:
     """Returns τ for noise on a language model's embeddings: a share of the variance of its embedding matrix.
 
@@ -150,86 +122,20 @@ def example(network: Network) -> dict[str, torch.Tensor]:
         return {"inputs_embeds": embeddings(torch.arange(EXAMPLE)[None] % embeddings.num_embeddings)}
 
 
-def _library() -> Any:
-    try:
-        import transformers
-    except ImportError as error:
-        raise InfodiscardError(
-            "Models of the Hugging Face library need it; install it with pip install 'infodiscard[transformers]'."
-        ) from error
-    return transformers
-
-
 def _opener(architectures: list[str] | None) -> str:
     """Returns the class of transformers that opens what a configuration says was saved."""
     name = (architectures or [""])[0]
     return next((opener for ending, opener in ENDINGS.items() if name.endswith(ending)), "AutoModel")
 
 
-def _located(place: str) -> str:
-    """Returns the path of a directory, or a name that the hub may have."""
-    path = Path(place).expanduser()
-    if place and path.is_dir():
-        return str(path)
-    if path.exists() or not HUB_NAME.fullmatch(place):
-        what = f"'{place}' is a file" if path.is_file() else f"There is no directory '{place}'"
-        raise InfodiscardError(f"{what}; give one that save_pretrained wrote, as in 'hf:models/mine'.")
-    return place
-
-
-@contextmanager
-def _told(place: str | Path, file: str, wanted: str) -> Iterator[None]:
-    """Turns what transformers says of files that it cannot use into one sentence.
-
-    Raises:
-        InfodiscardError: the block raised what transformers does.
-    """
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, SafetensorError) as error:
-        if isinstance(error, InfodiscardError):
-            raise
-        path = Path(place).expanduser()
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(" .")
-        if "trust_remote_code" in str(error):
-            text = f"'{place}' needs code of its own, which is not run; build it in a file, as in 'net.py:build'."
-        elif path.is_dir() and not (path / file).is_file() and not list(path.glob("*.index.json")):
-            text = f"The directory '{place}' has no {file}; save there {wanted}."
-        elif path.is_dir():
-            text = f"'{place}' cannot be used ({reason}); save it again with save_pretrained."
-        else:
-            text = (
-                f"There is no directory '{place}', and no such model can be fetched from the Hugging Face hub "
-                f"({reason}); connect to the network, or give a directory that save_pretrained wrote."
-            )
-        raise InfodiscardError(text) from error
-
-
-@contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
-    """Keeps transformers from printing bars and reports for the block."""
-    logging = transformers.utils.logging
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
-
-
 def _image_space(path: str, module: Any) -> dict[str, Any]:
     """Returns how an image model takes its images, as `Network` calls it; nothing of other models."""
     if module.main_input_name != "pixel_values":
         return {}
-    transformers = _library()
+    transformers = library()
     own = getattr(module.config, "image_size", None)
     try:
-        with _quiet(transformers):
+        with quiet(transformers):
             processor = transformers.AutoImageProcessor.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError, ImportError):
         return {"input_size": _pair(own)}  # which leaves the user to say the rest

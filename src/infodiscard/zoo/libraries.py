@@ -14,8 +14,8 @@ from typing import Any
 from torch import nn
 
 from ..errors import InfodiscardError, nearest
-from ..network import Network
-from .layers import default_layers
+from ..networks.network import Network
+from .default_layers import default_layers
 from .spec import Spec
 
 

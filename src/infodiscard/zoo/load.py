@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from ..errors import InfodiscardError, nearest
-from ..network import Network
-from .layers import default_layers
-from .resnet import DEPTHS, CifarResNet
+from ..networks.network import Network
+from .cifar_resnet import DEPTHS, CifarResNet
+from .default_layers import default_layers
 from .spec import Spec
 from .weights import SUFFIXES, load_weights, trained_spec
 
@@ -143,7 +143,7 @@ def _module(spec: Spec) -> nn.Module:
         return AutoEncoder(depth, spec.size() or SIZE, width)
     if depth in DEPTHS:
         return CifarResNet(depth, classes, width, spec.options.get("damage"))
-    from .small import RESNET_BLOCKS, VGG_PLANS, SmallResNet, alexnet, vgg  # torchvision, which takes seconds
+    from .cifar_nets import RESNET_BLOCKS, VGG_PLANS, SmallResNet, alexnet, vgg  # torchvision, which takes seconds
 
     if name in VGG_PLANS:
         return vgg(name, classes, width)
@@ -160,7 +160,7 @@ def _check(spec: Spec) -> None:
         raise InfodiscardError(f"'{name}' restores images and knows no classes; leave classes out.")
     if name in damageable or name.startswith("autoencoder"):
         return
-    from .small import SMALLEST
+    from .cifar_nets import SMALLEST
 
     least = SMALLEST.get(name, 1)
     if min(size) < least:

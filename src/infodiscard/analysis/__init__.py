@@ -1,0 +1,1 @@
+"""What runs say: statistics, comparisons, the gate, and attribution maps beside them."""

@@ -1,0 +1,93 @@
+"""The gate for pipelines, which measures what is not measured yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from torch import nn
+
+from ..analysis.gate import Gate, check_arguments, judge, like, refuse_settings, side_of, too_few
+from ..analysis.paired import Side
+from ..errors import InfodiscardError
+from ..measurement.prepare import TAU_PRESETS
+from ..networks.network import Network
+from .measure import measure
+
+
+def check(
+    base: Any,
+    candidate: Any,
+    max_increase: float = 0.05,
+    metric: Literal["sid", "ru"] = "sid",
+    by: Literal["name", "position", "auto"] = "name",
+    confidence: float = 0.95,
+    data: Any = None,
+    **options: Any,
+) -> Gate:
+    """Says whether a candidate (pruned, quantised, distilled, retrained) discards significantly more than its base.
+
+    At each layer, the difference candidate − base is averaged over the images that both have. It is significantly more
+    than allowed if it exceeds `max_increase` in a one-sided t-test (n − 1 degrees of freedom) at this confidence,
+    corrected for the number of layers by Holm's method. SID is compared as corrected, and the error of that is part of
+    the test; from RU, and from the SID of runs without corrected values, the solver's estimated gap is taken off first.
+    The verdicts are "more"; "within", significantly not more than allowed (even if the gap is added); "less",
+    significantly less than the base likewise; or "cannot tell". The check passes unless some layer's verdict is "more".
+
+    Args:
+        base: a run of one network; its directory; `DIR/NETWORK` for one network of several; a `compare.Side`; or a
+            network (a module or a `Network`), which is measured on `data`.
+        candidate: likewise. If only one of both is a network, it is measured on the layers and under the settings of
+            the other's run, unless `options` say otherwise.
+        max_increase: what is allowed, nats/pixel, 0 or more.
+        metric: "sid" or "ru".
+        by: how layers are paired, as for `compare`.
+        confidence: between 0.5 and 1.
+        data: what networks are measured on, as for `infodiscard.measure`.
+        options: other arguments of `infodiscard.measure` for them.
+
+    Raises:
+        InfodiscardError: it cannot be decided: unlike settings or images, an unfinished run, a layer with fewer than
+            two images, or no shared layers; or bad arguments.
+    """
+    check_arguments(max_increase, metric, by, confidence)
+    a, b = _sides(base, candidate, metric, by, data, options)
+    return judge(a, b, max_increase, metric, by, confidence)
+
+
+def _sides(base: Any, candidate: Any, metric: str, by: str, data: Any, options: Mapping[str, Any]) -> tuple[Side, Side]:
+    """Takes what was given to two sides, and measures what are networks; both into one run if both are."""
+    fresh = [isinstance(value, nn.Module | Network) for value in (base, candidate)]
+    if not any(fresh):
+        if data is not None or options:
+            raise InfodiscardError(
+                "Both are runs, which are measured already; leave out data and the options of measuring "
+                f"({', '.join(['data'] * (data is not None) + list(options))})."
+            )
+        return side_of(base, "base"), side_of(candidate, "candidate")
+    if data is None:
+        raise InfodiscardError("A network is measured before it is checked; give data to measure it on.")
+    if metric not in options.get("metrics", metric):
+        raise InfodiscardError(f"metrics was {options['metrics']}; it must include '{metric}', which is checked.")
+    if hasattr(data, "__len__") and len(data) < 2:
+        raise too_few(f"{len(data)} was given")
+    if all(fresh):
+        names = _names(base, candidate)
+        arguments = {"metrics": (metric,)} | dict(options)
+        run = measure(dict(zip(names, (base, candidate), strict=True)), data, **arguments)
+        return Side("base", run, names[0]), Side("candidate", run, names[1])
+    known = side_of(candidate, "candidate") if fresh[0] else side_of(base, "base")
+    value, role = (base, "base") if fresh[0] else (candidate, "candidate")
+    name = value.name if isinstance(value, Network) else role
+    arguments = like(known, metric, by) | dict(options)
+    tau = TAU_PRESETS.get(arguments["tau"], arguments["tau"]) if "tau" in arguments else None
+    refuse_settings(known.run.plan.settings, arguments | {"tau": tau})
+    run = measure({name: value}, data, **arguments)
+    new = Side(role, run, name)
+    return (new, known) if fresh[0] else (known, new)
+
+
+def _names(base: Any, candidate: Any) -> tuple[str, str]:
+    """Returns what two networks are called in their run: as they are themselves, if that tells them apart."""
+    names = tuple(value.name if isinstance(value, Network) else "" for value in (base, candidate))
+    return (names[0], names[1]) if all(names) and len(set(names)) == 2 else ("base", "candidate")

@@ -1,0 +1,70 @@
+"""The comparison of networks or runs, which measures what is not measured yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from torch import nn
+
+from ..analysis.paired import check_pairing, compare_runs
+from ..errors import InfodiscardError
+from ..networks.network import Network
+from ..results.run import StoredRun
+from .measure import measure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def compare(
+    runs: Mapping[str, Any] | StoredRun | str | Path,
+    metric: str = "sid",
+    reference: str | None = None,
+    by: Literal["name", "position", "auto"] = "name",
+    data: Any = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Returns paired differences by layer over the samples that both sides have.
+
+    Args:
+        runs: name → run, its directory, or a network to measure; or one run, whose networks are compared. A run of
+            several networks counts as several entries named "name/network".
+        metric: a scalar variable, such as "sid", "ru" or "concentration". SID and its concentration are compared as
+            corrected wherever both sides have corrected values; "sid_reached" and "concentration_reached" are what the
+            search reached.
+        reference: the entry that the others are compared with; the first by default.
+        by: pair layers of the same name, or of the same "position" in their networks; "auto": by name if two networks
+            share any, else by position.
+        data: what networks among `runs` are measured on, as for `infodiscard.measure`.
+        options: other arguments of `infodiscard.measure` for them, such as `layers`.
+
+    Returns:
+        A table with the columns `layer`; `a` (the reference) and `b`, the entries' names; `mean_a`, `mean_b`;
+        `difference`, the mean of b − a; `se`, its standard error over the n pairs (n − 1), the systematic errors of
+        both sides' corrections added in quadrature; `low`, `high`, its 95 % interval from Student's t with n − 1
+        degrees of freedom; `n`; `basis`, whether the values are "corrected" or as "reached" ("" where a metric has no
+        such difference); `systematic`, the part of `se` that more samples do not make smaller; `gap`, what counts
+        against a difference beside its error: the larger of both sides' mean gaps to the optimum, as the solver
+        estimates them, and 0 between corrected values; `warning`, why not to trust the row ("" if nothing is known
+        against it). A layer with no pair measured is left out; a sample that lacks a corrected value on either side is
+        left out of its row, which says so.
+
+    Raises:
+        InfodiscardError: fewer than two entries, an unknown reference or metric, inputs of different sizes, no shared
+            samples or layers, or nothing measured on both sides.
+    """
+    check_pairing(by)
+    if isinstance(runs, Mapping):
+        runs = {str(name): _measured(str(name), value, data, options) for name, value in runs.items()}
+    return compare_runs(runs, metric, reference, by)
+
+
+def _measured(name: str, value: Any, data: Any, options: Mapping[str, Any]) -> Any:
+    """Returns the run of a network, which is measured now; runs and paths as they are."""
+    if not isinstance(value, nn.Module | Network):
+        return value
+    if data is None:
+        raise InfodiscardError(f"'{name}' is a network, which is measured first; give data to measure it on.")
+    return measure({name or type(value).__name__: value}, data, **options)

@@ -1,0 +1,81 @@
+"""The forecast of a measurement: its time, memory and storage."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from inspect import signature
+from typing import Any
+
+import torch
+
+from ..errors import InfodiscardError
+from ..measurement.calibration import Clock
+from ..measurement.forecast import EFFICIENCY, WORKERS, Forecast, predict
+from ..measurement.prepare import prepare
+from .measure import measure
+
+NOT_HERE = ("out", "progress", "engine", "log")
+"""Arguments of `measure` that a forecast does without."""
+
+
+def forecast(
+    networks: Any,
+    data: Any,
+    layers: Any = None,
+    *,
+    seconds: float = 60.0,
+    workers: Sequence[int] = WORKERS,
+    cores: int | None = None,
+    efficiency: float = EFFICIENCY,
+    clock: Clock = time.monotonic,
+    **options: Any,
+) -> Forecast:
+    """Predicts what `measure` with the same arguments will take, from a short calibration.
+
+    Whole units of work, chosen at random with a fixed seed, are measured in this process, one of every layer after
+    another, until the time is spent.
+
+    Args:
+        networks: as for `measure`.
+        data: likewise.
+        layers: likewise.
+        seconds: to spend on the calibration, about; one unit that has been begun is finished.
+        workers: numbers of workers to tell the time for; each is like this process.
+        cores: of each worker on a CPU, 1 for those of Ray; by default those that torch uses here.
+        efficiency: of several workers, above 0 and at most 1.
+        clock: seconds from any beginning.
+        options: the other arguments of `measure`, but for `out`, `progress`, `engine` and `log`.
+
+    Raises:
+        InfodiscardError: what cannot be measured, or a number is not as above.
+    """
+    for name, value, good in (
+        ("seconds", seconds, seconds > 0),
+        ("workers", tuple(workers), bool(workers) and all(count >= 1 for count in workers)),
+        ("cores", cores, cores is None or cores >= 1),
+        ("efficiency", efficiency, 0 < efficiency <= 1),
+    ):
+        if not good:
+            limit = "above 0 and at most 1" if name == "efficiency" else "above 0"
+            raise InfodiscardError(f"{name} was {value}; give numbers {limit}.")
+    if unwanted := [name for name in NOT_HERE if name in options]:
+        raise InfodiscardError(f"{unwanted[0]} is for measuring; a forecast stores nothing: leave it out.")
+    bound = signature(measure).bind(networks, data, layers, **options)
+    bound.apply_defaults()
+    given = {name: value for name, value in bound.arguments.items() if name not in NOT_HERE}
+    with _threads(cores) as used:
+        return predict(lambda: prepare(**given), seconds, workers, used, efficiency, clock)
+
+
+@contextmanager
+def _threads(cores: int | None) -> Iterator[int]:
+    """Lets torch use so many cores; yields how many it uses."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(cores or before)
+        yield min(cores or before, os.cpu_count() or 1)
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,106 @@
+"""The main function: measures networks on samples, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..measurement.engines import Engine, find_engine
+from ..measurement.prepare import prepare
+from ..measurement.progress import Watch
+from ..networks.network import Network
+from .run import Run
+
+
+def measure(
+    networks: nn.Module | Network | Mapping[str, nn.Module | Network],
+    data: Any,
+    layers: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+    metrics: Sequence[str] = ("sid",),
+    alpha: float = 1.5,
+    tau: float | str = 0.01,
+    sigma: str = "pixel",
+    seed: int = 0,
+    masks: Any = None,
+    out: str | Path | None = None,
+    progress: bool = True,
+    *,
+    decoders: str | Path | None = None,
+    tolerance: float = 0.02,
+    max_passes: int | Mapping[str, int] | None = None,
+    cap: float | str = "range",
+    start: str = "uniform",
+    precision: str = "full",
+    kind: str | None = None,
+    noise_on: str | int | None = None,
+    valid: Any = None,
+    block: int | None = None,
+    batch_size: int | None = None,
+    device: str | torch.device | None = None,
+    engine: str | Engine = "local",
+    log: str | Path | None = None,
+) -> Run:
+    """Measures how much of the input each layer discards (SID), and how much cannot be reconstructed from it (RU).
+
+    Args:
+        networks: a module, a `Network`, or several by name. A `Network` that knows its normalisation takes images in
+            [0, 1]; a bare module takes its inputs as they are.
+        data: an `ImageSet`, a `TextSet` (`infodiscard.data.text`), a float tensor `n × C × H × W`, a map-style data set
+            of such images (or of tuples that begin with an image and a label), or a data loader; or inputs of another
+            `kind`. For a network with several inputs, a dict by their names (or a data set or loader of such), or with
+            `noise_on` a tuple.
+        layers: names or patterns (see `infodiscard.networks.addresses`), for all networks or by network; by default the
+            network's own `default_layers`.
+        metrics: `sid`, `ru` or both. RU needs a decoder of every layer (`infodiscard.training.train_decoders`).
+        alpha: the feature distance at which values are reported, in units of δ_f².
+        tau: variance of the noise that defines δ_f²; or `paper` (0.01), or `code` (1e-4, as in the authors' code).
+        sigma: where σ is free: `pixel` (one per pixel, token, time step or feature of a table), `unit` or `grid:G`.
+        seed: of all noise; results depend on it, on the input and on the network, and on nothing else.
+        masks: true on the object (`n × H × W`), or boxes `n × 4` as x, y, width, height; by default the data's own.
+        out: directory of the run, or a URL such as `s3://bucket/run`; continued if it holds an unfinished one of the
+            same plan. `None` keeps it in memory.
+        progress: draw a progress bar on standard error.
+        decoders: where RU's decoders are; the user's cache by default (`infodiscard.decoders.cache.default_folder`).
+        tolerance: stop when the corrected SID is known to this standard error, in nats per pixel; for RU, when the
+            estimated gap to the optimum is below it.
+        max_passes: most forward-and-backward passes per sample and layer, for all metrics or by metric; by default
+            5,000 for SID and 1,600 for RU.
+        cap: largest σ: `range` (ten times the dynamic range of the input space), `data` (the standard deviation of the
+            given inputs) or a number.
+        start: where the search begins: `uniform`, or at the σ of the layer measured `before`, which saves passes in the
+            last layers; values then depend, within their error, on which layers are measured.
+        precision: of the network's forward and backward passes: `full`, its own; or `bf16`, by autocast. Distances and
+            entropies are always computed in float32 or better.
+        kind: what the inputs are: `image` (`n × C × H × W`), `tokens` (`n × T × D`), `series` (`n × C × L`) or `table`
+            (`n × F`); images and tables are told by their shape.
+        noise_on: the name, or place, of the input that noise is added to; by default the only one of floats. Where a
+            transformer is given `input_ids`, it is their embeddings, `inputs_embeds`.
+        valid: false on padding, `n × T`, for tokens and series; by default `attention_mask`, if that is among the
+            inputs. A padded sample is measured as if it had come without padding.
+        block: samples solved and stored together, by default 4 on a CPU and 32 on a GPU; no result depends on it.
+        batch_size: noisy inputs in one forward pass; no result depends on it.
+        device: where to compute, on a copy of the network if it lies elsewhere; by default where the network is.
+        engine: `local`, in this process; or `ray`, on a cluster, or an `infodiscard.engines.ray.RayEngine`
+            that says which and how (docs/scale.md). No result depends on it.
+        log: a file for one line of JSON per unit of work; by default `log.jsonl` in `out`, if that is a directory.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        InfodiscardError: any input that cannot be measured, a layer without a decoder where RU is asked for, or an
+            `out` that holds something else.
+    """
+    runner = find_engine(engine)
+    ready = prepare(
+        networks, data, layers, metrics, alpha, tau, sigma, seed, masks, decoders, tolerance, max_passes, cap, start,
+        precision, kind, noise_on, valid, block, batch_size, device, runner.device_type,
+    )  # fmt: skip
+    with Run.resume_or_create(ready.plan, out, **ready.inputs.pictures()) as run, Watch(run, progress, log) as watch:
+        for finished in runner.work(run, ready.work):
+            watch.saw(finished)
+    return run

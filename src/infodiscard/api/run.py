@@ -1,0 +1,110 @@
+"""The run that users hold: what is stored, and shortcuts to its tables, pictures and pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..analysis import regions
+from ..analysis.summary import summarise
+from ..results import words
+from ..results.run import StoredRun
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+class Run(StoredRun):
+    """A run: what was measured, how, and how far to trust it.
+
+    `measure` returns one and `open_run` opens one for reading. One that may write holds a lock on its directory until
+    its last unit is written or `close` is called; it is a context manager.
+
+    Attributes:
+        path: its directory, which holds `run.zarr`; `None` if it is in memory only.
+        plan: what defines it.
+        arrays: how it is stored, unit by unit.
+    """
+
+    def summary(self) -> pd.DataFrame:
+        """Returns one row per network and layer: means over the samples, standard errors (`_se`), shares.
+
+        `converged`, `ru_converged` and `cap_matters` are shares of the samples. `sid` is what the search reached,
+        `sid_corrected` what it is estimated to be at the optimum; likewise the concentrations. Standard errors are over
+        samples (n − 1), NaN for a single one; those of corrected means contain the systematic error of the correction.
+        A sample without a corrected value is not in their mean, and `uncorrected_share` says how many are not.
+        """
+        return summarise(self)
+
+    def region(self, masks: Any) -> pd.DataFrame:
+        """Returns the mean SID over a region of the inputs: one row per network, layer and sample that was measured.
+
+        Args:
+            masks: true in the region; one for all samples, of the shape of a map, or one for each (`samples × …`).
+
+        Returns:
+            The columns `network`, `layer` and `sample`; `size`, the pixels (tokens, …) of the region; `sid`, their mean
+            as reached; `sid_corrected`, the estimate of the same at the optimum, and `sid_corrected_se`, its standard
+            error. A region without a pixel has NaN; a run without corrected values has only what was reached. The
+            error of a corrected mean shrinks with the region's size, and says little of a few pixels.
+
+        Raises:
+            InfodiscardError: the masks do not fit the samples, or the run has no SID.
+        """
+        return regions.table(self, masks)
+
+    def words(self) -> pd.DataFrame:
+        """Returns the SID of each word of a run of texts; see `infodiscard.results.words.table`."""
+        return words.table(self)
+
+    def write_texts(self, path: str | Path | None = None) -> Path:
+        """Writes the texts with their words shaded by SID as a page of HTML; see `report.words.write_texts`."""
+        from ..report.word_shading import write_texts
+
+        return write_texts(self, path)
+
+    def plot_layers(self, path: str | Path | None = None, metric: str | None = None, ax: Axes | None = None) -> Figure:
+        """Draws the layer curve, and writes it to `path` if given; see `infodiscard.plots.layer_curve`."""
+        from ..plots import layer_curve
+
+        return layer_curve(self, metric=metric, path=path, ax=ax)
+
+    def plot_maps(
+        self, path: str | Path | None = None, network: str | None = None, metric: str | None = None
+    ) -> Figure:
+        """Draws the sheet of maps, and writes it to `path` if given; see `infodiscard.plots.map_sheet`."""
+        from ..plots import map_sheet
+
+        return map_sheet(self, network=network, metric=metric, path=path)
+
+    def plot_reconstructions(self, path: str | Path | None = None, network: str | None = None) -> Figure:
+        """Draws the inputs as decoders restore them; see `infodiscard.plots.reconstruction_sheet`."""
+        from ..plots import reconstruction_sheet
+
+        return reconstruction_sheet(self, network=network, path=path)
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Writes one self-contained page, to `report.html` in the run's directory if not to `path`.
+
+        See `infodiscard.report.write_page`, also for a page about several runs.
+        """
+        from ..report import write_page
+
+        return write_page(self, path)
+
+    def _repr_html_(self) -> str:
+        """Shows the summary and the layer curve in a notebook; see `infodiscard.report.notebook`."""
+        from ..report.notebook import run_html
+
+        return run_html(self)
+
+
+def open_run(path: str | Path) -> Run:
+    """Opens a finished or unfinished run for reading.
+
+    Raises:
+        InfodiscardError: there is no run in `path`.
+    """
+    return Run.open(path)

@@ -1,0 +1,199 @@
+"""The commands that compare what was measured, or measure and compare: compare, compare-networks, check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ...errors import InfodiscardError
+from ..console import FAILED, announce, fresh, interruptible, plain_console, show_files, write_table
+from ..loading import images_of, layers_of, load, run_of
+from ..options import Csv, DataSpec, Measuring, NetworkData, Pairing, Specs, measures, typed
+from ..parsing import load_network, named_runs, one_each
+
+if TYPE_CHECKING:
+    from ...analysis.paired import Side
+    from ...networks.network import Network
+
+AS_IT_IS = {"device", "decoders", "batch_size", "out", "progress", "engine", "block", "log"}
+"""Options of measuring that change no value, and so need not be those of the run that a network is checked against."""
+
+SIDE = "Directory of a run, DIR/NETWORK for one network of it, or a network as for 'measure'."
+
+
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN", help="Directories of runs, or NAME=DIR; one run compares its own networks."),
+    ],
+    metric: Annotated[
+        str, typer.Option(help="What to compare: 'sid' (corrected), 'sid_reached', 'concentration', …")
+    ] = "sid",
+    by: Pairing = "name",
+    reference: Annotated[str | None, typer.Option(metavar="NAME", help="Whom to compare with; the first.")] = None,
+    csv: Csv = None,
+) -> None:
+    """Compares runs or networks layer by layer, over the samples that both have."""
+    from ...api.compare import compare as compare_runs
+    from ..tables import show_comparison, show_paths
+
+    entries: Any = runs[0] if len(runs) == 1 else named_runs(runs)
+    table = compare_runs(entries, metric=metric, reference=reference, by=by)  # type: ignore[arg-type]
+    console = plain_console()
+    show_comparison(console, table, metric)
+    if csv is not None:
+        write_table(table, csv)
+        console.print()
+        show_paths(console, {"table": csv})
+
+
+@measures
+def compare_networks(networks: Specs, data: DataSpec, options: Measuring) -> None:
+    """Measures networks on the same images into one run, compares them with the first, and writes a report.
+
+    Layers are paired by name where two networks share any name, else by position.
+    """
+    import pandas as pd
+
+    from ...analysis.paired import pair_layers
+    from ...api.compare import compare as compare_run
+    from ...report import write_report
+    from ..tables import show_comparison
+
+    if len(networks) < 2:
+        raise InfodiscardError(f"A comparison needs two networks or more; given: {networks[0]}.")
+    loaded = load(networks, options)
+    images = images_of(data, loaded, options)
+    # Before hours are spent on networks whose layers cannot be paired.
+    (first, layers), *others = layers_of(loaded, images, options).items()
+    for name, theirs in others:
+        pair_layers(first, layers, name, theirs, "auto")
+    run = run_of(loaded, images, options)
+    page = write_report(run, run.path if isinstance(run.path, Path) else fresh(loaded))  # pictures need a directory
+    values = run.to_dataframe()
+    measured = ("sid", "concentration", "ru", "ru_concentration")
+    metrics = [name for name in measured if name in values and values[name].notna().any()]
+    tables = {name: compare_run(run, metric=name, by="auto") for name in metrics}
+    console = plain_console()
+    for name, table in tables.items():
+        show_comparison(console, table, name)
+    path = page.parent / "comparison.csv"
+    write_table(pd.concat(tables, names=["metric"]).reset_index("metric"), path)
+    console.print()
+    show_files(console, page, run=run.path, comparison=path)
+
+
+@measures
+def check(
+    context: typer.Context,
+    base: Annotated[str, typer.Argument(metavar="BASE", help=SIDE, show_default=False)],
+    candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="Likewise.", show_default=False)],
+    options: Measuring,
+    max_increase: Annotated[float, typer.Option(help="What the candidate may discard more, nats/pixel.")] = 0.05,
+    metric: Annotated[str, typer.Option(help="What to check: 'sid' or 'ru'.")] = "sid",
+    by: Pairing = "name",
+    confidence: Annotated[float, typer.Option(help="Of the one-sided tests.")] = 0.95,
+    csv: Csv = None,
+    data: NetworkData = None,
+) -> None:
+    """Exits with 0 if CANDIDATE discards not significantly more than BASE at any layer, with 1 if it does.
+
+    Significantly more: the paired difference over the images exceeds
+    --max-increase in a one-sided t-test, corrected for the number of layers by
+    Holm's method. SID is corrected for what the search did not reach, and that
+    correction's error is part of the test; from RU, and from the SID of runs
+    without corrected values, the solver's estimated gap is taken off. Bad input, and what decides nothing
+    (fewer than two images, unlike settings), exits with 2.
+
+    Networks are measured first, in memory unless --out is given. If only one of
+    both is a network, it is measured on the layers, on as many images and under
+    the settings of the other's run, unless options say otherwise.
+    """
+    from ...analysis.gate import check_arguments
+    from ...api.check import check as run_check
+    from ..tables import show_gate, show_paths
+
+    check_arguments(max_increase, metric, by, confidence)
+    sides, settings = _sides(base, candidate, data, options, typed(context), metric)
+    if options.out is not None:
+        announce(options.out)
+    with nullcontext() if options.out is None else interruptible(options.out):
+        gate = run_check(**sides, max_increase=max_increase, metric=metric, by=by, confidence=confidence, **settings)  # type: ignore[arg-type]
+    console = plain_console()
+    show_gate(console, gate)
+    console.print()
+    if csv is not None:
+        write_table(gate.table, csv)
+    if paths := {name: path for name, path in (("run", options.out), ("table", csv)) if path is not None}:
+        show_paths(console, paths)
+    console.print(gate.sentence, markup=False, soft_wrap=True, style="green" if gate.passed else "red")
+    if not gate.passed:
+        raise typer.Exit(FAILED)
+
+
+def _sides(
+    base: str, candidate: str, data: str | None, options: Measuring, given: set[str], metric: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Takes the texts of a check to its runs and networks, and to the data and options of those to be measured."""
+    from ...analysis.gate import side_of
+
+    texts = {"base": base, "candidate": candidate}
+    runs = {role: side_of(text, role) for role, text in texts.items() if _means_run(text)}
+    if len(runs) == 2:
+        names = sorted(f"--{name.replace('_', '-')}" for name in given | ({"data"} if data else set()))
+        if names:
+            raise InfodiscardError(
+                f"Both are runs, which are measured already; leave out what says how to measure ({', '.join(names)})."
+            )
+        return runs, {}
+    networks = _load(texts, runs, options)
+    if data is None:
+        raise InfodiscardError(f"'{next(iter(networks.values())).name}' is measured first; give its images as --data.")
+    size, only = None, None
+    for side in runs.values():
+        plan = side.run.plan
+        options = options if "samples" in given else replace(options, samples=len(plan.samples))
+        size, only = (plan.height, plan.width), given | AS_IT_IS
+    settings = options.arguments(only)
+    if "metrics" not in given:
+        settings["metrics"] = [metric]
+    images = images_of(data, {network.name: network for network in networks.values()}, options, size)
+    return runs | networks, settings | {"data": images}
+
+
+def _means_run(text: str) -> bool:
+    """Says whether a text is a run or was meant to be one: a directory, or a path that names no file."""
+    from ...analysis.gate import is_run
+
+    path = Path(text)
+    return is_run(text) or path.is_dir() or ("/" in text and ":" not in text and not path.suffix)
+
+
+def _load(texts: Mapping[str, str], runs: Mapping[str, Side], options: Measuring) -> dict[str, Network]:
+    """Returns the networks among the texts of a check, by role.
+
+    Raises:
+        InfodiscardError: one cannot be loaded, weights or names are not one each, or some are given for a run.
+    """
+    specs = list(texts.values())
+    files, names = one_each(specs, options.weights, "weights"), one_each(specs, options.name, "name")
+    loaded = {}
+    for (role, spec), file, name in zip(texts.items(), files, names, strict=True):
+        if role in runs:
+            if file or name:
+                raise InfodiscardError(f"'{spec}' is a run, which has its weights and its name; give '-' in its place.")
+            continue
+        try:
+            loaded[role] = load_network(
+                spec, file, name, seed=options.seed, allow_random=options.random_weights, **options.space
+            )
+        except InfodiscardError as error:
+            if ":" in spec or Path(spec).exists():
+                raise
+            raise InfodiscardError(f"'{spec}' is not the directory of a run, and as a network: {error}") from error
+    return loaded

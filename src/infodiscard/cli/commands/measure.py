@@ -1,0 +1,135 @@
+"""The commands that measure one run or read one: demo, layers, measure, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ...errors import InfodiscardError
+from ..console import announce, interruptible, plain_console, show_files
+from ..loading import inputs_of, load, run_of
+from ..options import DEMO, ImageData, Mean, Measuring, Size, Spec, Specs, TextFile, Truncate, measures, typed
+from ..parsing import named_runs, numbers, pixels
+
+if TYPE_CHECKING:
+    from ...networks.network import Network
+    from ...networks.probe import Call
+
+
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the run and its report go.")] = Path("runs/demo"),
+    progress: Annotated[bool, typer.Option(help="Show the time left.")] = True,
+) -> None:
+    """Measures the network that the package carries on a dozen images that it carries, and writes a report."""
+    from ... import data, zoo
+    from ...api.measure import measure as run_measurement
+    from ...report import write_report
+    from ..tables import show_run
+
+    network, images = zoo.load("demo"), data.load("demo")
+    console = plain_console()
+    console.print(
+        f"Strict information discarding (SID) and reconstruction uncertainty (RU) of a {network.name} trained on "
+        f"CIFAR-10, {len(images)} images, with at most {DEMO['max_passes']['sid']} and {DEMO['max_passes']['ru']} "
+        "passes per image and layer (a full measurement may take 5,000 and 1,600).",
+        highlight=False,
+    )
+    announce(out)
+    with interruptible(out):
+        run = run_measurement({network.name: network}, images, out=out, progress=progress, **DEMO)
+    page = write_report(run)
+    show_run(console, run)
+    console.print()
+    show_files(console, page, run=run.path)
+
+
+def layers(
+    network: Spec,
+    weights: Annotated[str | None, typer.Option(metavar="FILE", help="Not needed to list layers.")] = None,
+    mean: Mean = None,
+    size: Size = None,
+) -> None:
+    """Lists the layers of a network in execution order: name, type, output shape, calls.
+
+    The input has as many channels as --mean has numbers, 3 if that is not known.
+    """
+    from ... import zoo
+    from ...networks.probe import list_layers
+    from ..tables import show_layers
+
+    loaded = zoo.load(network, weights, mean=numbers(mean, "mean"), input_size=pixels(size), allow_random=True)
+    call, what = _example(loaded, network)
+    found = list_layers(loaded.module, call)
+    console = plain_console()
+    show_layers(console, found, f"{loaded.name}, input {what}", loaded.default_layers)
+    if loaded.default_layers:
+        console.print("• measured if no --layers are given", style="dim")
+
+
+def _example(network: Network, spec: str) -> tuple[Call, str]:
+    """Returns an input on which layers can be listed, and what it is in words."""
+    import torch
+
+    from ...zoo import huggingface
+
+    if huggingface.takes_text(network):
+        return huggingface.example(network), f"{huggingface.EXAMPLE} tokens"
+    if network.input_size is None:
+        raise InfodiscardError(f"The input size of '{spec}' is not known; give it as --size, such as --size 32x32.")
+    shape = (len(network.mean) if network.mean else 3, *network.input_size)
+    return torch.zeros(1, *shape), "×".join(map(str, shape))
+
+
+@measures
+def measure(
+    context: typer.Context,
+    networks: Specs,
+    options: Measuring,
+    data: ImageData = None,
+    text: TextFile = None,
+    truncate: Truncate = False,
+) -> None:
+    """Measures networks on images or texts and writes a run; the same command continues one that was interrupted."""
+    from ...report.word_shading import write_texts
+    from ..tables import show_paths, show_run
+
+    loaded = load(networks, options)
+    run = run_of(loaded, *inputs_of(loaded, data, text, truncate, options, typed(context)))
+    console = plain_console()
+    show_run(console, run)
+    console.print()
+    pages = {"texts": write_texts(run)} if text is not None and isinstance(run.path, Path) else {}
+    show_paths(console, {"run": run.path} | pages)
+
+
+def report(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN", help="Directories of runs, or NAME=DIR.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The page, ending in .html; or a directory, for pictures and tables, too."),
+    ] = None,
+) -> None:
+    """Writes one page of HTML about one run or several, which needs no other file.
+
+    Of one run, pictures and tables are written beside the page unless --out
+    names the page itself.
+    """
+    from ...api.run import open_run
+    from ...report import write_page, write_report
+    from ..tables import show_paths, show_run
+
+    places = named_runs(runs)
+    opened = {name: open_run(place) for name, place in places.items()}
+    alone = next(iter(opened.values())) if runs == list(places.values())[:1] else None  # under its networks' own names
+    console = plain_console()
+    for run in opened.values():
+        show_run(console, run)
+    console.print()
+    if alone is not None and (out is None or out.suffix != ".html"):
+        show_files(console, write_report(alone, out))
+    else:
+        show_paths(console, {"report": write_page(alone or opened, out)})

@@ -1,0 +1,62 @@
+"""The command that reruns the paper's studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..console import interruptible, plain_console
+from ..options import Device
+
+if TYPE_CHECKING:
+    from ...experiments.findings import Findings
+
+NAMES = "coherency, maps, networks, flaws, compression, distillation, epochs, robustness, or all"
+SIZES = "'quick' (minutes, for tests), 'cpu' (real training on two cores) or 'paper' (the full setting, for a GPU)."
+
+
+def reproduce(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help=f"{NAMES}.", show_default=False)],
+    profile: Annotated[str, typer.Option(help=SIZES)] = "cpu",
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where 'cifar10/' (Parquet) and 'CUB_200_2011/' are; CIFAR-10 is downloaded."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where all goes; runs/reproduce-PROFILE.")] = None,
+    device: Device = "cpu",
+) -> None:
+    """Reruns one of the paper's studies, or all: trains what is missing, measures it, and says which claims held."""
+    from ...experiments import STUDIES, collect
+    from ...experiments import reproduce as run_study
+
+    place = out or Path("runs") / f"reproduce-{profile}"
+    with interruptible(place):
+        for each in STUDIES if study == "all" else [study]:
+            _show(*run_study(each, profile, data_dir, place, device))
+            plain_console().print()
+    if study == "all":
+        typer.echo(f"All of them: {collect(place)}")
+
+
+def _show(findings: Findings, folder: Path) -> None:
+    """Prints the verdicts and where the figures lie."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ..tables import show_paths
+
+    console = plain_console()
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, title=f"{findings.study}: {findings.title}")
+    for heading in ("claim", "here", "statistic"):
+        table.add_column(heading, overflow="fold")
+    for claim in findings.claims:
+        table.add_row(escape(claim.text), claim.verdict, escape(claim.statistic))
+    console.print(table)
+    for note in findings.notes:
+        console.print(escape(note), style="dim")
+    console.print()
+    figures = {name.replace("_", " "): folder / f"{name}.png" for name in findings.figures}
+    show_paths(console, {**figures, "table": folder / "table.csv", "page": folder / "result.md"})

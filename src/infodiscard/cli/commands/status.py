@@ -1,0 +1,105 @@
+"""The commands about a run that is under way, or has been: status, verify."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..console import FAILED, plain_console
+
+if TYPE_CHECKING:
+    from ...api.run import Run
+
+RunPlace = Annotated[str, typer.Argument(metavar="RUN", help="Directory or URL of a run.", show_default=False)]
+
+
+def status(
+    run: RunPlace,
+    follow: Annotated[bool, typer.Option("--follow", help="Say it again every few seconds until it ends.")] = False,
+) -> None:
+    """Says how far a run is, how fast it goes and how long it will take, from another terminal or machine."""
+    from ...api.run import open_run
+    from ..tables import show_progress
+
+    console = plain_console()
+    while True:
+        opened = open_run(run)
+        going = _tell(opened)
+        show_progress(console, opened)
+        if not (follow and going):
+            return
+        time.sleep(5)
+
+
+def _tell(run: Run) -> bool:
+    """Prints what is known of the process that writes a run; returns whether it still does."""
+    from ...measurement.progress import duration, read_status
+
+    told = read_status(run.path)
+    left = sum(unit.stop - unit.start for unit in run.pending())
+    total = sum(unit.stop - unit.start for unit in run.plan.units())
+    say = f"Run in {run.path}: {total - left:,} of {total:,} samples × layers ({1 - left / total:.0%})"
+    state = _state(told)
+    typer.echo(f"{say}, {'finished' if not left else state}.")
+    if left and state.startswith("running"):
+        rates = (
+            f"{told['cells_per_second'] * 60:.1f} samples × layers a minute, {told['passes_per_second']:,.0f} passes/s"
+        )
+        typer.echo(f"{rates}; left: {duration(told['seconds_left'])}.")
+    elif left:
+        typer.echo("The command that made it continues it.")
+    return bool(left) and state.startswith("running")
+
+
+def _state(told: dict[str, Any]) -> str:
+    """Says what the process that writes a run does, as far as can be known."""
+    if not told:
+        return "of which nothing is known but what is stored"
+    where = f"on {told['host']}, process {told['pid']}"
+    # The clock there, or here, may have been set: an age is only an indication.
+    age = max(0.0, datetime.now().timestamp() - datetime.fromisoformat(told["updated"]).timestamp())
+    if told["state"] == "running" and told["host"] == socket.gethostname() and not _lives(told["pid"]):
+        return f"cut off: it ran {where}, which is gone"
+    if told["state"] == "running":
+        return f"running {where}, last heard of {age:.0f} s ago"
+    return f"{told['state']} {where}"
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is someone else's
+        pass
+    return True
+
+
+def verify(
+    run: RunPlace,
+    keep: Annotated[bool, typer.Option("--keep", help="Only say what is damaged; change nothing.")] = False,
+) -> None:
+    """Reads all that a run has stored and checks it; exits with 1 if something is missing or damaged.
+
+    What is damaged is removed, unless --keep is given, and the command that made
+    the run then measures it again, and nothing else.
+    """
+    from ...results.verify import verify as run_check
+
+    found = run_check(run, mend=not keep)
+    console = plain_console()
+    if not found.damaged:
+        console.print(f"Whole: all that {found.units:,} finished units have stored.", style="green")
+        return
+    for damage in found.damaged:
+        console.print(str(damage), markup=False, soft_wrap=True)
+    after = "left as they are" if keep else "removed; the command that made the run measures them again"
+    console.print(
+        f"Damaged or missing: parts of {len(found.damaged):,} of {found.units:,} finished units, {after}.", style="red"
+    )
+    raise typer.Exit(FAILED)

@@ -1,0 +1,118 @@
+"""What the commands share: where things go, what is printed about them, and how an interruption ends."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..networks.network import Network
+
+FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 1, 2, 130, 143  # exit codes
+
+
+def fresh(networks: Mapping[str, Network]) -> Path:
+    """Returns a directory for a run that was given none: `runs/NAME-TIMESTAMP`."""
+    return Path("runs") / f"{file_name('+'.join(networks))}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def file_name(text: str) -> str:
+    """Returns the text as the name of a file or directory: no spaces or slashes, at most 80 characters."""
+    return re.sub(r"[^\w.+-]+", "-", text)[:80]
+
+
+def announce(path: str | Path) -> None:
+    """Says where the run goes, and that it is there already, in whole or in part."""
+    from ..api.run import Run
+    from ..results.store import holds_run
+
+    if not holds_run(path):
+        typer.echo(f"Run in {path}")
+        return
+    run = Run.open(path)
+    left, total = len(run.pending()), len(run.plan.units())
+    state = f"{total - left} of {total} parts are finished; going on" if left else "finished; it is reopened"
+    typer.echo(f"Run in {path}: there already, {state} if its settings are these.")
+
+
+@contextmanager
+def interruptible(path: str | Path, given: bool = True) -> Iterator[None]:
+    """Says on Ctrl-C, or SIGTERM, what is kept and how to go on.
+
+    Args:
+        path: where the work is kept.
+        given: whether the same command would find it there; otherwise the command is shown with --out.
+    """
+    terminated: list[int] = []
+    try:
+        with _terminable(terminated):
+            yield
+    except (KeyboardInterrupt, SystemExit) as error:  # Lightning turns the one into the other
+        cause = error.__context__ if isinstance(error, SystemExit) else error
+        if not isinstance(cause, KeyboardInterrupt):
+            raise
+        again = "" if given else f": {shlex.join(['infodiscard', *sys.argv[1:], '--out', str(path)])}"
+        typer.echo(f"\nInterrupted. What was finished is kept in '{path}'; the same command continues{again}", err=True)
+        raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from error
+
+
+@contextmanager
+def _terminable(told: list[int]) -> Iterator[None]:
+    """Lets SIGTERM, by which schedulers and containers end a process, end the block as Ctrl-C does.
+
+    Args:
+        told: gets the signal's number; libraries in between may raise the interruption anew, as another one.
+    """
+
+    def end(number: int, _frame: object) -> None:
+        told.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def show_files(console: Console, page: Path, **first: str | Path | None) -> None:
+    """Prints where the files of a report lie, below those given first; `page` is its report.html."""
+    from .tables import show_paths
+
+    sheets = [*page.parent.glob("maps*.png"), *page.parent.glob("reconstructions*.png")]
+    sheets.sort(key=lambda path: (len(path.name), path.name))  # maps, maps-2, …
+    names = {path.stem.replace("-", " ").replace("_ru", " of RU"): path for path in sheets}
+    show_paths(console, {**first, "layer curve": page.parent / "layers.png", **names, "report": page})
+
+
+def plain_console() -> Console:
+    """Returns the console that results are printed on, without highlighting."""
+    return Console(highlight=False)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Writes a table as CSV, over the file that may be there.
+
+    Raises:
+        InfodiscardError: it cannot be written.
+    """
+    from ..core.files import told
+
+    with told("write the table", path):
+        table.to_csv(path, index=False)

@@ -1,0 +1,140 @@
+"""From the options of measuring to a run: what measure, compare-networks and check have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ..errors import InfodiscardError
+from .console import announce, fresh, interruptible
+from .options import Measuring
+from .parsing import common_size, load_networks
+
+if TYPE_CHECKING:
+    from ..api.run import Run
+    from ..data import ImageSet, TextSet
+    from ..networks.network import Network
+
+
+def load(specs: list[str], options: Measuring) -> dict[str, Network]:
+    """Returns the networks by name; errors as for `load_networks`."""
+    return load_networks(
+        specs,
+        options.weights,
+        options.name,
+        seed=options.seed,
+        allow_random=options.random_weights,
+        **options.space,
+    )
+
+
+def inputs_of(
+    networks: Mapping[str, Network],
+    data: str | None,
+    text: Path | None,
+    truncate: bool,
+    options: Measuring,
+    given: Collection[str],
+) -> tuple[ImageSet | TextSet, Measuring]:
+    """Returns the images or texts, and the options, with the usual τ for texts if none was `given`.
+
+    Raises:
+        InfodiscardError: both or neither are named, or they cannot be loaded.
+    """
+    if (data is None) == (text is None):
+        raise InfodiscardError(
+            "Give what to measure the networks on: --data SPEC for images, or --text FILE for language models."
+        )
+    if data is not None:
+        return images_of(data, networks, options), options
+    texts = texts_of(text, networks, options, truncate)
+    return texts, options if "tau" in given else tau_of(networks, options)
+
+
+def images_of(
+    data: str, networks: Mapping[str, Network], options: Measuring, size: tuple[int, int] | None = None
+) -> ImageSet:
+    """Returns the images that `data` names, in the size that the networks take, or `size` if any will do.
+
+    Raises:
+        InfodiscardError: they cannot be loaded, or the networks take different sizes.
+    """
+    from .. import data as datasets
+    from ..zoo.huggingface import takes_text
+
+    if language := [name for name, network in networks.items() if takes_text(network)]:
+        raise InfodiscardError(f"'{language[0]}' takes text, not images; measure it with --text FILE and no --data.")
+    size = common_size(networks) or size
+    images = datasets.load(data, options.samples, size, options.split, options.crop, keep_unreadable=True)
+    if images.unreadable:
+        several = f" and {len(images.unreadable) - 1} more" if len(images.unreadable) > 1 else ""
+        typer.echo(f"Left out: {next(iter(images.unreadable))}{several}, which cannot be read.", err=True)
+    return images
+
+
+def texts_of(file: Path | None, networks: Mapping[str, Network], options: Measuring, truncate: bool) -> TextSet:
+    """Returns the texts in a file, in the tokens of the networks; says which were cut.
+
+    Raises:
+        InfodiscardError: they cannot be read, or the networks take no text, or take texts apart differently.
+    """
+    from .. import data as datasets
+    from ..zoo.huggingface import takes_text, tokenizer_place
+
+    found: dict[str, TextSet] = {}
+    for name, network in networks.items():
+        if not takes_text(network):
+            raise InfodiscardError(f"'{name}' takes images, not text; give it --data SPEC and no --text.")
+        found[name] = datasets.text(file or "", tokenizer_place(network), options.samples, truncate=truncate)
+    (first, texts), *others = found.items()
+    for name, other in others:
+        if not texts.ids.equal(other.ids):
+            raise InfodiscardError(
+                f"The tokens of '{first}' and '{name}' are not the same, so that σ would belong to different parts of "
+                "the texts; measure them in separate runs."
+            )
+    if texts.cut:
+        typer.echo(f"{len(texts.cut)} of {len(texts)} texts are cut to what the model takes: {'; '.join(texts.cut)}.")
+    return texts
+
+
+def tau_of(networks: Mapping[str, Network], options: Measuring) -> Measuring:
+    """Returns the options with the τ that is usual for noise on the first network's embeddings, and says it."""
+    from ..zoo.huggingface import embedding_tau
+
+    name, network = next(iter(networks.items()))
+    tau = f"{embedding_tau(network):.4g}"
+    typer.echo(f"τ is {tau}, 0.01 of the variance of the embeddings of '{name}'; --tau gives another.")
+    return replace(options, tau=tau)
+
+
+def run_of(networks: Mapping[str, Network], images: ImageSet | TextSet, options: Measuring) -> Run:
+    """Measures the networks into one run, in the directory that was given or in a fresh one; says where.
+
+    Raises:
+        InfodiscardError: something cannot be measured.
+    """
+    from ..api.measure import measure
+
+    path = options.out or str(fresh(networks))
+    announce(path)
+    with interruptible(path, given=options.out is not None):
+        return measure(networks, images, **replace(options, out=path).arguments())
+
+
+def layers_of(networks: Mapping[str, Network], images: ImageSet, options: Measuring) -> dict[str, tuple[str, ...]]:
+    """Returns the layers of each network that would be measured, before anything is.
+
+    Raises:
+        InfodiscardError: a layer is unknown, or a network does not take the images.
+    """
+    from ..data.inputs import coerce_inputs
+    from ..measurement.prepared_network import Job
+
+    inputs, given = coerce_inputs(images), options.arguments()
+    settings = [given[name] for name in ("layers", "cap", "device", "precision")]
+    return {name: Job.prepare(name, network, inputs, *settings).layers for name, network in networks.items()}

@@ -1,0 +1,155 @@
+"""From the command line's texts to values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InfodiscardError
+
+if TYPE_CHECKING:
+    from ..networks.network import Network
+
+
+def load_networks(
+    specs: list[str], weights: list[str] | None, names: list[str] | None, **options: Any
+) -> dict[str, Network]:
+    """Returns the networks by name, each with the weights and the name given in its place.
+
+    Raises:
+        InfodiscardError: weights or names are not one per network, two have one name, or one cannot be used
+            (see `load_network`).
+    """
+    files, called = one_each(specs, weights, "weights"), one_each(specs, names, "name")
+    loaded: dict[str, Network] = {}
+    for spec, file, name in zip(specs, files, called, strict=True):
+        network = load_network(spec, file, name, **options)
+        if network.name in loaded:
+            raise InfodiscardError(
+                f"Two networks are named '{network.name}'; give each a --name of its own, in the order of the networks."
+            )
+        loaded[network.name] = network
+    return loaded
+
+
+def load_network(spec: str, weights: str | None, name: str | None, **options: Any) -> Network:
+    """Returns a network that knows how its images are normalised, or that takes text.
+
+    Raises:
+        InfodiscardError: it cannot be loaded, or how it wants its images normalised is not known.
+    """
+    from .. import zoo
+    from ..zoo.huggingface import takes_text
+
+    network = zoo.load(spec, weights, name=name, **options)
+    if (network.mean is None or network.std is None) and not takes_text(network):
+        raise InfodiscardError(
+            f"The normalisation of '{spec}' is not known; give --mean and --std, one number per channel for images "
+            "in [0, 1], or --mean 0,0,0 --std 1,1,1 if it takes them as they are."
+        )
+    return network
+
+
+def one_each(specs: list[str], given: list[str] | None, option: str) -> list[str | None]:
+    """Returns one value per network, `None` where there is none or a dash."""
+    if not given:
+        return [None] * len(specs)
+    if len(given) != len(specs):
+        times = {1: "once", 2: "twice"}.get(len(given), f"{len(given)} times")
+        raise InfodiscardError(
+            f"--{option} was given {times} for {len(specs)} network{'s' * (len(specs) > 1)}; give it once per network, "
+            "in their order, with '-' for one that needs none."
+        )
+    return [None if value == "-" else value for value in given]
+
+
+def common_size(networks: Mapping[str, Network]) -> tuple[int, int] | None:
+    """Returns the (height, width) that all the networks take; `None` if any size will do.
+
+    Raises:
+        InfodiscardError: they take different ones.
+    """
+    sizes = {name: network.input_size for name, network in networks.items() if network.input_size is not None}
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"'{name}' {height}x{width}" for name, (height, width) in sizes.items())
+        raise InfodiscardError(
+            f"The networks take images of different sizes ({listed}), and a run holds images of one; give one --size, "
+            "or measure them apart."
+        )
+    return next(iter(sizes.values()), None)
+
+
+def patterns(texts: list[str] | None) -> list[str] | None:
+    """Splits layer patterns at commas; `None` if none was given."""
+    return [part.strip() for text in texts for part in text.split(",") if part.strip()] if texts else None
+
+
+def numbers(text: str | None, option: str) -> tuple[float, ...] | None:
+    """Takes "0.5,0.5,0.5" to numbers.
+
+    Raises:
+        InfodiscardError: they are not numbers.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InfodiscardError(
+            f"--{option} was '{text}'; give one number per channel with commas between, such as 0.485,0.456,0.406."
+        ) from error
+
+
+def whole_numbers(text: str | None, option: str) -> tuple[int, ...]:
+    """Takes "0,1,5" to whole numbers; none if nothing was given.
+
+    Raises:
+        InfodiscardError: they are not whole numbers of 0 or more.
+    """
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise InfodiscardError(f"--{option} was '{text}'; give whole numbers with commas between, such as 0,1,5,10.")
+    return tuple(int(part) for part in parts)
+
+
+def pixels(text: str | None) -> tuple[int, int] | None:
+    """Takes "224" or "224x192" to (height, width).
+
+    Raises:
+        InfodiscardError: it is neither.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"([1-9]\d*)(?:[x×]([1-9]\d*))?", text)
+    if found is None:
+        raise InfodiscardError(f"--size was '{text}'; give pixels as one number or as HEIGHTxWIDTH, such as 224x224.")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def number_or_word(text: str) -> Any:
+    """Returns the number that the text is, or the text itself, which may be the name of a preset."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def named_runs(texts: list[str]) -> dict[str, str]:
+    """Takes "NAME=DIR" and "DIR", which is named by its last part, to name → directory.
+
+    Raises:
+        InfodiscardError: two have one name.
+    """
+    runs: dict[str, str] = {}
+    for text in texts:
+        name, equals, place = text.partition("=")
+        if not equals or Path(text).exists():
+            name, place = Path(text).resolve().name, text
+        if name in runs:
+            raise InfodiscardError(
+                f"Two runs are named '{name}' ('{runs[name]}' and '{place}'); name them apart, as in first={place}."
+            )
+        runs[name] = place
+    return runs

@@ -1,0 +1,55 @@
+"""A folder of pictures with a folder per class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from ...errors import InfodiscardError
+from .sample import Sample, decode
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff", ".gif"}
+
+
+def read(path: str) -> tuple[Iterator[Sample], tuple[str, ...]]:
+    """Returns the pictures in the order of their paths, named by path, and the classes: the folders in order of name.
+
+    Raises:
+        InfodiscardError: the folder is missing, or holds no folders.
+    """
+    root = directory(path, "folder")
+    classes = sorted(child for child in root.iterdir() if child.is_dir() and not child.name.startswith("."))
+    if not classes:
+        raise InfodiscardError(
+            f"'{path}' holds no folders; give a folder that has one per class, with pictures in each."
+        )
+    return _samples(root, classes), tuple(folder.name for folder in classes)
+
+
+def directory(path: str, kind: str) -> Path:
+    """Returns the folder at `path`.
+
+    Raises:
+        InfodiscardError: there is none.
+    """
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        raise InfodiscardError(
+            f"There is no folder '{path}'; give the path of one that exists, as in '{kind}:data/pictures'."
+        )
+    return root
+
+
+def _samples(root: Path, classes: list[Path]) -> Iterator[Sample]:
+    for label, folder in enumerate(classes):
+        for path in sorted(folder.rglob("*")):
+            if path.suffix.lower() in SUFFIXES and path.is_file():
+                name = path.relative_to(root).as_posix()
+                yield Sample(name, partial(_decode, path, name), label)
+
+
+def _decode(path: Path, name: str) -> tuple[torch.Tensor, None]:
+    return decode(path, name), None

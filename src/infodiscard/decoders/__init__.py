@@ -1,0 +1,1 @@
+"""Decoders: from the feature of a layer back to the input, and the cache of trained ones."""

@@ -1,0 +1,53 @@
+"""Knowledge distillation (the paper's Fig. 5a): AlexNet taught by VGG-16, ResNet-18 and ResNet-34."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ..figures import curves, panels
+from ..findings import Findings, accuracies, layer_means, mean_of
+from ..lab import Product, Workshop
+from ..verdicts import direction
+from .networks import POOLINGS
+
+NAME, TITLE = "distillation", "does AlexNet discard less when a teacher helps it?"
+TEACHERS = ("vgg16", "resnet18", "resnet34")
+PLAIN = "alexnet"
+LAYERS = (*POOLINGS[PLAIN], "classifier.6")
+
+
+def run(shop: Workshop) -> Findings:
+    """Trains AlexNet with and without teachers, and measures SID after each pooling and at the logits."""
+    table = pd.concat([layer_means(each, shop.sid(each, LAYERS)) for each in students(shop)], ignore_index=True)
+    seeds = range(shop.profile.seeds)
+    text = "AlexNet distilled from {} discards less than one trained ordinarily."
+    claims = []
+    for teacher in TEACHERS:
+        less = [
+            mean_of(table, PLAIN, seed, "sid") - mean_of(table, student_name(teacher), seed, "sid") for seed in seeds
+        ]
+        claims.append(
+            direction(text.format(teacher), less, "SID of the ordinary minus the distilled, mean over layers,")
+        )
+    figure, axes = panels(1)
+    curves(axes[0], table, "sid", [PLAIN, *map(student_name, TEACHERS)])
+    axes[0].legend(fontsize=7, frameon=False)
+    teachers = ", ".join(f"{each.name} {each.accuracy:.1%}" for each in map(shop.train_plain, TEACHERS))
+    return Findings(NAME, TITLE, tuple(claims), table, {"distillation": figure},
+                    (accuracies(table), f"Teachers' test accuracy: {teachers}."))  # fmt: skip
+
+
+def students(shop: Workshop) -> list[Product]:
+    """Returns AlexNet trained ordinarily and by each teacher, with every seed."""
+    made = []
+    for seed in range(shop.profile.seeds):
+        made.append(shop.train_plain(PLAIN, seed))
+        for architecture in TEACHERS:
+            teacher = shop.train_plain(architecture).weights
+            made.append(shop.train_plain(PLAIN, seed, student_name(architecture), teacher=str(teacher)))
+    return made
+
+
+def student_name(teacher: str) -> str:
+    """Returns what tables call the student of a teacher."""
+    return f"{PLAIN} from {teacher}"

@@ -1,0 +1,101 @@
+"""Architectural flaws (the paper's Fig. 4a): a block without a skip between two residual blocks."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ..figures import curves, panels
+from ..findings import Findings, accuracies, layer_means, mean_of
+from ..lab import Product, Workshop
+from ..verdicts import Claim, direction
+
+NAME, TITLE = "flaws", "do damaged networks discard more, and most at the damage?"
+
+
+def run(shop: Workshop) -> Findings:
+    """Trains the shallowest ResNet with and without damage; measures SID about the damage and at the stages' ends."""
+    depth = shop.profile.depths[0]
+    intact = f"resnet{depth}"
+    tables = []
+    for product in networks(shop):
+        tables.append(layer_means(product, shop.sid(product, layers(shop, product))))
+    table = pd.concat(tables, ignore_index=True)
+    claims = [claim for place in shop.profile.damage for claim in _claims(shop, table, place)]
+    figure, axes = panels(len(shop.profile.damage))
+    for ax, place in zip(axes, shop.profile.damage, strict=True):
+        curves(ax, table, "sid", [intact, damaged_name(intact, place)], f"damage after {place}")
+        ax.legend(fontsize=7, frameon=False)
+    return Findings(NAME, TITLE, tuple(claims), table, {"flaws": figure}, (accuracies(table),))
+
+
+def _claims(shop: Workshop, table: pd.DataFrame, place: str) -> list[Claim]:
+    """The claims about damage in one place, which share the intact networks with those about another."""
+    depth, stage = shop.profile.depths[0], place.partition(".")[0]
+    intact, more, jumps = f"resnet{depth}", [], []
+    name, following = damaged_name(intact, place), _next(place, depth)
+
+    def sid(network: str, seed: int, *layers: str) -> float:
+        return mean_of(table, network, seed, "sid", layers)
+
+    for seed in range(shop.profile.seeds):
+        shared = _common(place)
+        more.append(sid(name, seed, *shared) - sid(intact, seed, *shared))
+        before, block, after = (sid(name, seed, layer) for layer in (place, f"{stage}.damage", following))
+        usual = sid(intact, seed, following) - sid(intact, seed, place)
+        jumps.append(block - before - max(after - block, usual))
+    return [
+        direction(
+            f"A network damaged after {place} discards more than the original.",
+            more,
+            f"SID of the damaged minus the intact {intact}, mean over the ends of the stages from the damage on,",
+        ),
+        direction(
+            f"The block inserted after {place} boosts the discarding, more than the block behind it does.",
+            jumps,
+            "rise of SID across the inserted block minus that across the next one (the larger of the damaged and the "
+            "intact network's),",
+        ),
+    ]
+
+
+def networks(shop: Workshop) -> list[Product]:
+    """Returns the intact and the damaged networks."""
+    depth, made = shop.profile.depths[0], []
+    for seed in range(shop.profile.seeds):
+        made.append(shop.train(f"zoo:resnet{depth}", seed))
+        for place in shop.profile.damage:
+            spec = f"zoo:resnet{depth},damage={place}"
+            made.append(shop.train(spec, seed, damaged_name(f"resnet{depth}", place)))
+    return made
+
+
+def damaged_name(intact: str, place: str) -> str:
+    """Returns what tables call a damaged network."""
+    return f"{intact},damage={place}"
+
+
+def layers(shop: Workshop, product: Product) -> list[str]:
+    """Returns the layers about every place of damage, and the ends of the stages."""
+    depth = shop.profile.depths[0]
+    wanted = {"bn1", "layer1", "layer2", "layer3"}
+    for place in shop.profile.damage:
+        wanted |= {place, _next(place, depth)}
+        if f"damage={place}" in product.name:
+            wanted.add(f"{place.partition('.')[0]}.damage")
+    # A stage's end is its last block's output; one name for it is enough.
+    last = (depth - 2) // 6 - 1
+    return sorted(wanted - {f"layer{stage}.{last}" for stage in (1, 2, 3)}, key=lambda name: (name != "bn1", name))
+
+
+def _next(place: str, depth: int) -> str:
+    """Returns the block after a place of damage, by the name that `layers` has for it."""
+    stage, _, block = place.partition(".")
+    last = (depth - 2) // 6 - 1
+    if int(block) == last:
+        return f"layer{int(stage[-1]) + 1}.0"
+    return stage if int(block) + 1 == last else f"{stage}.{int(block) + 1}"
+
+
+def _common(place: str) -> list[str]:
+    """Returns the ends of the stages from the damage on."""
+    return [f"layer{stage}" for stage in range(int(place.partition(".")[0][-1]), 4)]

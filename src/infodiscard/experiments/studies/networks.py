@@ -1,0 +1,179 @@
+"""Comparing networks (the paper's Fig. 3): SID, RU and concentration by layer, of classifiers and auto-encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ..figures import curves, panels
+from ..findings import Findings, accuracies, layer_means, mean_of
+from ..lab import Product, Workshop
+from ..verdicts import Claim, direction, equality
+from . import epochs
+
+NAME, TITLE = "networks", "do deeper networks discard more, and do tasks matter?"
+STAGES = ("layer1", "layer2", "layer3")
+PLAIN = ("alexnet", "vgg16", "vgg19")
+POOLINGS = {
+    "alexnet": ("features.2", "features.5", "features.12"),
+    "vgg16": ("features.6", "features.13", "features.23", "features.33", "features.43"),
+    "vgg19": ("features.6", "features.13", "features.26", "features.39", "features.52"),
+}
+LIBRARY_POOLINGS = {  # torchvision's, without batch normalisation
+    "alexnet": ("features.2", "features.5", "features.12"),
+    "vgg16": ("features.4", "features.9", "features.16", "features.23", "features.30"),
+    "vgg19": ("features.4", "features.9", "features.18", "features.27", "features.36"),
+}
+SIMILAR = 0.1
+"""What counts as similar SID, in nats/pixel: σ within 10 %."""
+
+
+def run(shop: Workshop) -> Findings:
+    """Measures every network after each of its stages."""
+    shop.places.cub()  # if the birds are missing, it is said before anything is trained
+    tables = []
+    for product in [*resnets(shop), *given(shop), *autoencoders(shop)]:
+        tables.append(layer_means(product, shop.sid(product, STAGES), layers=STAGES))
+    for architecture, product in plain(shop):
+        tables.append(layer_means(product, shop.sid(product, POOLINGS[architecture]), layers=POOLINGS[architecture]))
+    birds = []
+    for architecture, product in birdwatchers(shop):
+        size = product.network.input_size
+        images = shop.birds("test", shop.profile.images, size)
+        birds.append(layer_means(product, shop.sid(product, bird_poolings(shop, architecture), images)))
+    for product in [*resnets(shop), *given(shop)]:
+        tables.append(layer_means(product, shop.ru(product, STAGES[-1:]), layers=STAGES[-1:]))
+    table = pd.concat([*tables, *birds], ignore_index=True)
+    claims = (*_depth(shop, table), *_tasks(shop, table), *_concentration(shop, table))
+    notes = (
+        accuracies(table),
+        "The networks for birds were trained on the classes and images of the data set given; with few of them they "
+        "are far from what the architecture can do.",
+    )
+    return Findings(NAME, TITLE, claims, table, _figures(shop, table), notes)
+
+
+def resnets(shop: Workshop) -> list[Product]:
+    """Returns the ResNets trained here, by depth and seed; the second depth is the one of the study of epochs."""
+    made = []
+    for depth in shop.profile.depths:
+        for seed in range(shop.profile.seeds):
+            spec = f"zoo:resnet{depth}"
+            made.append(epochs.final(shop, seed) if spec == epochs.architecture(shop) else shop.train(spec, seed))
+    return made
+
+
+def given(shop: Workshop) -> list[Product]:
+    """Returns the well-trained ResNets that the user has."""
+    return [product for depth in (20, 32, 44) if (product := shop.given(f"resnet{depth}")) is not None]
+
+
+def autoencoders(shop: Workshop) -> list[Product]:
+    """Returns the auto-encoders, by depth and seed."""
+    return [
+        shop.train(f"zoo:autoencoder{depth}", seed, epochs=shop.profile.autoencoder_epochs)
+        for depth in shop.profile.autoencoders
+        for seed in range(shop.profile.seeds)
+    ]
+
+
+def plain(shop: Workshop) -> list[tuple[str, Product]]:
+    """Returns AlexNet and the VGG nets for CIFAR-10, by architecture and seed."""
+    return [(name, shop.train_plain(name, seed)) for name in PLAIN for seed in range(shop.profile.seeds)]
+
+
+def birdwatchers(shop: Workshop) -> list[tuple[str, Product]]:
+    """Returns AlexNet and the VGG nets for birds, by architecture and seed."""
+    return [(name, shop.train_on_birds(name, seed)) for name in PLAIN for seed in range(shop.profile.seeds)]
+
+
+def bird_poolings(shop: Workshop, architecture: str) -> tuple[str, ...]:
+    """Returns the layers of a network for birds that are measured."""
+    return (LIBRARY_POOLINGS if shop.profile.cub_library else POOLINGS)[architecture]
+
+
+def _depth(shop: Workshop, table: pd.DataFrame) -> list[Claim]:
+    """Deeper against shallower, within each family."""
+    seeds = range(shop.profile.seeds)
+    shallow, deep = (f"resnet{depth}" for depth in (shop.profile.depths[0], shop.profile.depths[-1]))
+    claims = []
+    if shallow != deep:
+        for measure, what in (("sid", "SID"), ("ru", "RU")):
+            more = _differences(table, deep, shallow, seeds, measure)
+            claims.append(
+                direction(f"A deeper ResNet has a higher {what}.", more, f"{what} of {deep} minus {shallow}, mean over "
+                          "stages,")
+            )  # fmt: skip
+    if shop.places.weights("resnet20") and shop.places.weights("resnet44"):
+        for measure, what in (("sid", "SID"), ("ru", "RU")):
+            more = [
+                mean_of(table, "resnet44 (given)", None, measure) - mean_of(table, "resnet20 (given)", None, measure)
+            ]
+            claims.append(
+                direction(f"A deeper ResNet has a higher {what} (well-trained).", more, f"{what} of the given resnet44 "
+                          "minus resnet20, mean over stages,")
+            )  # fmt: skip
+    more = _differences(table, "vgg19", "vgg16", seeds, "sid")
+    claims.append(direction("A deeper VGG net has a higher SID.", more, "SID of vgg19 minus vgg16, mean over stages,"))
+    more = _differences(table, "vgg19 on birds", "vgg16 on birds", seeds, "concentration")
+    claims.append(
+        direction("A deeper network has a higher concentration.", more, "concentration of vgg19 minus vgg16 on birds, "
+                  "mean over stages,")
+    )  # fmt: skip
+    return claims
+
+
+def _differences(table: pd.DataFrame, one: str, other: str, seeds: Sequence[int], measure: str) -> list[float]:
+    return [mean_of(table, one, seed, measure) - mean_of(table, other, seed, measure) for seed in seeds]
+
+
+def _tasks(shop: Workshop, table: pd.DataFrame) -> list[Claim]:
+    """Auto-encoders against the classifiers of their depth."""
+    values = []
+    for depth in shop.profile.autoencoders:
+        for seed in range(shop.profile.seeds):
+            gaps = [
+                abs(
+                    mean_of(table, f"autoencoder{depth}", seed, "sid", [stage])
+                    - mean_of(table, f"resnet{depth}", seed, "sid", [stage])
+                )
+                for stage in STAGES
+            ]
+            values.append(sum(gaps) / len(gaps))
+    what = "|SID of the auto-encoder − the classifier|, mean over stages,"
+    return [equality("Classifiers and auto-encoders have similar SID.", values, SIMILAR, what)]
+
+
+def _concentration(shop: Workshop, table: pd.DataFrame) -> list[Claim]:
+    """VGG against AlexNet, at the first and the last pooling, on birds."""
+    low: list[float] = []
+    high: list[float] = []
+    for seed in range(shop.profile.seeds):
+        for values, end in ((low, 0), (high, -1)):
+            alexnet, *vggs = (
+                mean_of(table, f"{name} on birds", seed, "concentration", [bird_poolings(shop, name)[end]])
+                for name in PLAIN
+            )
+            values.append(sum(vggs) / len(vggs) - alexnet)
+    what = "concentration of the VGG nets minus AlexNet's on birds, after the {} pooling,"
+    return [
+        direction("In low layers VGG nets attend to the background, compared with AlexNet.", [-x for x in low],
+                  "minus the " + what.format("first")),
+        direction("In high layers VGG nets concentrate on the object, compared with AlexNet.", high,
+                  what.format("last")),
+    ]  # fmt: skip
+
+
+def _figures(shop: Workshop, table: pd.DataFrame):  # type: ignore[no-untyped-def]
+    own = [f"resnet{depth}" for depth in shop.profile.depths]
+    ready = [name for name in dict.fromkeys(table["network"]) if name.endswith("(given)")]
+    restoring = [f"autoencoder{depth}" for depth in shop.profile.autoencoders]
+    figure, axes = panels(4, 3.6)
+    curves(axes[0], table, "sid", [*own, *ready, *restoring], "ResNets and auto-encoders, CIFAR-10")
+    curves(axes[1], table, "ru", [*own, *ready], "RU")
+    curves(axes[2], table, "sid", PLAIN, "AlexNet and VGG, CIFAR-10", by="position")
+    curves(axes[3], table, "concentration", [f"{name} on birds" for name in PLAIN], "birds", by="position")
+    for ax in axes:
+        ax.legend(fontsize=6, frameon=False)
+    return {"networks": figure}

@@ -1,0 +1,131 @@
+"""Whether a claim held, and the statistic behind the answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..analysis.statistics import t_quantile
+
+HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "cannot tell"
+FEW = 3  # trainings below which nothing is said about networks in general
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence of the paper, and what came out here.
+
+    Attributes:
+        text: the claim.
+        verdict: `holds`, `does not hold` or `cannot tell`.
+        statistic: what it rests on, in words and numbers.
+    """
+
+    text: str
+    verdict: str
+    statistic: str
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its standard error and 95 % interval (Student's t).
+
+    Attributes:
+        mean: of the values.
+        se: its standard error, n − 1; NaN for a single value.
+        low: lower end of the interval.
+        high: upper end.
+        n: number of values.
+    """
+
+    mean: float
+    se: float
+    low: float
+    high: float
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Interval:
+        """Returns the interval of independent values; NaN are left out."""
+        given = np.asarray([value for value in values if not math.isnan(value)], np.float64)
+        if not len(given):
+            return cls(math.nan, math.nan, math.nan, math.nan, 0)
+        mean = float(given.mean())
+        if len(given) == 1:
+            return cls(mean, math.nan, math.nan, math.nan, 1)
+        se = float(given.std(ddof=1) / math.sqrt(len(given)))
+        half = t_quantile(len(given) - 1) * se
+        return cls(mean, se, mean - half, mean + half, len(given))
+
+    def words(self, what: str, unit: str = "nats/pixel", of: str = "trainings") -> str:
+        """Returns `what`, the numbers and what they are a mean of."""
+        if not self.n:
+            return f"{what}: nothing to measure it on"
+        end = f" {unit}".rstrip()
+        if self.n == 1:
+            return f"{what} {self.mean:+.3f}{end} (a single one of the {of}, so no error of it)"
+        return f"{what} {self.mean:+.3f} ± {self.se:.3f}{end}, 95 % {self.low:+.3f} … {self.high:+.3f} ({self.n} {of})"
+
+
+def direction(
+    text: str,
+    values: Sequence[float],
+    what: str,
+    *,
+    above: float = 0.0,
+    unit: str = "nats/pixel",
+    of: str = "trainings",
+    few: int = FEW,
+) -> Claim:
+    """Judges the claim that a quantity is above some number.
+
+    It holds if the 95 % interval lies above it, does not if it lies below, and else cannot be told; nor can it from
+    fewer than `few` values.
+
+    Args:
+        text: the claim.
+        values: one per independent repetition.
+        what: the quantity in words.
+        above: the number.
+        unit: its unit.
+        of: what is repeated.
+        few: least number of values.
+    """
+    interval = Interval.of(values)
+    verdict = UNKNOWN
+    if interval.n >= few and interval.low > above:
+        verdict = HOLDS
+    elif interval.n >= few and interval.high < above:
+        verdict = FAILS
+    limit = f"; to be above {above:g}" if above else ""
+    return Claim(text, verdict, interval.words(what, unit, of) + limit)
+
+
+def equality(
+    text: str,
+    values: Sequence[float],
+    margin: float,
+    what: str,
+    *,
+    unit: str = "nats/pixel",
+    of: str = "trainings",
+    few: int = FEW,
+) -> Claim:
+    """Judges the claim that a quantity is zero but for `margin`, by two one-sided tests.
+
+    It holds if the 95 % interval lies within ± margin, does not if it lies outside, and else cannot be told.
+
+    Args:
+        text, values, what, unit, of, few: as for `direction`.
+        margin: what still counts as equal.
+    """
+    interval = Interval.of(values)
+    verdict = UNKNOWN
+    if interval.n >= few and -margin < interval.low and interval.high < margin:
+        verdict = HOLDS
+    elif interval.n >= few and (interval.low > margin or interval.high < -margin):
+        verdict = FAILS
+    return Claim(text, verdict, f"{interval.words(what, unit, of)}; equal means within ±{margin:g}")

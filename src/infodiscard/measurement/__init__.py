@@ -1,0 +1,1 @@
+"""Measuring: from networks and inputs to a filled run."""

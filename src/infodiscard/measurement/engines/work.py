@@ -1,0 +1,108 @@
+"""What there is to do, in a form that can be done anywhere."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+
+from ...core.metrics.variable import FAILURES
+from ...data.inputs import Inputs
+from ...results.plan import Unit
+from ..prepared_network import Job
+
+if TYPE_CHECKING:
+    from ...results.run import StoredRun
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A unit that is stored.
+
+    Attributes:
+        unit: which.
+        seconds: that its computation took, without waiting for a place to run or being stored.
+        passes: forward and backward passes of one noisy input, of all its samples together.
+        failures: sample → why it could not be measured.
+        worker: where it ran; empty for this process.
+    """
+
+    unit: Unit
+    seconds: float
+    passes: int
+    failures: Mapping[str, str]
+    worker: str = ""
+
+
+class Engine(Protocol):
+    """Measures what a run lacks."""
+
+    device_type: str | None
+    """The kind of device that the workers compute on; `None` where the networks' own is used."""
+
+    def work(self, run: StoredRun, work: Work) -> Iterator[Finished]:
+        """Measures and stores all pending units; yields each as soon as it is stored.
+
+        Closing the iterator early gives up what is in flight, and nothing else.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that is needed to measure any unit of a run, but the samples.
+
+    Attributes:
+        jobs: network → what is to be measured of it.
+        settings: of the run's plan.
+        batch_size: noisy inputs in one forward pass; `None` for the usual.
+    """
+
+    jobs: Mapping[str, Job]
+    settings: Mapping[str, Any]
+    batch_size: int | None = None
+
+    def lent(self) -> Work:
+        """The same without the samples, to be sent to other processes."""
+        return replace(self, jobs={name: job.lent() for name, job in self.jobs.items()})
+
+    def on(self, device: torch.device) -> Work:
+        """The same on a device."""
+        return replace(self, jobs={name: job.on(device) for name, job in self.jobs.items()})
+
+    def chains(self, pending: Sequence[Unit]) -> Iterator[deque[Unit]]:
+        """Splits units into chains: those of one chain must be measured one after another."""
+        if self.settings["start"] != "before":
+            return (deque([unit]) for unit in pending)  # one by one: a million of them at once would take much memory
+        found: dict[tuple[str, int], deque[Unit]] = {}
+        for unit in pending:
+            found.setdefault((unit.network, unit.start), deque()).append(unit)
+        return iter(found.values())
+
+    def given(self, run: StoredRun, unit: Unit) -> tuple[Inputs, torch.Tensor | None]:
+        """Returns what a unit is computed from: its samples, and the σ of the layer before if the search begins there.
+
+        Of σ, `n × C or 1 × H × W`; `None` at a network's first layer.
+        """
+        samples, layers = self.jobs[unit.network].part(unit), run.plan.layers[unit.network]
+        place = layers.index(unit.layer)
+        if self.settings["start"] != "before" or place == 0:
+            return samples, None
+        stored = torch.from_numpy(run.read(unit.network, layers[place - 1], unit.start, unit.stop, "sigma"))
+        sigma = run.plan.layout.unchart(stored)
+        return samples, sigma if sigma.ndim == 4 else sigma[:, None]
+
+    def measured(
+        self, unit: Unit, samples: Inputs, sigma: torch.Tensor | None, worker: str = ""
+    ) -> tuple[dict[str, np.ndarray], Finished]:
+        """Computes a unit; arguments as from `given`. Returns its values, variable by variable, and what it took."""
+        begin = time.monotonic()
+        values = self.jobs[unit.network].measured(unit.layer, samples, self.settings, self.batch_size, sigma)
+        failed = {samples.names[i]: FAILURES[values["failure"][i]] for i in np.flatnonzero(values["failure"])}
+        passes = sum(int(values[name].sum()) for name in ("passes", "ru_passes") if name in values)
+        return values, Finished(unit, time.monotonic() - begin, passes, failed, worker)

@@ -1,0 +1,1 @@
+"""Networks: how their layers are addressed, read and left as they were."""

@@ -1,0 +1,79 @@
+"""The features of several layers from one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import InfodiscardError
+from .addresses import Address, located
+from .outputs import choose
+from .preserve import unwrap
+
+
+class Taps:
+    """The network up to the deepest of several layers: a callable from inputs to the features of all of them.
+
+    Use it inside `untouched(model)`. No hook stays behind.
+
+    Args:
+        model: the network.
+        addresses: the layers.
+    """
+
+    def __init__(self, model: nn.Module, addresses: Sequence[str]) -> None:
+        self._model = unwrap(model)
+        modules = dict(self._model.named_modules())
+        self._wanted: dict[nn.Module, dict[str, Address]] = {}
+        self._ask: dict[str, bool] = {}
+        for text in addresses:
+            address = Address.parse(text)
+            name, entry, ask = located(address, modules)
+            self._wanted.setdefault(modules[name], {})[text] = replace(address, entry=entry)
+            self._ask |= ask
+        self._count = len(set(addresses))
+
+    def __call__(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Returns the feature of each layer for `inputs` (`batch × …`), without gradients.
+
+        Raises:
+            InfodiscardError: a layer was not called, or its output is no tensor of floats.
+        """
+        caught: dict[str, torch.Tensor] = {}
+        with ExitStack() as stack:
+            for module, addresses in self._wanted.items():
+                stack.callback(module.register_forward_hook(self._catcher(addresses, caught)).remove)
+            try:
+                with torch.no_grad():
+                    self._model(inputs.clone(), **self._ask)
+            except _Complete:
+                pass
+        missing = [text for addresses in self._wanted.values() for text in addresses if text not in caught]
+        if missing:
+            raise InfodiscardError(f"Layer '{missing[0]}' was not called in a forward pass, so it cannot be decoded.")
+        return caught
+
+    def _catcher(self, addresses: Mapping[str, Address], caught: dict[str, torch.Tensor]) -> Any:
+        """Returns a hook that notes a module's output for the addresses that mean this call of it."""
+        calls = 0
+
+        def catch(_module: nn.Module, _args: Any, output: Any) -> None:
+            nonlocal calls
+            for text, address in addresses.items():
+                if calls == (address.call or 0):
+                    # An in-place operation behind the layer must not reach what was caught.
+                    caught[text] = choose(output, address.entry, text).detach().clone().float()
+            calls += 1
+            if len(caught) == self._count:
+                raise _Complete
+
+        return catch
+
+
+class _Complete(Exception):
+    """Ends a forward pass when all layers have been seen."""

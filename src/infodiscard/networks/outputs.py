@@ -1,0 +1,70 @@
+"""What a layer returns: one tensor of it, and its description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ..errors import InfodiscardError
+
+
+def choose(output: Any, entry: Sequence[str], address: str) -> torch.Tensor:
+    """Returns the tensor that an address means within a layer's output.
+
+    Raises:
+        InfodiscardError: the entry does not exist, or the output holds no floating tensor.
+    """
+    for key in entry:
+        output = _entry(output, key, address)
+    if not entry and not isinstance(output, torch.Tensor):
+        output = _default_entry(output)
+    if not isinstance(output, torch.Tensor) or not output.is_floating_point():
+        how = "measure a layer whose output is one"
+        if not isinstance(output, torch.Tensor):
+            how = f"name one of its entries as '{address}[0]' or '{address}[key]'"
+        raise InfodiscardError(f"The output of '{address}' is {structure(output)}, not a tensor of floats; {how}.")
+    return output
+
+
+def _entry(output: Any, key: str, address: str) -> Any:
+    """Returns one entry of a tuple, list, dict or object."""
+    try:
+        if isinstance(output, Mapping):
+            # By place too, as the outputs of transformers may be.
+            return output[key] if key in output else list(output.values())[int(key)]
+        if isinstance(output, Sequence):
+            return output[int(key)]
+        if not isinstance(output, torch.Tensor):
+            return getattr(output, key)
+    except (KeyError, IndexError, ValueError, AttributeError):
+        pass
+    raise InfodiscardError(f"The output of '{address}' has no entry [{key}]; it is {structure(output)}.")
+
+
+def _default_entry(output: Any) -> Any:
+    """Returns `last_hidden_state` if there is one, else the first floating tensor in the order of the structure."""
+    from torch.utils._pytree import tree_leaves
+
+    if isinstance(output, Mapping) and isinstance(output.get("last_hidden_state"), torch.Tensor):
+        return output["last_hidden_state"]
+    leaves = tree_leaves(output)
+    return next((x for x in leaves if isinstance(x, torch.Tensor) and x.is_floating_point()), output)
+
+
+def structure(output: Any) -> str:
+    """Describes an output in a few words."""
+    if isinstance(output, torch.Tensor):
+        return f"a tensor of {str(output.dtype).removeprefix('torch.')} of shape {tuple(output.shape)}"
+    if isinstance(output, Mapping):
+        return f"a dict with the keys {', '.join(map(str, output))}"
+    if isinstance(output, Sequence) and not isinstance(output, str):
+        return f"a {type(output).__name__} of {len(output)} ({', '.join(type(x).__name__ for x in output[:4])})"
+    return type(output).__name__
+
+
+def default_tensor(output: Any) -> torch.Tensor | None:
+    """Returns the tensor that a layer without an explicit entry stands for, if there is one."""
+    tensor = output if isinstance(output, torch.Tensor) else _default_entry(output)
+    return tensor if isinstance(tensor, torch.Tensor) and tensor.is_floating_point() else None

@@ -1,0 +1,154 @@
+"""Layers of a network: all of them listed, or one read; `networks.addresses` says how they are named."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from itertools import count
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import InfodiscardError, nearest
+from .addresses import HIDDEN, OUTPUT, Address, Layer, located
+from .outputs import choose, default_tensor
+from .preserve import untouched, unwrap
+
+Call = torch.Tensor | Sequence[torch.Tensor] | Mapping[str, torch.Tensor]
+"""The arguments of a forward pass: its only one, those by place, or those by name."""
+
+
+class _Reached(Exception):
+    """Ends a forward pass at the layer that was asked for."""
+
+
+class Probe:
+    """The network up to one layer: a callable from inputs (a tensor, a tuple or a dict) to that layer's feature.
+
+    Use it inside `untouched(model)`. The forward pass ends right after the layer, so that nothing behind it is computed
+    and no in-place operation behind it can overwrite the feature.
+
+    Args:
+        model: the network.
+        address: the layer.
+    """
+
+    def __init__(self, model: nn.Module, address: str) -> None:
+        self.address = address
+        self._model = unwrap(model)
+        self._parsed = Address.parse(address)
+        modules = dict(self._model.named_modules())
+        name, self._entry, self._ask = located(self._parsed, modules)
+        if name not in modules:
+            raise InfodiscardError(
+                f"The network has no layer '{address}'; the nearest are {nearest(name, [n for n in modules if n])}."
+            )
+        self._layer = modules[name]
+
+    def __call__(self, inputs: Call) -> torch.Tensor:
+        """Returns the feature of `inputs` (`batch × …` each).
+
+        Raises:
+            InfodiscardError: the layer was not called (as often as the address says), or has no such output.
+        """
+        return choose(self.raw(inputs), self._entry, self.address)
+
+    def raw(self, inputs: Call) -> Any:
+        """Returns the layer's whole output, whatever its structure."""
+        wanted, count, caught = self._parsed.call or 0, 0, []
+
+        def catch(_module: nn.Module, _args: Any, output: Any) -> None:
+            nonlocal count
+            if count == wanted:
+                caught.append(output)
+                raise _Reached
+            count += 1
+
+        handle = self._layer.register_forward_hook(catch)
+        args, kwargs = arguments(inputs)
+        try:
+            self._model(*args, **kwargs, **self._ask)
+        except _Reached:
+            return caught[0]
+        finally:
+            handle.remove()
+        raise InfodiscardError(
+            f"Layer '{self.address}' was called {count} times in a forward pass; "
+            + ("give a smaller number after #." if count else "it is not used, so there is nothing to measure.")
+        )
+
+
+def arguments(call: Call) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
+    """Returns copies of the arguments by place, and of those by name.
+
+    A network that begins with an in-place operation would otherwise overwrite what belongs to the caller.
+    """
+    if isinstance(call, Mapping):
+        return (), {name: value.clone() for name, value in call.items()}
+    return tuple(value.clone() for value in ([call] if isinstance(call, torch.Tensor) else call)), {}
+
+
+def list_layers(model: nn.Module, example: Call) -> list[Layer]:
+    """Lists a network's layers in execution order: by when their (first) output is ready.
+
+    Args:
+        model: any network.
+        example: one or more inputs, `batch × …`; of a network with several, a tuple, or a dict by their names.
+
+    Returns:
+        One `Layer` per module that is called, the network itself last, as `output` (unless a module bears that name);
+        and one per hidden state, where a transformer returns such.
+
+    Raises:
+        InfodiscardError: the network is in training mode or does not take the example.
+    """
+    seen: dict[str, tuple[str, tuple[int, ...] | None, list[int]]] = {}
+    made: list[tuple[Any, int]] = []  # which module made which tensor
+    place = count()
+    with untouched(model) as plain, ExitStack() as stack:
+        modules = dict(plain.named_modules())
+        if OUTPUT in modules:
+            del modules[""]
+        for name, module in modules.items():
+            key = name or OUTPUT
+
+            def note(module: nn.Module, _args: Any, output: Any, key: str = key) -> None:
+                now, tensor = next(place), default_tensor(output)
+                seen.setdefault(key, (type(module).__name__, _shape(output), []))[2].append(now)
+                if tensor is not None:
+                    made.append((weakref.ref(tensor), now))
+
+            stack.callback(module.register_forward_hook(note).remove)
+        args, kwargs = arguments(example)
+        # Transformers say in their configuration whether they return hidden states, and take it back for one call.
+        ask = {"output_hidden_states": True} if hasattr(getattr(plain, "config", None), "output_hidden_states") else {}
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            try:
+                output = plain(*args, **kwargs, **ask)
+            except (RuntimeError, TypeError, ValueError, IndexError) as error:
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise InfodiscardError(
+                    f"The network does not take {_shapes(example)} ({reason}); give inputs of the size it was made for."
+                ) from error
+        hidden = output.get(HIDDEN) if isinstance(output, Mapping) and ask else None
+        maker = {id(tensor): at for ref, at in reversed(made) if (tensor := ref()) is not None}
+        for number, state in enumerate(hidden or ()):
+            seen[f"{HIDDEN}[{number}]"] = ("hidden state", _shape(state), [maker.get(id(state), next(place))])
+    layers = [Layer(name, kind, shape, len(places), tuple(places)) for name, (kind, shape, places) in seen.items()]
+    return sorted(layers, key=lambda layer: layer.places[0])
+
+
+def _shapes(call: Call) -> str:
+    """Describes the arguments of a forward pass."""
+    if isinstance(call, torch.Tensor) or (not isinstance(call, Mapping) and len(call) == 1):
+        return f"an input of shape {tuple((call if isinstance(call, torch.Tensor) else call[0]).shape)}"
+    named = call if isinstance(call, Mapping) else {str(place): value for place, value in enumerate(call)}
+    return "inputs of shapes " + ", ".join(f"{name} {tuple(value.shape)}" for name, value in named.items())
+
+
+def _shape(output: Any) -> tuple[int, ...] | None:
+    """Returns the shape of the default tensor of an output without its batch dimension."""
+    tensor = default_tensor(output)
+    return None if tensor is None else tuple(tensor.shape[1:])

@@ -1,0 +1,114 @@
+"""What all pictures of a run share: labels, names, and how they are drawn for papers and saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.files import told
+from ..errors import InfodiscardError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from ..results.run import StoredRun
+
+LABELS = {
+    "sid": "SID reached (nats/pixel)\n↑ more discarded",
+    "sid_corrected": "SID (nats/pixel)\n↑ more discarded",
+    "concentration": "concentration reached\n(nats/pixel), ↑ on the object",
+    "concentration_corrected": "concentration (nats/pixel)\n↑ on the object",
+    "ru": "RU (nats/pixel)\n↑ less can be recovered",
+    "ru_floor": "floor of RU (nats/pixel)\n↑ worse decoder",
+    "ru_concentration": "concentration of RU\n(nats/pixel), ↑ on the object",
+}
+CLIP = (1, 99)
+COLUMN = 3.3
+"""The usual width of a column in a paper of two, in inches."""
+
+_width: ContextVar[float | None] = ContextVar("width", default=None)
+
+
+@contextmanager
+def paper_style(width: float = COLUMN) -> Iterator[None]:
+    """Makes the pictures drawn inside fit for a paper: as wide as a column, text of 8 points or little less.
+
+    Files saved inside (`.pdf`, `.svg`, `.eps`) hold vectors, and PDF and PostScript embed their fonts as TrueType, as
+    publishers ask. Afterwards Matplotlib's settings are what they were. The size of a picture is decided when it is
+    drawn and the kind of font when it is saved, so do both inside.
+
+    Args:
+        width: of a picture, in inches; 3.3 is a column of two, 7 the whole width of a page.
+
+    Raises:
+        InfodiscardError: the width is not a number from 2 to 20.
+    """
+    import matplotlib
+
+    if not (isinstance(width, int | float) and 2 <= width <= 20):
+        raise InfodiscardError(f"width was {width!r}; give inches from 2 to 20, such as {COLUMN} for a column.")
+    style: Any = dict.fromkeys(("font.size", "axes.labelsize", "axes.titlesize", "legend.fontsize"), 8)
+    style |= {"xtick.labelsize": 7, "ytick.labelsize": 7}
+    style |= {"pdf.fonttype": 42, "ps.fonttype": 42, "savefig.dpi": 300}  # 42 is TrueType
+    token = _width.set(float(width))
+    try:
+        with matplotlib.rc_context(style):
+            yield
+    finally:
+        _width.reset(token)
+
+
+def paper_width() -> float | None:
+    """Returns how wide pictures shall be, in inches, inside `paper_style`; `None` outside."""
+    return _width.get()
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """Draws a figure into an array, `height × width × 3`, uint8."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def measured(run: StoredRun, metric: str) -> pd.DataFrame:
+    """Returns the run's table; raises InfodiscardError if it has no such variable or nothing is measured."""
+    table = run.to_dataframe()
+    if metric not in table:
+        allowed = [str(name) for name in table.columns if str(name) not in ("network", "layer", "sample", "class")]
+        raise InfodiscardError(f"This run has no '{metric}'; the nearest are {nearest(metric, allowed)}.")
+    if table[metric].isna().all():
+        raise InfodiscardError(f"This run has no '{metric}' measured yet; continue it first.")
+    return table
+
+
+def short_names(layers: Sequence[str]) -> list[str]:
+    """Returns the layers' names, shortened as long as they can still be told apart."""
+    short = [elide(layer) for layer in layers]
+    return short if len(set(short)) == len(set(layers)) else list(layers)
+
+
+def fits(longest: int, cell: float) -> bool:
+    """Whether a title of so many letters stands upright above a cell of so many inches."""
+    return longest * 0.08 < cell
+
+
+def elide(name: str, length: int = 22) -> str:
+    """Shortens a name in its middle: both ends of a layer's name tell."""
+    half = (length - 1) // 2
+    return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"
+
+
+def saved(figure: Figure, path: str | Path | None) -> Figure:
+    """Writes the figure if a path is given."""
+    if path is not None:
+        with told("write the picture", path):
+            figure.savefig(path)
+    return figure

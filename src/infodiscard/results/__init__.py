@@ -1,0 +1,1 @@
+"""Stored runs: their plan, arrays and places."""

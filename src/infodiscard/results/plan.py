@@ -1,0 +1,162 @@
+"""What defines a run: which samples, which layers of which networks, under which settings."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from itertools import pairwise
+from typing import Any
+
+from ..core.kinds import LAYOUTS, Layout
+from ..errors import InfodiscardError
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is computed and stored in one piece: samples `start:stop` of one layer of one network."""
+
+    network: str
+    layer: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that defines a run; a run is continued only under an equal plan.
+
+    Attributes:
+        networks: names, in the order they are measured.
+        layers: network → its layers in execution order.
+        samples: unique names of the inputs.
+        height, width, channels: size of one input, in the form `C × H × W` that is worked in.
+        settings: JSON-able: alpha, tau, sigma, seed, metrics, …, as given.
+        hashes: what the run was computed from, such as "weights/NAME", "images", "masks".
+        labels: the class of each sample, if known.
+        classes: the classes' names, if known.
+        block: samples in one unit of work, and in one chunk of the store.
+        kind: of input, one of `layouts.LAYOUTS`.
+        tokens, words: of texts, what each token of each sample stands for, and the number of its word (−1: none).
+
+    Raises:
+        InfodiscardError: the parts do not fit together.
+    """
+
+    networks: tuple[str, ...]
+    layers: dict[str, tuple[str, ...]]
+    samples: tuple[str, ...]
+    height: int
+    width: int
+    channels: int
+    settings: dict[str, Any] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+    labels: tuple[int, ...] | None = None
+    classes: tuple[str, ...] = ()
+    block: int = 16
+    kind: str = "image"
+    tokens: tuple[tuple[str, ...], ...] = ()
+    words: tuple[tuple[int, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Coerces to the exact types, so that a plan equals what is read back from a store."""
+        layers = {str(name): tuple(map(str, self.layers[name])) for name in self.layers}
+        coerced = {
+            "networks": tuple(map(str, self.networks)),
+            "layers": layers,
+            "samples": tuple(map(str, self.samples)),
+            "settings": json.loads(json.dumps(self.settings, default=_plain)),
+            "hashes": dict(self.hashes),
+            "labels": None if self.labels is None else tuple(map(int, self.labels)),
+            "classes": tuple(map(str, self.classes)),
+            "tokens": tuple(tuple(map(str, row)) for row in self.tokens),
+            "words": tuple(tuple(map(int, row)) for row in self.words),
+        }
+        for name, value in coerced.items():
+            object.__setattr__(self, name, value)
+        layered = [(f"layer of {name}", layers[name]) for name in layers]
+        for what, names in [("network", self.networks), ("sample", self.samples), *layered]:
+            if not names or len(set(names)) < len(names):
+                raise InfodiscardError(f"A run needs names for each {what}, none twice; given: {shorten(names)}.")
+        if set(layers) != set(self.networks):
+            raise InfodiscardError(f"Layers are given for {sorted(layers)}, networks are {sorted(self.networks)}.")
+        if self.labels is not None and len(self.labels) != len(self.samples):
+            raise InfodiscardError(f"There are {len(self.labels)} labels for {len(self.samples)} samples.")
+        if self.block < 1:
+            raise InfodiscardError(f"A block holds at least one sample, not {self.block}.")
+
+    @property
+    def layout(self) -> Layout:
+        """How an input lies in `C × H × W`, and what its parts are called."""
+        return LAYOUTS[self.kind]
+
+    @property
+    def size(self) -> str:
+        """The size of one input, such as 3×32×32."""
+        return self.layout.size(self.channels, self.height, self.width)
+
+    def units(self) -> list[Unit]:
+        """Returns all the work, in the order network, layer, block."""
+        starts = range(0, len(self.samples), self.block)
+        return [
+            Unit(network, layer, start, min(start + self.block, len(self.samples)))
+            for network in self.networks
+            for layer in self.layers[network]
+            for start in starts
+        ]
+
+    def union(self) -> tuple[str, ...]:
+        """Returns all layers, in an order that respects each network's wherever these agree with one another."""
+        return merged([self.layers[name] for name in self.networks])
+
+    def differences(self, other: Plan) -> list[str]:
+        """Returns, in words, how `other` differs from this plan; empty if they define the same run.
+
+        The block is left out: it changes how a run is stored, not what is in it.
+        """
+        pairs: list[tuple[str, Any, Any]] = []
+        for name in [item.name for item in fields(self) if item.name != "block"]:
+            old, new = getattr(self, name), getattr(other, name)
+            if isinstance(old, dict):
+                label = {"settings": "", "hashes": "hash of "}.get(name, f"{name} of ")
+                keys = [*old, *(key for key in new if key not in old)]
+                pairs += [(f"{label}{key}", old.get(key), new.get(key)) for key in keys]
+            elif isinstance(old, tuple) and isinstance(new, tuple) and len(old) == len(new):
+                # Naming the first entry that differs says more than two long lists.
+                pairs += [(f"{name}[{i}]", a, b) for i, (a, b) in enumerate(zip(old, new, strict=True)) if a != b][:1]
+            else:
+                pairs.append((name, old, new))
+        return [f"{name} was {shorten(old)}, now {shorten(new)}" for name, old, new in pairs if old != new]
+
+
+def merged(orders: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Returns all names of several orders, in one that respects each wherever they agree with one another."""
+    rest = list(dict.fromkeys(name for order in orders for name in order))
+    result: list[str] = []
+    while rest:
+        left = set(rest)
+        blocked = {after for order in orders for _, after in pairwise(name for name in order if name in left)}
+        # If every name that is left waits for another, the orders contradict each other: first come, first served.
+        result.append(next((name for name in rest if name not in blocked), rest[0]))
+        rest.remove(result[-1])
+    return tuple(result)
+
+
+def _plain(value: Any) -> Any:
+    """Takes a number or an array of another library to plain JSON."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"Settings must be plain numbers, texts, lists or dicts, not {type(value).__name__}.")
+
+
+def shorten(value: Any) -> str:
+    """Shows a value within an error message."""
+    if isinstance(value, tuple) and len(value) > 4:
+        return f"{len(value)} ({value[0]} … {value[-1]})"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:12]}…"

@@ -1,0 +1,272 @@
+"""One step after another towards the optimum: what the solver remembers of its draws, and what it makes of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from .correction import curvature
+from .noise import SigmaSpace
+from .wavelets import Scales, filtered, live_mean, mean
+
+MEMORY = 1.0
+"""Iterates are averaged with weights that grow as the step number to this power, so that early ones are forgotten."""
+
+LONGEST = 1.5
+"""Most that one step may change a log σ by, up or down."""
+
+LEAST = 0.3
+"""g in units of ḡ below which no parameter is taken to lie: what seems to matter still less may only seem to."""
+
+FIRST = 8
+"""Number of the step from which on the linear target weighs more than the exact one."""
+
+FARTHER, SETTLED = 1.0, 20
+"""How much longer than the Newton step one without noise is made, from this step's number on, before in proportion."""
+
+NEAR = 2.0
+"""Up to this g in units of ḡ the linear target may be used, and from twice as much on never."""
+
+CARRIED, AGREE = 0.5, 1.5
+"""Fall of log σ in a step beyond which old draws are taken along, where g is large and halves agree on it so far."""
+
+QUIET = 2.0
+"""Growth of log σ in a step where no draw has reacted to it yet."""
+
+FAR = 0.7
+"""Error of log E from which on the common scale of σ is brought back at once."""
+
+RECENT, CAUTION = 3.0, 1.0
+"""What the steps' draws show to be left is averaged with weights that grow as the step number to the first, so
+that it does not lag far behind; the second, in standard errors, is added, lest luck ends the search."""
+
+OUTLIER = 8.0
+"""Draws and parameters beyond this many times the usual size of g count as this many; it grows with the square root of
+the draws, so that what is rare counts once it can be known, and the average is unbiased in the end."""
+
+
+def _rate(step: torch.Tensor, memory: float) -> torch.Tensor:
+    """The weight of the newest of `step` values in an average with weights step ** memory (1 for the first)."""
+    return (memory + 1) / (step + memory)
+
+
+def without_outliers(
+    slope: torch.Tensor, level: torch.Tensor, passes: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bounds what single draws and parameters bring in, relative to what is usual among the draws of one step.
+
+    Args:
+        slope: g of each draw, `r × draws × planes × rows × columns`.
+        level: L of each draw, `r × draws`.
+        passes: draws of the sample until now, `r`.
+
+    Returns:
+        Both, bounded.
+    """
+    most = OUTLIER * (passes / 16).clamp(min=1).sqrt().to(level)
+    usual = slope.abs().mean((2, 3, 4)).median(1).values
+    bound = (most * usual)[:, None, None, None, None]
+    return slope.clamp(-bound, bound), torch.minimum(level, (most * level.median(1).values)[:, None])
+
+
+@dataclass
+class Iteration:
+    """The iteration's memory; every tensor has a row per sample (and two halves in `slope`)."""
+
+    log_sigma: torch.Tensor
+    slope: torch.Tensor  # running average of g, in two halves
+    size: torch.Tensor  # running average of (∂L/∂z)² / L, in two halves
+    place: torch.Tensor  # running average of the iterates
+    level: torch.Tensor  # running average of L
+    total: torch.Tensor  # running average of Σ g, whatever has become of g in `slope`
+    residual: torch.Tensor  # running average of the gap that each step's draws show, times their certainty
+    certainty: torch.Tensor  # running average of one over the variance of such a gap
+    spread: torch.Tensor  # the variance of `residual`
+    left: torch.Tensor  # the gap, as the steps' own draws show it before they move σ; it lags behind
+    passes: torch.Tensor
+    steps: torch.Tensor
+    target: torch.Tensor
+    weights: torch.Tensor
+    log_cap: float
+    scales: Scales
+
+    @classmethod
+    def begin(cls, start: torch.Tensor, space: SigmaSpace, target: torch.Tensor, log_cap: float) -> Iteration:
+        """The state before the first step."""
+        none = torch.zeros_like(target)
+        return cls(
+            log_sigma=start.clamp(max=log_cap),
+            slope=torch.zeros_like(torch.stack([start, start], 1)),
+            size=torch.zeros_like(torch.stack([start, start], 1)),
+            place=torch.zeros_like(start),
+            level=none.clone(),
+            total=none.clone(),
+            residual=none.clone(),
+            certainty=none.clone(),
+            spread=none.clone(),
+            left=torch.full_like(target, math.inf),
+            passes=torch.zeros(len(start), dtype=torch.long, device=start.device),
+            steps=torch.zeros(len(start), dtype=torch.long, device=start.device),
+            target=target,
+            weights=space.weights().to(start),
+            log_cap=log_cap,
+            scales=Scales(start),
+        )
+
+    def step(self, rows: torch.Tensor, slope: torch.Tensor, size: torch.Tensor, draws: torch.Tensor) -> None:
+        """One step of the samples `rows`.
+
+        Args:
+            rows: indices, `r`.
+            slope: ∂L/∂s averaged over the draws, in two halves: `r × 2 × planes × rows × columns`.
+            size: (∂L/∂z)² / L, likewise.
+            draws: L of each draw, `r × draws`.
+        """
+        self.steps[rows] += 1
+        rate = _rate(self.steps[rows], MEMORY).to(draws)
+        now, level = self.log_sigma[rows], draws.mean(1)
+        total = slope.mean(1).sum((1, 2, 3))
+        averages = (self.slope, slope), (self.size, size), (self.place, now), (self.level, level), (self.total, total)
+        for average, value in averages:
+            wide = rate.view(-1, *[1] * (value.ndim - 1))
+            average[rows] += wide * (value - average[rows])
+        self.passes[rows] += draws.shape[1]
+
+        live, power = self._live(rows), self.power()[rows]
+        self._test_optimum(rows, slope / self._expected(rows, live, power), power)
+        ratio = self._ratio(rows, live, power)
+        moved = self._moved(rows, live, ratio, power, FARTHER) - self._off(rows, level)[:, None, None, None]
+        # What no draw has reacted to yet may be ignored altogether, or been missed: it grows while they stay quiet.
+        self.log_sigma[rows] = torch.where(live > 0, moved, now + QUIET).clamp(max=self.log_cap)
+        self._carry(rows, (moved - now) * live, ratio, power)
+
+    def _carry(self, rows: torch.Tensor, change: torch.Tensor, ratio: torch.Tensor, power: torch.Tensor) -> None:
+        """Takes what old draws say along where σ has fallen by more than CARRIED, as if g grew with its power c.
+
+        Their g belongs to the old σ; a mean over both would stay above what either says, and drive σ further down.
+        Where the halves of the draws disagree, the fall may be noise, and what it would take along is evidence.
+        """
+        sure = (ratio.amin(1) > 2 * NEAR) & (ratio.amax(1) < AGREE * ratio.amin(1))
+        fall = (change + CARRIED).clamp(max=0) * sure
+        self.place[rows] += fall
+        self.slope[rows] *= (curvature(power)[:, None, None, None] * fall).exp()[:, None]
+
+    def found(self, rows: torch.Tensor) -> torch.Tensor:
+        """What the search has found for the samples `rows`, `r × planes × rows × columns`, but for its common scale.
+
+        It lies nearer than the next step, whose length overshoots where the curvature is as the Newton step has it.
+        """
+        live, power, now = self._live(rows), self.power()[rows], self.log_sigma[rows]
+        moved = self._moved(rows, live, self._ratio(rows, live, power), power, FARTHER / 2)
+        return torch.where(live > 0, moved, now).clamp(max=self.log_cap)
+
+    def _live(self, rows: torch.Tensor) -> torch.Tensor:
+        """1 where a draw has reacted, else 0."""
+        return (self.size[rows].sum(1) > 0).to(self.log_sigma)
+
+    def _moved(
+        self, rows: torch.Tensor, live: torch.Tensor, ratio: torch.Tensor, power: torch.Tensor, farther: float
+    ) -> torch.Tensor:
+        """log σ moved to the shape that all draws tell, its mean unchanged; steps may be longer by `farther`."""
+        now = self.log_sigma[rows]
+        more = farther * (self.steps[rows] / SETTLED).clamp(max=1).to(now)
+        place, ways = self._newton_steps(rows, live, ratio, power)
+        shape = filtered(place, ways, self._predictions(rows, live), self.scales, more)
+        shape = self._bent(rows, shape, live, power)
+        # A few parameters that would have to move far must not carry all others the other way.
+        change = (shape - now - live_mean(shape - now, live)).clamp(-LONGEST, LONGEST)
+        return now + change - live_mean(change, live)
+
+    def _bent(self, rows: torch.Tensor, shape: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
+        """Takes the filtered Newton target, s − (r − 1) / c with r = g / ḡ, to s − log(r) / c.
+
+        That is exact where h is linear, however far the optimum is. It must come after the filter: the logarithm of a
+        noisy r has a mean of its own. It matters on the way; near the optimum it would only amplify what noise is left.
+        """
+        place, c = self.place[rows], curvature(power)[:, None, None, None]
+        step = shape - place - live_mean(shape - place, live)
+        ratio = (1 - c * step).clamp(min=LEAST)
+        early = (FIRST / (FIRST + self.steps[rows])).to(step)[:, None, None, None]
+        weight = torch.maximum(early, ((ratio - NEAR) / NEAR).clamp(0, 1))
+        return place + step + weight * (-ratio.log() / c - step)
+
+    def _off(self, rows: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+        """By how much to lower log σ as a whole towards E's target: by less and less, unless E is far off, `r`."""
+        miss = (level / self.target[rows]).log()
+        rate = (1 / self.steps[rows]).clamp(min=0.05).to(miss)
+        return torch.where(miss.abs() > FAR, rate.clamp(min=0.5), rate) * (miss / 2).clamp(-1, 1)
+
+    def power(self) -> torch.Tensor:
+        """p = d log E / d log(scale of σ), `n`: 2 in the linear regime, less where E saturates; kept away from 0."""
+        return (self.total / self.level).clamp(0.25, 4)
+
+    def growing(self) -> torch.Tensor:
+        """Whether parameters that no draw has reacted to are still on their way to the cap, `n`."""
+        return ((self.size.sum(1) == 0) & (self.log_sigma < self.log_cap)).flatten(1).any(1)
+
+    def _free(self, rows: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
+        """1 where σ is free to move: not dead, nor at the cap."""
+        return live * (self.log_sigma[rows] < self.log_cap)
+
+    def _expected(self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
+        """ḡ: what every g would be at the optimum, for either half."""
+        count = (self._free(rows, live) * self.weights).sum((1, 2, 3)).clamp(min=1)
+        return ((power * self.level[rows] / count)[:, None, None, None] * self.weights)[:, None]
+
+    def _ratio(self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
+        """g / ḡ of the averages, in halves.
+
+        ḡ is the mean of g as it was taken along with σ; but that may be all noise, so that it counts as a quarter of
+        what the draws themselves had at least.
+        """
+        slope, expected = self.slope[rows], self._expected(rows, live, power)
+        units = self._free(rows, live) * self.weights
+        usual = live_mean(slope.mean(1) / self.weights, units)[:, None] * self.weights
+        return slope / ((usual / expected).clamp(0.25, 1) * expected)
+
+    def _test_optimum(self, rows: torch.Tensor, ratio: torch.Tensor, power: torch.Tensor) -> None:
+        """Takes g / ḡ of fresh draws to the gap that it means, mean((g / ḡ − 1)²) / 2c.
+
+        The square is a product of two halves of the draws, so that their noise, which is independent, drops out. Steps
+        count by the inverse of their variance: at the last layers a single draw may outweigh a hundred others. This
+        only tells when to look closer, as σ has moved since.
+        """
+        later = self.steps[rows] > 1  # How far the start is from the optimum says nothing of what will be found.
+        free = self._free(rows, self._live(rows))
+        count, twice = free.sum((1, 2, 3)).clamp(min=1), 2 * curvature(power)
+        first, second = ((half - live_mean(half, free)) * free for half in ratio.unbind(1))
+        gap = (first * second).sum((1, 2, 3)) / count / twice
+        noise = (first - second).square().sum((1, 2, 3)) / count / twice / 2
+        fresh = count / noise.square().clamp(min=1e-30)
+        rate = _rate((self.steps[rows] - 1).clamp(min=1), RECENT).to(gap)
+        residual = self.residual[rows] + rate * (gap * fresh - self.residual[rows])
+        certainty = self.certainty[rows] + rate * (fresh - self.certainty[rows])
+        spread = (1 - rate) ** 2 * self.spread[rows] + rate**2 * fresh
+        kept = rows[later]
+        for average, value in ((self.residual, residual), (self.certainty, certainty), (self.spread, spread)):
+            average[kept] = value[later]
+        left = (residual / certainty).clamp(min=0) + CAUTION * spread.sqrt() / certainty
+        self.left[kept] = left[later]
+
+    def _newton_steps(
+        self, rows: torch.Tensor, live: torch.Tensor, ratio: torch.Tensor, power: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """s averaged over the past, and the step −(g / ḡ − 1) / c from there by either half of the draws (dimension 1).
+
+        Dead pixels must not spread into their neighbourhood: for the filter they are average ones.
+        """
+        place = self.place[rows]
+        step = -(ratio - 1) / curvature(power)[:, None, None, None, None]
+        step = torch.minimum(step, self.log_cap + 0.5 - place[:, None])
+        alive = live > 0
+        step = torch.where(alive[:, None], step, live_mean(step, live[:, None]))
+        return torch.where(alive, place, live_mean(place, live)), step
+
+    def _predictions(self, rows: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
+        """What the gradient's size says of log σ, −½ log E[(∂L/∂z)² / L], in halves; exact in the linear regime."""
+        size, live = self.size[rows] / self.weights, live[:, None]
+        # Relative to the mean, so that a feature in other units gives the same numbers to the last bit.
+        predicted = -0.5 * (size / mean(size)).clamp(min=1e-4).log()
+        return torch.where(live > 0, predicted, live_mean(predicted, live))

@@ -1,0 +1,205 @@
+"""What the solver needs to know of a layer: the feature distance of noisy inputs, and its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from ..errors import InfodiscardError, SampleError
+
+DEFAULT_BATCH = {"cpu": 32, "cuda": 512}
+
+LARGE = 32_768
+"""Values of an input from which on a CPU takes fewer in one pass."""
+
+
+class FeatureDistance:
+    """The squared feature distance L(z) = ‖h(x + z) − h(x)‖² of each sample, summed over the feature's units.
+
+    Args:
+        feature: h, from inputs `batch × C × H × W` to features `batch × …`; differentiable, one sample independent of
+            the others.
+        inputs: x, `n × C × H × W`.
+        batch_size: noisy inputs in one forward pass; by default 32 on a CPU and 512 on a GPU. It is halved whenever the
+            device's memory does not suffice; no result depends on it.
+        beside: further inputs, `n × …` each, that no noise is added to; h takes the noisy inputs' own rows of them as
+            further arguments.
+
+    Raises:
+        InfodiscardError: the feature is not one row per input.
+        SampleError: that of some inputs is not finite.
+    """
+
+    def __init__(
+        self,
+        feature: Callable[..., torch.Tensor],
+        inputs: torch.Tensor,
+        batch_size: int | None = None,
+        beside: Sequence[torch.Tensor] = (),
+    ) -> None:
+        self._function, self.inputs, self._beside = feature, inputs, tuple(beside)
+        self.batch_size = batch_size or _usual_batch(inputs)
+        self._unit = inputs.new_ones(len(inputs), 1)
+        self._arranged = _channels_last(inputs)
+        with torch.no_grad():
+            (self._clean,) = self._in_passes(len(inputs), self._clean_part)
+        if not (finite := self._clean.isfinite().all(1)).all():
+            raise SampleError(
+                "The feature of an input is not finite; check the network's weights and the input.",
+                (~finite).nonzero()[:, 0].tolist(),
+                "feature_not_finite",
+            )
+
+    def _clean_part(self, part: slice) -> tuple[torch.Tensor]:
+        """The clean features of some samples, `batch × units`."""
+        try:
+            return (self._flat(self._near(self.inputs[part]), part),)
+        except RuntimeError as error:
+            # `view` on what a convolution has returned, where `reshape` or `flatten` would do.
+            if not self._arranged or "view" not in str(error):
+                raise
+            self._arranged = False
+            return self._clean_part(part)
+
+    def _near(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Inputs in the memory format that the network is fastest with."""
+        return inputs.contiguous(memory_format=torch.channels_last) if self._arranged else inputs
+
+    def normalise(self, noise: torch.Tensor) -> None:
+        """Measures each sample's distances in a unit of its own, a power of two, in which no square leaves the range.
+
+        Args:
+            noise: z of some draws that tell how far the feature moves, `n × draws × C × H × W`.
+        """
+        rows = torch.arange(len(self.inputs), device=self.inputs.device)
+        self._unit = torch.ones_like(self._unit)
+        with torch.no_grad():
+            (far,) = self._batched(rows, noise, lambda owner, z: (self._moved(owner, z).abs().amax(1),))
+        far = far.amax(1)
+        far = torch.where(far > 0, far, self._clean.abs().amax(1))
+        usable = far.isfinite() & (far > 0)
+        exponent = torch.where(usable, far, 1.0).log2().round().clamp(-126, 126)
+        self._unit = torch.exp2(-exponent).to(self._unit)[:, None]
+
+    def _moved(self, owner: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """h(x + z) − h(x) in the samples' units, `batch × units`."""
+        return self._difference(self._flat(self._near(self.inputs[owner] + noise), owner), owner)
+
+    def _parts(self, count: int) -> Iterator[slice]:
+        """Splits `count` noisy inputs into forward passes."""
+        for start in range(0, count, self.batch_size):
+            yield slice(start, min(start + self.batch_size, count))
+
+    def _feature(self, inputs: torch.Tensor, owner: torch.Tensor | slice) -> torch.Tensor:
+        """Returns h of inputs that belong to the samples `owner`."""
+        return self._function(inputs, *(item[owner] for item in self._beside))
+
+    def _flat(self, inputs: torch.Tensor, owner: torch.Tensor | slice) -> torch.Tensor:
+        """Returns features as `batch × units`, in at least float32."""
+        feature = self._feature(inputs, owner)
+        if feature.ndim == 0 or feature.shape[0] != len(inputs):
+            raise InfodiscardError(
+                f"The layer's output has shape {tuple(feature.shape)} for {len(inputs)} inputs; its first dimension "
+                "must be the batch: measure a layer before or behind the one that reshapes it."
+            )
+        flat = feature.unsqueeze(-1).flatten(1)
+        return flat.float() if flat.dtype in (torch.float16, torch.bfloat16) else flat
+
+    def __call__(self, rows: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Returns L for each draw.
+
+        Args:
+            rows: which samples, `r`.
+            noise: z, `r × draws × C × H × W`.
+
+        Returns:
+            `r × draws`.
+        """
+        with torch.no_grad():
+            return self._batched(rows, noise, self._distance)[0]
+
+    def gradient(self, rows: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns L (`r × draws`) and ∂L/∂z (`r × draws × C × H × W`); arguments as for a call.
+
+        Raises:
+            InfodiscardError: the layer does not depend on the input in a differentiable way.
+        """
+        distance, gradient = self._batched(rows, noise, self._distance_and_gradient)
+        return distance, gradient
+
+    def _batched(
+        self,
+        rows: torch.Tensor,
+        noise: torch.Tensor,
+        compute: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]],
+    ) -> tuple[torch.Tensor, ...]:
+        """Runs `compute(samples, noise)` over all draws in passes that fit into memory."""
+        draws = noise.shape[1]
+        flat, owner = noise.flatten(0, 1), rows.repeat_interleave(draws)
+        whole = self._in_passes(len(flat), lambda part: compute(owner[part], flat[part]))
+        return tuple(item.unflatten(0, (len(rows), draws)) for item in whole)
+
+    def _in_passes(self, count: int, compute: Callable[[slice], tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ...]:
+        """Runs `compute` over `count` inputs and joins what it returns; in smaller passes if memory is short."""
+        while True:
+            try:
+                pieces = [compute(part) for part in self._parts(count)]
+                return tuple(torch.cat(column) for column in zip(*pieces, strict=True))
+            except RuntimeError as error:
+                if self.batch_size == 1 or not out_of_memory(error):
+                    raise
+            # Out of the except block, so that the error's frames do not hold on to the memory that ran out.
+            self.batch_size //= 2
+
+    def _distance(self, owner: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (self._moved(owner, noise).square_().sum(1),)
+
+    def _distance_and_gradient(self, owner: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        noisy = self._near(self.inputs[owner] + noise).requires_grad_()
+        feature = self._flat(noisy, owner)
+        difference = self._difference(feature.detach(), owner)
+        if not feature.requires_grad:
+            raise InfodiscardError(_NO_GRADIENT)
+        try:
+            (gradient,) = torch.autograd.grad(feature, noisy, difference, allow_unused=True)
+        except RuntimeError as error:
+            if "use_reentrant=True" in str(error):  # PyTorch has no class for it
+                raise InfodiscardError(_REENTRANT) from error
+            raise
+        if gradient is None:
+            raise InfodiscardError(_NO_GRADIENT)
+        return difference.square().sum(1), 2 * self._unit[owner].view(-1, *[1] * (gradient.ndim - 1)) * gradient
+
+    def _difference(self, feature: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
+        """h(x + z) − h(x) in the samples' units, `batch × units`."""
+        difference = self._clean[owner]
+        # Into the copy that the index made: in shallow layers, memory for another costs as much as the layer itself.
+        return torch.sub(feature, difference, out=difference).mul_(self._unit[owner])
+
+
+_NO_GRADIENT = (
+    "The layer passes no gradient back to the input (it is detached, rounded, quantised or does not depend on it, or "
+    "lies in a block that is checkpointed with use_reentrant=True), so its σ cannot be optimised; measure another "
+    "layer, or change that."
+)
+_REENTRANT = (
+    "A block before the layer is checkpointed with use_reentrant=True, and no gradient can be taken through it with "
+    "respect to the input alone; checkpoint it with use_reentrant=False, or not at all."
+)
+
+
+def _usual_batch(inputs: torch.Tensor) -> int:
+    """Noisy inputs in a pass: on a CPU fewer of large ones, whose activations would not fit into its caches."""
+    usual = DEFAULT_BATCH.get(inputs.device.type, 32)
+    return usual if inputs.device.type != "cpu" or inputs[0].numel() <= LARGE else min(usual, 8)
+
+
+def _channels_last(inputs: torch.Tensor) -> bool:
+    """Whether a CPU's convolutions are faster with a pixel's values side by side; it never moves a value."""
+    return inputs.device.type == "cpu" and inputs.ndim == 4 and 1 not in inputs.shape[1:]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device's memory did not suffice."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,119 @@
+"""Where σ is free: one value per pixel, per input unit or per cell of a grid; and noise that belongs to its sample."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import InfodiscardError
+
+
+@dataclass(frozen=True)
+class SigmaSpace:
+    """The free parameters of σ and how they cover the input.
+
+    A parameter covers one or more input units (channel × row × column). Parameters have the shape
+    `planes × rows × columns` (`pixel`: 1 × H × W, `unit`: C × H × W, `grid:G`: 1 × G × G, or 1 × 1 × G where the input
+    has one row only).
+
+    Attributes:
+        name: `pixel`, `unit` or `grid:G`.
+        shape: of the free parameters.
+        input_shape: (channels, height, width) of one input.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    input_shape: tuple[int, int, int]
+
+    @classmethod
+    def parse(cls, name: str, input_shape: tuple[int, int, int]) -> SigmaSpace:
+        """Takes `pixel`, `unit` or `grid:G` to a space for inputs of `input_shape`.
+
+        Raises:
+            InfodiscardError: it is none of these, or the grid is finer than the input.
+        """
+        channels, height, width = input_shape
+        if name == "pixel":
+            return cls(name, (1, height, width), input_shape)
+        if name == "unit":
+            return cls(name, (channels, height, width), input_shape)
+        kind, _, size = str(name).partition(":")
+        finest = width if height == 1 else min(height, width)
+        if kind == "grid" and size.isdigit() and 1 <= int(size) <= finest:
+            return cls(name, (1, min(int(size), height), int(size)), input_shape)
+        raise InfodiscardError(f"sigma was '{name}'; it can be 'pixel', 'unit' or 'grid:G' with G from 1 to {finest}.")
+
+    def expand(self, values: torch.Tensor) -> torch.Tensor:
+        """Spreads parameters (`… × planes × rows × columns`) over the input units (`… × C or 1 × H × W`)."""
+        if self.shape[1:] == self.input_shape[1:]:
+            return values
+        rows, columns = self._cells(values.device)
+        # By index, not by interpolation: exact, and its adjoint is deterministic on every device.
+        return values[..., rows, :][..., columns]
+
+    def gather(self, values: torch.Tensor) -> torch.Tensor:
+        """Sums values of the input units (`… × C × H × W`) over those that share a parameter; adjoint of `expand`."""
+        if self.name == "unit":
+            return values
+        values = values.sum(-3, keepdim=True)
+        if self.shape[1:] == self.input_shape[1:]:
+            return values
+        rows, columns = self._membership(values)
+        return rows @ values @ columns.T
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Averages values of the input units (`… × C × H × W`) over those that share a parameter; inverts `expand`."""
+        return self.gather(values) / self.weights().to(values)
+
+    def weights(self) -> torch.Tensor:
+        """The number of input units that each parameter covers, in the parameters' shape."""
+        return self.gather(torch.ones(self.input_shape))
+
+    def _cells(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Which row and which column of the parameters each row and column of the input belongs to."""
+        (_, g, w), (_, height, width) = self.shape, self.input_shape
+        return (
+            torch.arange(height, device=device) * g // height,
+            torch.arange(width, device=device) * w // width,
+        )
+
+    def _membership(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same as matrices of zeros and ones, cells × input rows and cells × input columns."""
+        matrices = []
+        for index, count in zip(self._cells(like.device), self.shape[1:], strict=True):
+            one_hot = index[None, :] == torch.arange(count, device=like.device)[:, None]
+            matrices.append(one_hot.to(like.dtype))
+        return matrices[0], matrices[1]
+
+
+class SampleNoise:
+    """Standard normal noise that depends on a sample's content, the seed and a purpose; on nothing else.
+
+    The same noise serves every layer and every network that takes the same input, so that comparisons are paired.
+
+    Args:
+        samples: `n × C × H × W`, the inputs that the noise belongs to.
+        seed: the run's seed.
+        purpose: a word that keeps independent streams apart.
+    """
+
+    def __init__(self, samples: torch.Tensor, seed: int, purpose: str) -> None:
+        self._shape, self._device, self._dtype = samples.shape[1:], samples.device, samples.dtype
+        self._generators = []
+        for sample in samples:
+            content = sample.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
+            digest = hashlib.sha256(f"{seed}/{purpose}/".encode() + content).digest()
+            generator = torch.Generator(device=samples.device)
+            generator.manual_seed(int.from_bytes(digest[:8], "little") % 2**63)
+            self._generators.append(generator)
+
+    def draw(self, rows: list[int], count: int) -> torch.Tensor:
+        """The next `count` draws of each of the samples `rows`: `len(rows) × count × C × H × W`."""
+        shape = (count, *self._shape)
+        drawn = [
+            torch.randn(shape, generator=self._generators[row], device=self._device, dtype=self._dtype) for row in rows
+        ]
+        return torch.stack(drawn)

@@ -1,0 +1,1 @@
+"""Training of networks and decoders, and compression."""

@@ -1,0 +1,187 @@
+"""The studies' verdicts: intervals against scipy, and when a claim holds, does not, or cannot be told."""
+
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from infodiscard.analysis.statistics import t_quantile
+from infodiscard.experiments.studies import epochs
+from infodiscard.experiments.verdicts import FAILS, FEW, HOLDS, UNKNOWN, Interval, direction, equality
+
+NAN = math.nan
+AT = 4.302652729911275 / math.sqrt(3)  # half the interval of three values one apart: Student's t, 2 degrees of freedom
+
+
+def sample(n, mean=0.3, seed=0):
+    return np.random.default_rng(seed).normal(mean, 0.2, n).tolist()
+
+
+# -- intervals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 6, 32, 500])
+def test_intervals_are_those_of_scipy(n):
+    values = sample(n)
+    found = Interval.of(values)
+    low, high = stats.t.interval(0.95, n - 1, np.mean(values), stats.sem(values))
+    assert (found.mean, found.se, found.n) == pytest.approx((np.mean(values), stats.sem(values), n))
+    assert high - found.mean == pytest.approx(found.high - found.mean, rel=2e-3)
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-6)
+
+
+def test_the_quantile_is_that_of_scipy():
+    freedom = [1, 2, 3, 4, 5, 9, 31, 127, 10_000]
+    assert [t_quantile(each) for each in freedom] == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-6)
+
+
+def test_an_interval_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    found = [Interval.of(values) for values in rng.normal(1, 2, (1000, 3)).tolist()]
+    covered = np.mean([each.low < 1 < each.high for each in found])
+    assert abs(covered - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 1000)
+
+
+def test_nan_is_left_out_and_few_values_have_no_error():
+    values = sample(5)
+    assert Interval.of([NAN, *values, NAN]) == Interval.of(values)
+    one = Interval.of([NAN, 0.25])
+    assert (one.mean, one.n) == (0.25, 1) and all(map(math.isnan, (one.se, one.low, one.high)))
+    for none in ([], [NAN, NAN]):
+        assert Interval.of(none).n == 0 and math.isnan(Interval.of(none).mean)
+    assert Interval.of([0.5] * 4) == Interval(0.5, 0.0, 0.5, 0.5, 4)
+
+
+def test_intervals_in_words():
+    words = Interval.of([0.1, 0.2, 0.6]).words("SID of x minus y,")
+    half = 4.302652729911275 * np.std([0.1, 0.2, 0.6], ddof=1) / math.sqrt(3)
+    wanted = f"95 % {0.3 - half:+.3f} … {0.3 + half:+.3f} (3 trainings)"
+    assert words == f"SID of x minus y, +0.300 ± 0.153 nats/pixel, {wanted}"
+    assert Interval.of([-1, -1]).words("a", "", "images") == "a -1.000 ± 0.000, 95 % -1.000 … -1.000 (2 images)"
+    assert Interval.of([2]).words("a") == "a +2.000 nats/pixel (a single one of the trainings, so no error of it)"
+    assert Interval.of([NAN]).words("a") == "a: nothing to measure it on"
+
+
+# -- verdicts --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ([1.0, 1.1, 1.2], HOLDS),
+        ([-1.0, -1.1, -1.2], FAILS),
+        ([-1.0, 1.1, 1.2], UNKNOWN),
+        ([1.0, 1.1], UNKNOWN),  # fewer than three
+        ([1.0, 1.1, NAN], UNKNOWN),
+        ([1.0, 1.1, 1.2, NAN], HOLDS),
+        ([1.0], UNKNOWN),
+        ([], UNKNOWN),
+        ([NAN] * 5, UNKNOWN),
+        ([0.1] * 3, HOLDS),  # no scatter at all
+        ([-0.1] * 3, FAILS),
+        ([0.0] * 3, UNKNOWN),  # neither above nor below
+        ([AT * 1.01 + each for each in (-1, 0, 1)], HOLDS),
+        ([AT * 0.99 + each for each in (-1, 0, 1)], UNKNOWN),
+        ([-AT * 0.99 + each for each in (-1, 0, 1)], UNKNOWN),
+        ([-AT * 1.01 + each for each in (-1, 0, 1)], FAILS),
+    ],
+)
+def test_a_direction_is_judged_by_the_interval(values, verdict):
+    claim = direction("A is above B.", values, "A minus B")
+    assert (claim.text, claim.verdict) == ("A is above B.", verdict)
+    assert claim.statistic == Interval.of(values).words("A minus B")
+    shifted = direction("A is above B.", [each + 5 for each in values], "A minus B", above=5)
+    assert shifted.verdict == verdict or set(values) == {0.1}, "a limit other than zero is judged likewise"
+    assert shifted.statistic.endswith("; to be above 5")
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ([0.01, -0.01, 0.02], HOLDS),
+        ([0.2, 0.21, 0.22], FAILS),
+        ([-0.2, -0.21, -0.22], FAILS),
+        ([0.0, 0.1, 0.2], UNKNOWN),
+        ([0.01, -0.01], UNKNOWN),
+        ([0.2, 0.21, NAN], UNKNOWN),
+        ([], UNKNOWN),
+        ([0.0] * 3, HOLDS),
+        ([0.1] * 3, UNKNOWN),  # on the margin
+        ([-0.1] * 4, UNKNOWN),
+        ([0.5] * 3, FAILS),
+        ([0.099 / AT * each for each in (-1, 0, 1)], HOLDS),
+        ([0.101 / AT * each for each in (-1, 0, 1)], UNKNOWN),
+    ],
+)
+def test_equality_is_judged_by_the_interval_and_the_margin(values, verdict):
+    claim = equality("A is B.", values, 0.1, "A minus B", of="images")
+    assert claim.verdict == verdict
+    assert claim.statistic == Interval.of(values).words("A minus B", of="images") + "; equal means within ±0.1"
+
+
+def test_how_few_are_too_few_can_be_said():
+    assert FEW == 3
+    assert direction("", [1, 1.01], "", few=2).verdict == HOLDS and direction("", [1, 1.01], "").verdict == UNKNOWN
+    assert direction("", [1, 1.01, 1.02], "", few=4).verdict == UNKNOWN == equality("", [0] * 3, 1, "", few=4).verdict
+
+
+def test_a_true_zero_seldom_passes_for_a_direction():
+    rng = np.random.default_rng(1)
+    verdicts = [direction("", values, "").verdict for values in rng.normal(0, 1, (1000, 3)).tolist()]
+    for verdict in (HOLDS, FAILS):
+        assert verdicts.count(verdict) / 1000 == pytest.approx(0.025, abs=4 * math.sqrt(0.025 / 1000))
+
+
+# -- the least over the epochs ---------------------------------------------------------------------------------------
+
+
+def courses(rng, course, image=0.0, training=0.0, both=0.0, seeds=3, images=8):
+    """SID at the last stage by training, epoch and image, with scatter of each image, of each training, and of both.
+
+    The first two are drawn anew for each epoch; a constant of every image comes on top.
+    """
+    epochs_ = len(course)
+    values = np.asarray(course) + rng.normal(0, 5, (1, images, 1))
+    values = values + rng.normal(0, 1, (1, images, epochs_)) * image + rng.normal(0, 1, (seeds, 1, epochs_)) * training
+    values = values + rng.normal(0, 1, (seeds, images, epochs_)) * both
+    index = pd.MultiIndex.from_product([range(seeds), [f"i{i}" for i in range(images)], range(epochs_)])
+    frame = pd.Series(values.ravel(), index.set_names(["seed", "sample", "epoch"])).rename("sid").reset_index()
+    return pd.concat([frame.assign(layer="layer3"), frame.assign(layer="layer1", sid=-frame["sid"])])
+
+
+def judged(images):
+    """The two claims' means and verdicts."""
+    claims = epochs._claims(images)
+    return [float(re.search(r"epochs ([+-][\d.]+)", claim.statistic)[1]) for claim in claims], [
+        claim.verdict for claim in claims
+    ]
+
+
+@pytest.mark.parametrize("scatter", [{"both": 1.0}, {"image": 1.0}, {"training": 0.5}])
+def test_the_least_of_noise_is_not_below_its_ends(scatter):
+    rng, runs = np.random.default_rng(0), 100
+    found = [judged(courses(rng, np.zeros(5), **scatter)) for _ in range(runs)]
+    means = np.array([each for each, _ in found])
+    bias, error = means.mean(0), means.std(0, ddof=1) / math.sqrt(runs)
+    assert (error < 0.08).all() and (np.abs(bias) < 3.5 * error).all(), (bias, error)
+    if "image" not in scatter:  # what the given images have in common is no matter of chance between trainings
+        for claim in range(2):
+            assert [verdicts[claim] for _, verdicts in found].count(HOLDS) < 0.1 * runs
+
+
+def test_the_two_phases_are_found_where_they_are():
+    rng = np.random.default_rng(0)
+    means, verdicts = judged(courses(rng, [0.5, 0.1, 0.0, 0.1, 0.3], both=0.05, training=0.02))
+    assert means == pytest.approx([0.5, 0.3], abs=0.06) and verdicts == [HOLDS, HOLDS]
+    means, verdicts = judged(courses(rng, [0.5, 0.4, 0.3, 0.2, 0.1], both=0.02))
+    assert means == pytest.approx([0.4, 0.0], abs=0.03) and verdicts == [HOLDS, UNKNOWN]
+    means, verdicts = judged(courses(rng, [0.1, 0.2, 0.3, 0.4, 0.5], both=0.02))
+    assert means == pytest.approx([0.0, 0.4], abs=0.03) and verdicts == [UNKNOWN, HOLDS]
+
+
+def test_one_training_chooses_no_epoch_by_itself():
+    for claim in epochs._claims(courses(np.random.default_rng(0), [1, 0, 1], seeds=1)):
+        assert claim.verdict == UNKNOWN and claim.statistic.endswith("nothing to measure it on")

@@ -1,0 +1,124 @@
+"""What is seen of a run while it is measured: pace, log, status."""
+
+import json
+import os
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from infodiscard import InfodiscardError
+from infodiscard.api.run import Run
+from infodiscard.cli import app
+from infodiscard.measurement.engines import Finished
+from infodiscard.measurement.progress import LOG, STATUS, Pace, Watch, duration, read_status
+from infodiscard.results.places import write_whole
+from infodiscard.results.plan import Unit
+from synthetic import make_plan, make_run, values_of
+
+SMALL = {"layers": ("cheap", "dear"), "samples": 8, "size": 4, "block": 2}
+
+
+def finished(layer, start, seconds, passes=100):
+    return Finished(Unit("resnet20", layer, start, start + 2), seconds, passes, {}, "here/1")
+
+
+def test_pace_reckons_what_is_left_layer_by_layer():
+    now = SimpleNamespace(seconds=0.0)
+    pace = Pace({("resnet20", "cheap"): 8, ("resnet20", "dear"): 8}, clock=lambda: now.seconds)
+    assert pace.remaining is None and pace.cells == 0
+    pace.saw(finished("cheap", 0, 2.0))
+    now.seconds = 2.0
+    assert pace.remaining == pytest.approx(14.0)  # fourteen cells of one second each, as far as is known
+    pace.saw(finished("dear", 0, 20.0))
+    now.seconds = 22.0
+    assert pace.remaining == pytest.approx(6 * 1.0 + 6 * 10.0)
+    assert pace.rates()["passes_per_second"] == pytest.approx(200 / 22)
+    assert pace.rates()["cells_per_second"] == pytest.approx(4 / 22)
+
+
+def test_pace_of_several_workers():
+    now = SimpleNamespace(seconds=0.0)
+    pace = Pace({("resnet20", "cheap"): 8}, clock=lambda: now.seconds)
+    for start in (0, 2):
+        pace.saw(finished("cheap", start, 10.0))
+    now.seconds = 10.0  # two at a time
+    assert pace.remaining == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(None, "?"), (0.4, "0 s"), (89, "89 s"), (600, "10 min"), (12_000, "3 h 20 min"), (446_400, "5 days 4 h")],
+)
+def test_durations_are_said_as_people_do(seconds, words):
+    assert duration(seconds) == words
+
+
+def watched(path, units=None, error=None):
+    """A run on disk of which so many units are written under watch, and which then ends, perhaps by an error."""
+    plan = make_plan(**SMALL)
+    with Run.resume_or_create(plan, path) as run, Watch(run, bar=False) as watch:
+        for unit in run.pending()[:units]:
+            run.write(unit, values_of(plan, unit))
+            watch.saw(Finished(unit, 0.5, 64, {plan.samples[unit.start]: "feature_not_finite"}, ""))
+        if error is not None:
+            raise error
+
+
+def test_the_log_has_a_line_for_every_event(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        watched(tmp_path / "run", 3, KeyboardInterrupt())
+    with pytest.raises(InfodiscardError):
+        watched(tmp_path / "run", 1, InfodiscardError("the disk is full"))
+    watched(tmp_path / "run")
+    watched(tmp_path / "run")  # nothing is left, and nothing is told
+    lines = [json.loads(line) for line in (tmp_path / "run" / LOG).read_text().splitlines()]
+    assert [line["event"] for line in lines] == (
+        ["started", *["unit"] * 3, "interrupted", "started", "unit", "failed", "started", *["unit"] * 4, "finished"]
+    )
+    assert lines[0]["done"] == 0 and lines[5]["done"] == 6 and lines[7]["why"] == "the disk is full"
+    unit = lines[1]
+    assert (unit["network"], unit["layer"], unit["start"], unit["stop"]) == ("resnet20", "cheap", 0, 2)
+    assert unit["seconds"] == 0.5 and unit["passes"] == 64 and list(unit["failures"].values()) == ["feature_not_finite"]
+    status = read_status(tmp_path / "run")
+    assert (status["state"], status["done"], status["total"]) == ("finished", 16, 16)
+
+
+def test_status_says_who_works_how_fast_and_how_long(tmp_path):
+    watched(tmp_path / "run", 3)
+    told = read_status(tmp_path / "run") | {"state": "running", "seconds_left": 7200.0, "passes_per_second": 1234.0}
+    say = CliRunner().invoke
+
+    def status(**change):
+        write_whole(tmp_path / "run" / STATUS, json.dumps(told | change).encode())
+        result = say(app, ["status", str(tmp_path / "run")])
+        assert result.exit_code == 0
+        return result.output
+
+    assert "6 of 16 samples × layers (38%)" in status() and "1,234 passes/s; left: 120 min" not in status()
+    assert f"running on {told['host']}, process {os.getpid()}, last heard of" in status()
+    assert "1,234 passes/s; left: 2 h 0 min" in status()
+    assert "cut off: it ran on" in status(pid=2**22 + 1) and "The command that made it continues it" in status(
+        pid=2**22 + 1
+    )
+    assert "last heard of 0 s ago" in status(updated="2999-01-01T00:00:00+00:00")  # somebody's clock is wrong
+    assert "running on elsewhere, process" in status(host="elsewhere", pid=2**22 + 1)
+    assert "interrupted on" in status(state="interrupted")
+    (tmp_path / "run" / STATUS).write_text("{")
+    assert "of which nothing is known but what is stored" in say(app, ["status", str(tmp_path / "run")]).output
+    make_run(tmp_path / "whole", **SMALL)
+    assert "16 of 16 samples × layers (100%), finished" in say(app, ["status", str(tmp_path / "whole")]).output
+    assert say(app, ["status", str(tmp_path / "none")]).exit_code == 2
+
+
+def test_a_status_that_cannot_be_written_stops_nothing(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / STATUS).mkdir()
+    watched(tmp_path / "run")
+    assert Run.open(tmp_path / "run").complete
+
+
+def test_a_log_that_cannot_be_written_is_told_at_the_start(tmp_path):
+    run = Run.create(make_plan(**SMALL))
+    with pytest.raises(InfodiscardError, match="Could not write the log"):
+        Watch(run, bar=False, log=tmp_path / "nowhere" / "log")

@@ -1,0 +1,82 @@
+"""Which tensor of a layer's output is meant, whatever its structure."""
+
+from collections import namedtuple
+
+import pytest
+import torch
+from torch import nn
+
+from infodiscard.errors import InfodiscardError
+from infodiscard.networks.addresses import resolve
+from infodiscard.networks.outputs import structure
+from infodiscard.networks.probe import Probe, list_layers
+from probing import Lambda, images, read
+
+Pair = namedtuple("Pair", "first second")
+
+
+class Returns(nn.Module):
+    """A network whose first layer has whatever output `make` makes of the input."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.part = Lambda(make)
+        self.after = nn.Identity()
+
+    def forward(self, x):
+        self.part(x)
+        return self.after(x)
+
+
+STRUCTURES = {
+    "tuple": (lambda x: (x.argmax(1), x * 2, x * 3), "part", 2),
+    "tuple entry": (lambda x: (x, x * 2, x * 3), "part[2]", 3),
+    "last entry": (lambda x: (x, x * 2), "part[-1]", 2),
+    "list with None": (lambda x: [None, x * 4], "part", 4),
+    "dict": (lambda x: {"mask": x > 0, "a": x * 5}, "part", 5),
+    "dict entry by place": (lambda x: {"mask": x > 0, "a": x * 5}, "part[1]", 5),
+    "dict entry": (lambda x: {"a": x, "b": x * 6}, "part[b]", 6),
+    "last_hidden_state": (lambda x: {"pooled": x, "last_hidden_state": x * 7}, "part", 7),
+    "entry before last_hidden_state": (lambda x: {"pooled": x * 8, "last_hidden_state": x}, "part[pooled]", 8),
+    "nested": (lambda x: (x, {"key": [x, x * 9]}), "part[1][key][1]", 9),
+    "nested default": (lambda x: ({"n": 3}, [x * 10]), "part", 10),
+    "named tuple": (lambda x: Pair(x, x * 11), "part[1]", 11),
+}
+
+
+@pytest.mark.parametrize("case", STRUCTURES)
+def test_structured_outputs(case):
+    make, address, factor = STRUCTURES[case]
+    x = images(3, 4)
+    model = Returns(make).eval()
+    assert torch.equal(read(model, address, x), x * factor)
+    layer = list_layers(model, x)[0]
+    assert layer.name == "part" and layer.shape == (4,)
+    assert resolve([layer], [address], "net") == (address,)
+
+
+@pytest.mark.parametrize(
+    ("make", "address", "message"),
+    [
+        (lambda x: (x, x), "part[2]", r"no entry \[2\]; it is a tuple of 2"),
+        (lambda x: (x, x), "part[key]", r"no entry \[key\]"),
+        (lambda x: {"a": x}, "part[b]", r"no entry \[b\]; it is a dict with the keys a"),
+        (lambda x: x, "part[0]", r"no entry \[0\]; it is a tensor of float32"),
+        (lambda x: x.argmax(1), "part", "a tensor of int64 of shape"),
+        (lambda x: (x > 0, None), "part", r"a tuple of 2 \(Tensor, NoneType\), not a tensor of floats"),
+        (lambda x: ("a", (x,)), "part[0]", "str, not a tensor of floats"),
+    ],
+)
+def test_an_output_without_such_a_tensor_is_refused(make, address, message):
+    with pytest.raises(InfodiscardError, match=message):
+        read(Returns(make).eval(), address, images(3, 4))
+
+
+def test_a_layer_without_a_floating_tensor_has_no_shape():
+    assert list_layers(Returns(lambda x: x.argmax(1)).eval(), images(3, 4))[0].shape is None
+    assert structure(3) == "int"
+
+
+def test_a_tensor_has_no_entries():
+    with pytest.raises(InfodiscardError, match=r"has no entry \[T\]"):
+        Probe(nn.Sequential(nn.Conv2d(3, 4, 1)), "0[T]")(torch.zeros(1, 3, 4, 4))

@@ -1,0 +1,137 @@
+"""The network is left as it was, and refused where it cannot be read."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from infodiscard.errors import InfodiscardError
+from infodiscard.networks.preserve import untouched, unwrap
+from infodiscard.networks.probe import Probe, list_layers
+from probing import Lambda, Small, images, mixed, read, seeded, snapshot
+
+
+def test_the_network_is_untouched_after_success():
+    model, x = mixed(), images(2, 3, 8, 8)
+    before = snapshot(model)
+    list_layers(model, x)
+    with untouched(model):
+        assert not any(parameter.requires_grad for parameter in model.parameters())
+        noisy = x.clone().requires_grad_()
+        for address in ("stem", "relu#1", "output"):
+            torch.autograd.grad(Probe(model, address)(noisy).sum(), noisy)
+            Probe(model, address)(noisy).sum().backward()
+    assert snapshot(model) == before
+    assert model.stem.bias.grad is None and model.head.bias.grad.tolist() == [3.0] * 5
+
+
+@pytest.mark.parametrize("error", [ArithmeticError, RuntimeError, KeyboardInterrupt])
+def test_the_network_is_untouched_after_a_failing_layer(error):
+    def raises(x):
+        raise error("a layer fails")
+
+    model = nn.Sequential(mixed(), Lambda(raises), nn.Linear(5, 2)).eval()
+    model[0].stem.weight.requires_grad_(False)
+    before = snapshot(model)
+    with pytest.raises(error):
+        read(model, "2", images(2, 3, 8, 8))
+    with pytest.raises(InfodiscardError if error is RuntimeError else error):
+        list_layers(model, images(2, 3, 8, 8))
+    assert snapshot(model) == before
+
+
+def test_the_network_is_untouched_after_a_bad_argument():
+    model = mixed()
+    before = snapshot(model)
+    for address in ("stemm", "unused", "relu#5", "stem[0]", "#"):
+        with pytest.raises(InfodiscardError):
+            read(model, address, images(2, 3, 8, 8))
+    with pytest.raises(InfodiscardError):
+        list_layers(model, images(2, 4, 8, 8))
+    with pytest.raises(RuntimeError):
+        read(model, "stem", images(2, 4, 8, 8))
+    assert snapshot(model) == before
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+def test_it_works_where_autograd_is_off(mode):
+    model, outside = seeded(Small), images(2, 3, 8, 8)
+    expected = read(model, "relu#1", outside)
+    before = snapshot(model)
+    with mode():
+        x = outside.clone()
+        assert len(list_layers(model, x)) == 7
+        with untouched(model):
+            feature = Probe(model, "relu#1")(x)
+            noisy = x.clone().requires_grad_()
+            (gradient,) = torch.autograd.grad(Probe(model, "relu#1")(noisy).sum(), noisy)
+        assert not torch.is_grad_enabled()
+    assert torch.equal(feature, expected) and gradient.abs().sum() > 0
+    assert snapshot(model) == before
+
+
+def test_a_network_made_under_inference_mode_is_refused():
+    with torch.inference_mode():
+        model = nn.Linear(3, 2).eval()
+    with pytest.raises(InfodiscardError, match=r"made under torch\.inference_mode"):
+        read(model, "output", images(1, 3))
+    assert model.weight.requires_grad and model.bias.requires_grad
+
+
+def test_wrapped_networks_are_unwrapped():
+    model, x = seeded(Small), images(2, 3, 8, 8)
+    compiled = torch.compile(model, backend="eager")
+    for wrapped in (compiled, nn.DataParallel(model), nn.DataParallel(compiled)):
+        assert unwrap(wrapped) is model
+        assert list_layers(wrapped, x) == list_layers(model, x)
+        assert torch.equal(read(wrapped, "block", x), read(model, "block", x))
+    assert unwrap(model) is model
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Dropout(0.1),
+        nn.BatchNorm2d(3),
+        nn.RReLU(),
+        nn.LSTM(3, 2, 2, dropout=0.1),
+        nn.MultiheadAttention(4, 2, dropout=0.1),
+        torchvision.ops.StochasticDepth(0.1, "row"),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_random_layers_in_training_mode_are_refused(layer):
+    model = nn.Sequential(nn.Identity(), nn.Sequential(layer)).eval()
+    layer.train()
+    before = snapshot(model)
+    with pytest.raises(
+        InfodiscardError, match=r"in training mode \(1\.0\).*depends on the batch; call model\.eval\(\)"
+    ):
+        list_layers(model, images(2, 3, 8, 8))
+    assert snapshot(model) == before
+    model.eval()
+    with untouched(model):
+        pass
+
+
+def test_training_mode_without_consequence_is_allowed():
+    model, x = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.LSTM(3, 2)).train(), images(4, 3)
+    assert read(model, "1", x).shape == (4, 3)
+    assert model.training and model[0].training
+
+
+def test_many_offenders_are_counted():
+    with pytest.raises(InfodiscardError, match=r"\(0, 1, 2 and 2 more\)"):
+        list_layers(nn.Sequential(*[nn.Dropout() for _ in range(5)]), images(1, 3))
+
+
+def test_the_global_random_state_is_untouched():
+    model, x = seeded(nn.Sequential, nn.Linear(3, 3), Lambda(lambda x: x + torch.rand_like(x))), images(2, 3)
+    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    list_layers(model, x)
+    read(model, "0", x)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert np.array_equal(np.random.get_state()[1], states[1]) and random.getstate() == states[2]
