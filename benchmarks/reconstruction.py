@@ -20,8 +20,9 @@ import torch
 
 from infodiscard import data, zoo
 from infodiscard.cli import keep_memory
+from infodiscard.core.settings import Settings
 from infodiscard.data.inputs import coerce_inputs
-from infodiscard.measurement.prepared_network import Job
+from infodiscard.measurement.prepared_network import PreparedNetwork
 from infodiscard.solver.entropy import gaussian_entropy
 from infodiscard.solver.noise import SampleNoise, SigmaSpace
 from infodiscard.solver.ru import ReconstructionError, expected_errors, maximise_reconstruction_error
@@ -131,12 +132,12 @@ def main() -> None:
     options = parser.parse_args()
     network = zoo.load(options.network, options.weights)
     inputs = coerce_inputs(data.load(options.data, options.samples, network.input_size))
-    job = Job.prepare(network.name, network, inputs, options.layers, "range", None, "full")
-    job = job.with_decoders(options.decoders)
+    prepared = PreparedNetwork.prepare(network.name, network, inputs, options.layers, Settings(), None)
+    prepared = prepared.with_decoders(options.decoders)
     print(f"{'layer':8} {'procedure':22} {'passes':>7} {'RU':>8} | each image, nats/pixel")
-    for layer in job.layers:
-        with job.layer(layer) as probe:
-            problem = Problem(job.reconstruction(probe, job.inputs), job.cap, options.judge_draws)
+    for layer in prepared.layers:
+        with prepared.layer(layer) as probe:
+            problem = Problem(prepared.reconstruction(probe, prepared.inputs), prepared.cap, options.judge_draws)
             report(problem, layer, options.passes, options.reference)
 
 

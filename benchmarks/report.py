@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from infodiscard.api.run import Run
+from infodiscard.core.settings import Settings
 from infodiscard.report import write_page
 from infodiscard.results.plan import Plan
 
@@ -67,7 +68,7 @@ def made_up(samples: int, size: int, networks: int, layers: int, metrics: list[s
         height=size,
         width=size,
         channels=3,
-        settings={"metrics": metrics, "alpha": 1.5, "tau": 0.01},
+        settings=Settings(metrics=tuple(metrics)),
         block=min(samples, 16),
     )
     rng = np.random.default_rng(0)

@@ -73,10 +73,10 @@ class Watched:
     finished: list[Finished] = field(default_factory=list)
     device_type: str | None = None
 
-    def work(self, run: Any, work: Work) -> Iterator[Finished]:
+    def run(self, run: Any, work: Work) -> Iterator[Finished]:
         """Hands on what the engine finishes."""
         self.begin = time.monotonic()
-        for finished in self.engine.work(run, work) if self.engine else ():
+        for finished in self.engine.run(run, work) if self.engine else ():
             self.ends.append(time.monotonic())
             self.finished.append(finished)
             yield finished

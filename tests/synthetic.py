@@ -8,6 +8,7 @@ import numpy as np
 
 from infodiscard.api.run import Run
 from infodiscard.core.metrics.variable import variables_for
+from infodiscard.core.settings import Settings
 from infodiscard.results import store
 from infodiscard.results.plan import Plan, Unit
 
@@ -27,7 +28,6 @@ def older():
 
 def make_plan(layers=RESNET, samples=20, networks=("resnet20",), size=32, block=16, **settings):
     """A plan of the same layers for every network; `settings` override the usual ones."""
-    usual = {"metrics": ["sid"], "alpha": 1.5, "tau": 0.01, "sigma": "pixel", "seed": 0}
     return Plan(
         networks=tuple(networks),
         layers={name: tuple(layers) for name in networks},
@@ -35,7 +35,7 @@ def make_plan(layers=RESNET, samples=20, networks=("resnet20",), size=32, block=
         height=size,
         width=size,
         channels=3,
-        settings=usual | settings,
+        settings=Settings(**settings),
         hashes={f"weights/{name}": "ab" * 32 for name in networks},
         labels=tuple(i % 10 for i in range(samples)),
         classes=tuple(["plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]),
@@ -59,7 +59,7 @@ def make_images(plan):
 def values_of(plan, unit: Unit, seed=0, shift=0.0):
     """Values of a unit that depend on its samples alone, as real ones do."""
     depth = plan.layers[unit.network].index(unit.layer) / max(1, len(plan.layers[unit.network]) - 1)
-    metrics, out = plan.settings.get("metrics", ["sid"]), {}
+    metrics, out = plan.settings.metrics, {}
     for sample in range(unit.start, unit.stop):
         rng = np.random.default_rng([seed, sample, plan.layers[unit.network].index(unit.layer)])
         y, x = np.mgrid[: plan.height, : plan.width]

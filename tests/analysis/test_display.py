@@ -11,7 +11,7 @@ from infodiscard.analysis.display import called, is_reached, lacking, mean_error
 from infodiscard.api.run import Run
 from infodiscard.core.metrics.variable import FAILURES
 from infodiscard.errors import InfodiscardError
-from infodiscard.measurement import prepared_network as job
+from infodiscard.measurement import unit as storing
 from infodiscard.report import write_page
 from infodiscard.solver.correction import SYSTEMATIC, contrast
 from infodiscard.solver.entropy import GAUSSIAN_CONSTANT
@@ -101,7 +101,7 @@ def test_a_solution_is_stored_as_reached_and_as_corrected(sigma):
     space = SigmaSpace.parse(sigma, (3, 4, 6))
     found, masks = solution(space), torch.zeros(2, 4, 6, dtype=torch.bool)
     masks[:, 1:3, 1:4] = True
-    values = job._sid(found, space, masks)
+    values = storing.sid_variables(found, space, masks)
     units = space.expand(found.log_sigma) + GAUSSIAN_CONSTANT
     torch.testing.assert_close(values["sid"], units.mean((1, 2, 3)))
     torch.testing.assert_close(values["sid_corrected"], values["sid"] + torch.tensor([0.25, 0.5]))
@@ -115,7 +115,7 @@ def test_a_solution_is_stored_as_reached_and_as_corrected(sigma):
     missing, error = contrast(found.shift, found.shift_se, found.correction, space, masks)
     torch.testing.assert_close(values["concentration_corrected"], values["concentration"] + missing)
     torch.testing.assert_close(values["concentration_corrected_se"], error)
-    assert "concentration_corrected" not in job._sid(found, space, None)
+    assert "concentration_corrected" not in storing.sid_variables(found, space, None)
 
 
 def test_a_value_that_cannot_be_corrected_is_no_failure():
@@ -127,16 +127,18 @@ def test_a_value_that_cannot_be_corrected_is_no_failure():
         "gap": torch.full((2,), NAN),
     }
     masks = torch.eye(3, dtype=torch.bool).expand(2, 3, 3)
-    values = {name: value.numpy() for name, value in job._sid(solution(space, **lost), space, masks).items()}
+    values = {
+        name: value.numpy() for name, value in storing.sid_variables(solution(space, **lost), space, masks).items()
+    }
     for name in ("concentration_corrected", "concentration_corrected_se"):
         assert np.isnan(values[name]).tolist() == [1, 0] and np.isfinite(values["concentration"]).all()
     failure = np.zeros(2, np.uint8)
-    job._withdraw(values, failure)
+    storing._withdraw(values, failure)
     assert (
         not failure.any() and np.isfinite(values["sid"]).all() and np.isnan(values["sid_corrected"]).tolist() == [1, 0]
     )
     values["sid"][1] = np.inf
-    job._withdraw(values, failure)
+    storing._withdraw(values, failure)
     assert failure.tolist() == [0, FAILURES.index("feature_not_finite")]
     assert np.isnan(values["sid_corrected"]).all() and np.isnan(values["correction_map"][1]).all()
 

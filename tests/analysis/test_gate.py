@@ -20,6 +20,7 @@ from infodiscard.analysis.paired import Side
 from infodiscard.analysis.statistics import holm, holm_levels, t_bound, t_tail
 from infodiscard.api.run import Run
 from infodiscard.cli import app
+from infodiscard.core.settings import Settings
 from infodiscard.errors import InfodiscardError
 from infodiscard.results.plan import Plan
 from infodiscard.solver.correction import SYSTEMATIC
@@ -44,7 +45,7 @@ def run_of(
         height=2,
         width=2,
         channels=1,
-        settings={"metrics": ["sid"], "alpha": 1.5, "tau": 0.01, "sigma": "pixel", "seed": 0} | settings,
+        settings=Settings(**settings),
         block=64,
     )
     good = {"converged": np.ones(n, bool), "feature_distance": np.full(n, 1.5), "gap": np.full(n, gap)} | dict(trust)

@@ -9,6 +9,7 @@ import pytest
 from infodiscard.analysis.paired import as_run, t_quantile
 from infodiscard.api.compare import compare
 from infodiscard.api.run import Run
+from infodiscard.core.settings import Settings
 from infodiscard.errors import InfodiscardError
 from infodiscard.results.plan import Plan
 from infodiscard.solver.correction import SYSTEMATIC
@@ -34,7 +35,7 @@ def run_with(values, layers=("x",), samples=None, networks=("net",), path=None, 
         height=2,
         width=2,
         channels=1,
-        settings={"metrics": metrics, "alpha": 1.5, "tau": 0.01, "seed": 0} | settings,
+        settings=Settings(metrics=tuple(metrics), **settings),
         block=64,
     )
     trust = {"converged": np.ones(n, bool), "feature_distance": np.full(n, 1.5), "gap": np.zeros(n)}
@@ -129,7 +130,7 @@ def test_another_metric_drops_what_was_not_measured():
         ({}, {"alpha": 2.0}, "alpha differs (1.5 and 2.0)"),
         ({}, {"tau": 0.02}, "tau differs"),
         ({}, {"seed": 1}, "seed differs"),
-        ({}, {"cap": 3.0}, "cap differs (None and 3.0)"),
+        ({}, {"cap": 3.0}, "cap differs (range and 3.0)"),
         ({}, {"sigma": "unit"}, "sigma differs"),
     ],
 )

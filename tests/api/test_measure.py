@@ -69,7 +69,7 @@ def test_run_holds_what_it_promises():
             for n in missing.values]  # fmt: skip
     assert np.allclose(dataset["concentration_corrected"], dataset["concentration"] + slow, atol=2e-3)
     assert list(run.to_dataframe()["network"].unique()) == ["a", "b"]
-    assert run.plan.settings["alpha"] == 1.5 and run.plan.settings["cap"]["a"] > 0
+    assert run.plan.settings.alpha == 1.5 and run.plan.settings.cap["a"] > 0
     assert len(run.plan.hashes["weights/a"]) == 64 and run.plan.hashes["weights/a"] != run.plan.hashes["weights/b"]
 
 
@@ -138,12 +138,12 @@ def test_normalisation_of_a_network_is_applied_before_the_noise():
     network = Network(nn.Sequential(nn.Identity()), "identity", (0.5,) * 3, (0.1,) * 3)
     run = measure(network, images(1), layers=["0"], **FAST)
     assert run.dataset["sid"].item() == pytest.approx(identity_entropy(1.5, 0.01), abs=0.03)
-    assert run.plan.settings["cap"]["identity"] == pytest.approx(100)
+    assert run.plan.settings.cap["identity"] == pytest.approx(100)
 
 
 def test_tau_presets_and_sigma_spaces():
-    assert measure(tiny(), images(1), layers=["0"], tau="code", **FAST).plan.settings["tau"] == 1e-4
-    assert measure(tiny(), images(1), layers=["0"], tau="paper", **FAST).plan.settings["tau"] == 0.01
+    assert measure(tiny(), images(1), layers=["0"], tau="code", **FAST).plan.settings.tau == 1e-4
+    assert measure(tiny(), images(1), layers=["0"], tau="paper", **FAST).plan.settings.tau == 0.01
     unit = measure(tiny(), images(1), layers=["0"], sigma="unit", **FAST)
     assert unit.dataset["sigma"].dims[-3:] == ("channel", "y", "x")
     grid = measure(tiny(), images(1), layers=["0"], sigma="grid:4", **FAST).dataset["sigma"].values[0, 0, 0]
@@ -401,7 +401,7 @@ def test_a_layer_without_decoder_is_told_with_the_command_that_trains_one(tmp_pa
 
 def test_passes_by_metric():
     run = measure(zoo.load("demo"), data.load("demo", 1), **RU | {"layers": ["bn1"], "max_passes": {"ru": 300}})
-    assert run.plan.settings["max_passes"] == 5000 and run.plan.settings["ru_max_passes"] == 300
+    assert run.plan.settings.max_passes["sid"] == 5000 and run.plan.settings.max_passes["ru"] == 300
     with pytest.raises(InfodiscardError, match=f"max_passes was 20; a measurement of SID needs at least {MIN_PASSES}"):
         measure(tiny(), images(), layers=["0"], max_passes={"sid": 20})
     with pytest.raises(InfodiscardError, match="max_passes was 255; a measurement of RU needs at least 256"):

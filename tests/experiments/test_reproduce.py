@@ -22,6 +22,7 @@ from data_folder import write_cifar10, write_cub
 from infodiscard import data, zoo
 from infodiscard.api.run import Run
 from infodiscard.core.metrics.variable import CORRECTED
+from infodiscard.core.settings import LEAST_PASSES
 from infodiscard.errors import InfodiscardError
 from infodiscard.experiments import figures as curves
 from infodiscard.experiments import presets as profile
@@ -31,7 +32,6 @@ from infodiscard.experiments.lab import Product, Workshop
 from infodiscard.experiments.presets import CPU, PAPER, PROFILES, QUICK
 from infodiscard.experiments.studies import coherency, compression, distillation, flaws, maps, networks
 from infodiscard.experiments.verdicts import FEW, HOLDS, UNKNOWN, Claim
-from infodiscard.measurement.prepare import LEAST_PASSES
 from infodiscard.networks.network import Network
 from infodiscard.networks.probe import list_layers
 from infodiscard.training.decoder_progress import DecoderRecipe
@@ -501,7 +501,7 @@ def idle(monkeypatch):
 
     def stop():
         monkeypatch.setattr("lightning.pytorch.Trainer.fit", refuse)
-        monkeypatch.setattr("infodiscard.measurement.prepared_network.Job.measured", refuse)
+        monkeypatch.setattr("infodiscard.measurement.engines.work.measured", refuse)
 
     return stop
 
@@ -540,7 +540,7 @@ def test_a_run_with_more_layers_serves_for_fewer(shop, idle, monkeypatch):
     (shop.out / "runs" / "alexnet-seed0-sid-[features.12]").mkdir(parents=True)  # as a kill leaves it at its start
     both = shop.sid(made, LAYERS)
     with monkeypatch.context() as still:
-        still.setattr("infodiscard.measurement.prepared_network.Job.measured", None)
+        still.setattr("infodiscard.measurement.engines.work.measured", None)
         for layer in LAYERS:
             assert shop.sid(made, [layer]).path == both.path
         assert shop.sid(made, LAYERS[::-1]).plan.layers == {"alexnet": LAYERS}

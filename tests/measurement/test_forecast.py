@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 import infodiscard
 from infodiscard import InfodiscardError, data, zoo
 from infodiscard.cli import app
-from infodiscard.measurement.calibration import Seen
-from infodiscard.measurement.forecast import Forecast, LayerForecast, _error
+from infodiscard.core.settings import Settings
+from infodiscard.measurement.calibration import Timing
+from infodiscard.measurement.forecast import Forecast, LayerForecast, seconds_error
 from infodiscard.results.plan import Plan
 from infodiscard.results.store import STORE
 
@@ -38,7 +39,9 @@ def whole(demo):
 def made(seconds: tuple[float, ...], errors: tuple[float, ...], samples: int = 100, **settings) -> Forecast:
     """A forecast of layers that take so many seconds a sample."""
     names = [f"l{i}" for i in range(len(seconds))]
-    plan = Plan(("net",), {"net": tuple(names)}, tuple(map(str, range(samples))), 8, 8, 3, settings, block=10)
+    plan = Plan(
+        ("net",), {"net": tuple(names)}, tuple(map(str, range(samples))), 8, 8, 3, Settings(**settings), block=10
+    )
     layers = tuple(
         LayerForecast("net", name, 20, each, error, 300, 1000.0, 10 * each, False)
         for name, each, error in zip(names, seconds, errors, strict=True)
@@ -71,13 +74,13 @@ def test_what_is_not_known_of_one_layer_is_taken_from_the_others():
 
 
 def test_the_error_is_that_of_the_mean_of_blocks():
-    units = [Seen(seconds, np.full(4, 100), 1) for seconds in (4.0, 6.0, 8.0)]
+    units = [Timing(seconds, np.full(4, 100), 1) for seconds in (4.0, 6.0, 8.0)]
     # Between blocks 2 s, of three out of ten; four samples each.
-    assert _error(units, 40) == pytest.approx(2 / 3**0.5 * 0.7**0.5 / 4)
-    assert _error(units, 12) == 0
+    assert seconds_error(units, 40) == pytest.approx(2 / 3**0.5 * 0.7**0.5 / 4)
+    assert seconds_error(units, 12) == 0
     # Of a single one, between its samples: 100 and 300 passes for 1 s and 3 s.
-    assert _error([Seen(4.0, np.array([100, 300]), 1)], 1000) == pytest.approx(1.0, rel=0.01)
-    assert np.isnan(_error([Seen(4.0, np.array([100]), None)], 1000))
+    assert seconds_error([Timing(4.0, np.array([100, 300]), 1)], 1000) == pytest.approx(1.0, rel=0.01)
+    assert np.isnan(seconds_error([Timing(4.0, np.array([100]), None)], 1000))
 
 
 def test_all_that_was_measured_is_known_exactly(whole, demo, tmp_path):

@@ -27,10 +27,10 @@ def test_pace_reckons_what_is_left_layer_by_layer():
     now = SimpleNamespace(seconds=0.0)
     pace = Pace({("resnet20", "cheap"): 8, ("resnet20", "dear"): 8}, clock=lambda: now.seconds)
     assert pace.remaining is None and pace.cells == 0
-    pace.saw(finished("cheap", 0, 2.0))
+    pace.record(finished("cheap", 0, 2.0))
     now.seconds = 2.0
     assert pace.remaining == pytest.approx(14.0)  # fourteen cells of one second each, as far as is known
-    pace.saw(finished("dear", 0, 20.0))
+    pace.record(finished("dear", 0, 20.0))
     now.seconds = 22.0
     assert pace.remaining == pytest.approx(6 * 1.0 + 6 * 10.0)
     assert pace.rates()["passes_per_second"] == pytest.approx(200 / 22)
@@ -41,7 +41,7 @@ def test_pace_of_several_workers():
     now = SimpleNamespace(seconds=0.0)
     pace = Pace({("resnet20", "cheap"): 8}, clock=lambda: now.seconds)
     for start in (0, 2):
-        pace.saw(finished("cheap", start, 10.0))
+        pace.record(finished("cheap", start, 10.0))
     now.seconds = 10.0  # two at a time
     assert pace.remaining == pytest.approx(10.0)
 
@@ -60,7 +60,7 @@ def watched(path, units=None, error=None):
     with Run.resume_or_create(plan, path) as run, Watch(run, bar=False) as watch:
         for unit in run.pending()[:units]:
             run.write(unit, values_of(plan, unit))
-            watch.saw(Finished(unit, 0.5, 64, {plan.samples[unit.start]: "feature_not_finite"}, ""))
+            watch.record(Finished(unit, 0.5, 64, {plan.samples[unit.start]: "feature_not_finite"}, ""))
         if error is not None:
             raise error
 

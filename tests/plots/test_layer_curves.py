@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from infodiscard.api.run import Run
+from infodiscard.core.settings import Settings
 from infodiscard.errors import InfodiscardError
 from infodiscard.plots import identity_level, layer_curve, map_sheet, reconstruction_sheet
 from infodiscard.plots.map_sheets import _border
@@ -55,8 +56,7 @@ def test_every_sample_is_a_dot_and_unconverged_ones_are_hollow():
 
 
 def test_identity_level():
-    assert identity_level({"alpha": 1.5, "tau": 0.01}) == pytest.approx(-0.6809, abs=1e-4)
-    assert identity_level({"alpha": 1.5}) is None
+    assert identity_level(Settings(alpha=1.5, tau=0.01)) == pytest.approx(-0.6809, abs=1e-4)
     run = shared_run(**SMALL)
     assert "identity layer" in texts(layer_curve(run))
     assert "identity layer" not in texts(layer_curve(run, metric="passes"))

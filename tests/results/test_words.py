@@ -402,7 +402,7 @@ def test_the_command_prints_layers_and_leaves_a_page(untrained, tmp_path, monkey
     assert rows == ["hidden_states[1]", "hidden_states[2]", "output"] and "nats/token" in result.stdout
     tau = float(re.search(r"τ is (\S+), 0.01 of the variance", result.stdout)[1])
     variance = language.bert().get_input_embeddings().weight.var().item()
-    assert tau == pytest.approx(0.01 * variance, rel=1e-3) and open_run("run").plan.settings["tau"] == tau
+    assert tau == pytest.approx(0.01 * variance, rel=1e-3) and open_run("run").plan.settings.tau == tau
     assert str(Path("run/texts.html")) in result.stdout and result.stderr == ""
     page = Path("run/texts.html").read_text(encoding="utf-8")
     Path("run/texts.html").unlink()
@@ -410,7 +410,7 @@ def test_the_command_prints_layers_and_leaves_a_page(untrained, tmp_path, monkey
     assert "reopened" in call(*words).stdout
     given = call("measure", "hf:random", "--text", "t.txt", *QUICK, "--truncate", "--tau", "0.001", "--out", "other")
     assert given.exit_code == 0 and "τ is" not in given.stdout and "1 of 3 texts are cut" in given.stdout
-    assert open_run("other").plan.settings["tau"] == 0.001
+    assert open_run("other").plan.settings.tau == 0.001
     listed = call("layers", "hf:random").stdout
     assert "•  hidden_states[2]" in listed and "input 8 tokens" in listed
 

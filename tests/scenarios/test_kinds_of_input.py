@@ -167,8 +167,8 @@ def test_the_cap_knows_nothing_of_padding():
     whole, valid = padded(random(2, 5, 4), 0, 2)
     settings = measure(Masked(), whole, ["mix"], kind="tokens", valid=valid, **FAST).plan.settings
     assert (
-        settings["cap"]["Masked"]
-        == measure(Masked(), whole[:, :5], ["mix"], kind="tokens", **FAST).plan.settings["cap"]["Masked"]
+        settings.cap["Masked"]
+        == measure(Masked(), whole[:, :5], ["mix"], kind="tokens", **FAST).plan.settings.cap["Masked"]
     )
 
 
@@ -187,7 +187,7 @@ def test_noise_on_one_of_several_inputs():
     run = measure(model, {"condition": condition, "x": x}, ["last"], noise_on="x", **longest)
     for row, gate in enumerate(gates):
         np.testing.assert_allclose(run.dataset["sigma"][0, 0, row], linear_sigma(gate.diag(), 1.5, 0.01), rtol=0.1)
-    assert run.plan.settings["noise_on"] == "x" and "input/condition" in run.plan.hashes
+    assert run.plan.settings.noise_on == "x" and "input/condition" in run.plan.hashes
     assert_same_state(before, state(model))
     by_name = measure(model, {"condition": condition, "x": x}, ["last"], noise_on="x", **FAST)
     by_place = measure(model, (condition, x), ["last"], noise_on=1, block=1, **FAST)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.metrics.variable import METRICS
+from ..core.settings import Settings
 from ..errors import InfodiscardError, nearest
 from ..results.places import as_place
 from ..results.run import StoredRun
@@ -18,12 +19,6 @@ from .statistics import holm, holm_levels, t_bound, t_tail
 
 if TYPE_CHECKING:
     import pandas as pd
-
-MUST_BE_EQUAL = ("alpha", "tau", "sigma")
-"""Settings that say what is measured; two runs that differ in them hold different quantities."""
-
-LIKE = ("alpha", "tau", "sigma", "seed", "tolerance", "precision")
-"""Settings that a network is measured under if it is checked against a run and nothing else is said."""
 
 MORE, WITHIN, LESS, UNKNOWN = "more", "within", "less", "cannot tell"
 
@@ -211,16 +206,11 @@ def side_of(value: Any, role: str) -> Side:
 def like(side: Side, metric: str, by: str = "name") -> dict[str, Any]:
     """Returns the arguments of `infodiscard.measure` under which a network is measured as that of a run was."""
     settings = side.run.plan.settings
-    arguments = {name: settings[name] for name in LIKE if name in settings}
-    if metric == "sid" and "start" in settings:
-        arguments["start"] = settings["start"]
-    passes = settings.get("max_passes" if metric == "sid" else "ru_max_passes")
-    cap = settings.get("cap")
-    cap = cap.get(side.network) if isinstance(cap, Mapping) else cap
+    names = settings.names("quantity", "limit", "noise", "search")
+    arguments = {name: settings.of_network(name, side.network) for name in names if name != "start" or metric == "sid"}
     # Other networks call their layers something else.
     layers = list(side.layers) if by == "name" else None
-    given = {"layers": layers, "max_passes": passes, "cap": cap, "metrics": (metric,)}
-    return arguments | {name: value for name, value in given.items() if value is not None}
+    return arguments | {"layers": layers, "max_passes": settings.max_passes.get(metric), "metrics": (metric,)}
 
 
 def _described(side: Side) -> str:
@@ -256,12 +246,13 @@ def _refuse_unlike(a: Side, b: Side) -> None:
         )
 
 
-def refuse_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def refuse_settings(old: Settings, new: Settings) -> None:
     """Raises InfodiscardError if two settings of a run say that different quantities are measured."""
-    for name in MUST_BE_EQUAL:
-        if old.get(name) != new.get(name):
+    for name in Settings.names("quantity"):
+        first, second = getattr(old, name), getattr(new, name)
+        if first != second:
             raise InfodiscardError(
-                f"{name} differs ({old.get(name)} and {new.get(name)}), and values under different ones are not "
+                f"{name} differs ({first} and {second}), and values under different ones are not "
                 "comparable; measure both alike."
             )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..core.metrics.variable import CORRECTED, METRICS, diagnostics
+from ..core.settings import Settings
 from ..errors import InfodiscardError, nearest
 from ..results.run import StoredRun
 from .display import AS_REACHED, REACHED, is_reached, lacking, plain, shown, systematic
@@ -24,7 +25,6 @@ FEW_SAMPLES = 5
 UNCONVERGED_SHARE = 0.05
 DISTANCE_ERROR = 0.05
 CAPPED_SHARE = 0.01
-MUST_AGREE = ("alpha", "tau", "sigma", "grid", "cap", "seed")
 
 
 @dataclass(frozen=True)
@@ -245,8 +245,8 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame, variable: str) -> dict[str, Any]:
 def _settings_warnings(a: Side, b: Side) -> list[str]:
     """Returns what differs between the runs as wholes, and what is missing of them."""
     warnings = []
-    for name in MUST_AGREE:
-        first, second = (_setting(side, name) for side in (a, b))
+    for name in Settings.names("quantity", "limit", "noise"):
+        first, second = (side.run.plan.settings.of_network(name, side.network) for side in (a, b))
         if first != second:
             warnings.append(f"{name} differs ({first} and {second})")
     if other_pixels(a, b):
@@ -255,12 +255,6 @@ def _settings_warnings(a: Side, b: Side) -> list[str]:
         if side.missing:
             warnings.append(f"'{side.name}' is not finished, {side.missing} units are missing")
     return warnings
-
-
-def _setting(side: Side, name: str) -> Any:
-    """Returns a setting of a run, or the network's own where each network has one, as with the cap."""
-    value = side.run.plan.settings.get(name)
-    return value.get(side.network) if isinstance(value, Mapping) else value
 
 
 def other_pixels(a: Side, b: Side) -> bool:
@@ -288,7 +282,7 @@ def _row_warnings(
         warnings += _uncorrected(a, b, left, right, CORRECTED[metric])
         metric += AS_REACHED
     for side, table in ((a, left), (b, right)):
-        warnings += [f"'{side.name}' {text}" for text in distrust(table, side.run.plan.settings.get("alpha"), metric)]
+        warnings += [f"'{side.name}' {text}" for text in distrust(table, side.run.plan.settings.alpha, metric)]
     return warnings
 
 

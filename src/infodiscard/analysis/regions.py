@@ -69,7 +69,7 @@ def _rows(run: StoredRun, unit: Unit, inside: np.ndarray) -> Iterator[dict[str, 
         if MAPS[1] in part:
             missing = (run.read(*place, "sid_corrected") - run.read(*place, "sid"))[rows]
             gap = torch.from_numpy(missing.astype(np.float64))
-            found |= _corrected(found["sid"], gap, part, here, plan.settings.get("sigma", "pixel"))
+            found |= _corrected(found["sid"], gap, part, here, plan.settings.sigma)
         for number, row in enumerate(rows):
             cell = {"network": unit.network, "layer": unit.layer, "sample": plan.samples[unit.start + row]}
             yield cell | {name: values[number].item() for name, values in found.items()}

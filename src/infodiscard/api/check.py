@@ -1,4 +1,4 @@
-"""The gate for pipelines, which measures what is not measured yet."""
+"""Gate for pipelines, which measures what is not measured yet."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import nn
 
 from ..analysis.gate import Gate, check_arguments, judge, like, refuse_settings, side_of, too_few
 from ..analysis.paired import Side
+from ..core.settings import Settings
 from ..errors import InfodiscardError
-from ..measurement.prepare import TAU_PRESETS
 from ..networks.network import Network
 from .measure import measure
 
@@ -32,12 +32,12 @@ def check(
     corrected for the number of layers by Holm's method. SID is compared as corrected, and the error of that is part of
     the test; from RU, and from the SID of runs without corrected values, the solver's estimated gap is taken off first.
     The verdicts are "more"; "within", significantly not more than allowed (even if the gap is added); "less",
-    significantly less than the base likewise; or "cannot tell". The check passes unless some layer's verdict is "more".
+    significantly less than the base; or "cannot tell". The check passes unless some layer's verdict is "more".
 
     Args:
         base: a run of one network; its directory; `DIR/NETWORK` for one network of several; a `compare.Side`; or a
             network (a module or a `Network`), which is measured on `data`.
-        candidate: likewise. If only one of both is a network, it is measured on the layers and under the settings of
+        candidate: the same. If only one of both is a network, it is measured on the layers and under the settings of
             the other's run, unless `options` say otherwise.
         max_increase: what is allowed, nats/pixel, 0 or more.
         metric: "sid" or "ru".
@@ -56,7 +56,7 @@ def check(
 
 
 def _sides(base: Any, candidate: Any, metric: str, by: str, data: Any, options: Mapping[str, Any]) -> tuple[Side, Side]:
-    """Takes what was given to two sides, and measures what are networks; both into one run if both are."""
+    """Converts the arguments to two sides, and measures those that are networks; both into one run if both are."""
     fresh = [isinstance(value, nn.Module | Network) for value in (base, candidate)]
     if not any(fresh):
         if data is not None or options:
@@ -80,8 +80,8 @@ def _sides(base: Any, candidate: Any, metric: str, by: str, data: Any, options: 
     value, role = (base, "base") if fresh[0] else (candidate, "candidate")
     name = value.name if isinstance(value, Network) else role
     arguments = like(known, metric, by) | dict(options)
-    tau = TAU_PRESETS.get(arguments["tau"], arguments["tau"]) if "tau" in arguments else None
-    refuse_settings(known.run.plan.settings, arguments | {"tau": tau})
+    settings = Settings.of(**{name: value for name, value in arguments.items() if name in Settings.names()})
+    refuse_settings(known.run.plan.settings, settings)
     run = measure({name: value}, data, **arguments)
     new = Side(role, run, name)
     return (new, known) if fresh[0] else (known, new)

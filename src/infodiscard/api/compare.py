@@ -1,4 +1,4 @@
-"""The comparison of networks or runs, which measures what is not measured yet."""
+"""Comparison of networks or runs, which measures what is not measured yet."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def compare(
         such difference); `systematic`, the part of `se` that more samples do not make smaller; `gap`, what counts
         against a difference beside its error: the larger of both sides' mean gaps to the optimum, as the solver
         estimates them, and 0 between corrected values; `warning`, why not to trust the row ("" if nothing is known
-        against it). A layer with no pair measured is left out; a sample that lacks a corrected value on either side is
-        left out of its row, which says so.
+        against it). A layer with no pair measured is omitted; a sample that lacks a corrected value on either side is
+        omitted from its row, which says so.
 
     Raises:
         InfodiscardError: fewer than two entries, an unknown reference or metric, inputs of different sizes, no shared

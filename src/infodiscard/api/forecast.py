@@ -1,24 +1,24 @@
-"""The forecast of a measurement: its time, memory and storage."""
+"""Forecast of the time, memory and storage of a measurement."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from typing import Any
 
 import torch
 
+from ..core.settings import Settings
+from ..data.inputs import coerce_inputs
 from ..errors import InfodiscardError
 from ..measurement.calibration import Clock
-from ..measurement.forecast import EFFICIENCY, WORKERS, Forecast, predict
-from ..measurement.prepare import prepare
+from ..measurement.execution import CALIBRATION, EFFICIENCY, WORKERS, Execution
+from ..measurement.forecast import Forecast, predict
+from ..measurement.prepare import Measurement, prepare
 from .measure import measure
-
-NOT_HERE = ("out", "progress", "engine", "log")
-"""Arguments of `measure` that a forecast does without."""
 
 
 def forecast(
@@ -26,7 +26,7 @@ def forecast(
     data: Any,
     layers: Any = None,
     *,
-    seconds: float = 60.0,
+    seconds: float = CALIBRATION,
     workers: Sequence[int] = WORKERS,
     cores: int | None = None,
     efficiency: float = EFFICIENCY,
@@ -40,8 +40,8 @@ def forecast(
 
     Args:
         networks: as for `measure`.
-        data: likewise.
-        layers: likewise.
+        data: as for `measure`.
+        layers: as for `measure`.
         seconds: to spend on the calibration, about; one unit that has been begun is finished.
         workers: numbers of workers to tell the time for; each is like this process.
         cores: of each worker on a CPU, 1 for those of Ray; by default those that torch uses here.
@@ -61,18 +61,27 @@ def forecast(
         if not good:
             limit = "above 0 and at most 1" if name == "efficiency" else "above 0"
             raise InfodiscardError(f"{name} was {value}; give numbers {limit}.")
-    if unwanted := [name for name in NOT_HERE if name in options]:
+    if unwanted := [name for name in ("out", *Execution.names("run")) if name in options]:
         raise InfodiscardError(f"{unwanted[0]} is for measuring; a forecast stores nothing: leave it out.")
-    bound = signature(measure).bind(networks, data, layers, **options)
-    bound.apply_defaults()
-    given = {name: value for name, value in bound.arguments.items() if name not in NOT_HERE}
+    signature(measure).bind(networks, data, layers, **options)  # raises a TypeError if there is no such argument
+    settings = Settings.of(**_those(options, Settings.names()))
+    execution = Execution(**_those(options, Execution.names()))
+
+    def prepared() -> Measurement:
+        inputs = coerce_inputs(data, **_those(options, ("masks", "kind", "noise_on", "valid")))
+        return prepare(networks, inputs, layers, settings, execution)
+
     with _threads(cores) as used:
-        return predict(lambda: prepare(**given), seconds, workers, used, efficiency, clock)
+        return predict(prepared, seconds, workers, used, efficiency, clock)
+
+
+def _those(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name in names}
 
 
 @contextmanager
 def _threads(cores: int | None) -> Iterator[int]:
-    """Lets torch use so many cores; yields how many it uses."""
+    """Lets torch use that many cores; yields how many it uses."""
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(cores or before)

@@ -1,4 +1,4 @@
-"""The main function: measures networks on samples, layer by layer."""
+"""Measurement of networks on samples, layer by layer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..measurement.engines import Engine, find_engine
+from ..core.settings import Settings
+from ..data.inputs import coerce_inputs
+from ..measurement.engines import Engine
+from ..measurement.execution import Execution
 from ..measurement.prepare import prepare
 from ..measurement.progress import Watch
 from ..networks.network import Network
@@ -20,29 +23,29 @@ def measure(
     networks: nn.Module | Network | Mapping[str, nn.Module | Network],
     data: Any,
     layers: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
-    metrics: Sequence[str] = ("sid",),
-    alpha: float = 1.5,
-    tau: float | str = 0.01,
-    sigma: str = "pixel",
-    seed: int = 0,
+    metrics: Sequence[str] = Settings.metrics,
+    alpha: float = Settings.alpha,
+    tau: float | str = Settings.tau,
+    sigma: str = Settings.sigma,
+    seed: int = Settings.seed,
     masks: Any = None,
     out: str | Path | None = None,
-    progress: bool = True,
+    progress: bool = Execution.progress,
     *,
-    decoders: str | Path | None = None,
-    tolerance: float = 0.02,
+    decoders: str | Path | None = Execution.decoders,
+    tolerance: float = Settings.tolerance,
     max_passes: int | Mapping[str, int] | None = None,
-    cap: float | str = "range",
-    start: str = "uniform",
-    precision: str = "full",
+    cap: float | str | Mapping[str, float] = Settings.cap,
+    start: str = Settings.start,
+    precision: str = Settings.precision,
     kind: str | None = None,
     noise_on: str | int | None = None,
     valid: Any = None,
-    block: int | None = None,
-    batch_size: int | None = None,
-    device: str | torch.device | None = None,
-    engine: str | Engine = "local",
-    log: str | Path | None = None,
+    block: int | None = Execution.block,
+    batch_size: int | None = Execution.batch_size,
+    device: str | torch.device | None = Execution.device,
+    engine: str | Engine = Execution.engine,
+    log: str | Path | None = Execution.log,
 ) -> Run:
     """Measures how much of the input each layer discards (SID), and how much cannot be reconstructed from it (RU).
 
@@ -70,20 +73,20 @@ def measure(
         max_passes: most forward-and-backward passes per sample and layer, for all metrics or by metric; by default
             5,000 for SID and 1,600 for RU.
         cap: largest σ: `range` (ten times the dynamic range of the input space), `data` (the standard deviation of the
-            given inputs) or a number.
+            given inputs) or a number, for all networks or by network.
         start: where the search begins: `uniform`, or at the σ of the layer measured `before`, which saves passes in the
             last layers; values then depend, within their error, on which layers are measured.
         precision: of the network's forward and backward passes: `full`, its own; or `bf16`, by autocast. Distances and
             entropies are always computed in float32 or better.
         kind: what the inputs are: `image` (`n × C × H × W`), `tokens` (`n × T × D`), `series` (`n × C × L`) or `table`
-            (`n × F`); images and tables are told by their shape.
+            (`n × F`); images and tables are recognised by their shape.
         noise_on: the name, or place, of the input that noise is added to; by default the only one of floats. Where a
             transformer is given `input_ids`, it is their embeddings, `inputs_embeds`.
         valid: false on padding, `n × T`, for tokens and series; by default `attention_mask`, if that is among the
             inputs. A padded sample is measured as if it had come without padding.
         block: samples solved and stored together, by default 4 on a CPU and 32 on a GPU; no result depends on it.
         batch_size: noisy inputs in one forward pass; no result depends on it.
-        device: where to compute, on a copy of the network if it lies elsewhere; by default where the network is.
+        device: where to compute, on a copy of the network if it is elsewhere; by default where the network is.
         engine: `local`, in this process; or `ray`, on a cluster, or an `infodiscard.engines.ray.RayEngine`
             that says which and how (docs/scale.md). No result depends on it.
         log: a file for one line of JSON per unit of work; by default `log.jsonl` in `out`, if that is a directory.
@@ -95,12 +98,15 @@ def measure(
         InfodiscardError: any input that cannot be measured, a layer without a decoder where RU is asked for, or an
             `out` that holds something else.
     """
-    runner = find_engine(engine)
-    ready = prepare(
-        networks, data, layers, metrics, alpha, tau, sigma, seed, masks, decoders, tolerance, max_passes, cap, start,
-        precision, kind, noise_on, valid, block, batch_size, device, runner.device_type,
+    settings = Settings.of(
+        metrics=metrics, alpha=alpha, tau=tau, sigma=sigma, cap=cap, seed=seed, tolerance=tolerance,
+        max_passes=max_passes, start=start, precision=precision,
     )  # fmt: skip
+    execution = Execution(
+        decoders=decoders, block=block, batch_size=batch_size, device=device, engine=engine, log=log, progress=progress
+    )
+    ready = prepare(networks, coerce_inputs(data, masks, kind, noise_on, valid), layers, settings, execution)
     with Run.resume_or_create(ready.plan, out, **ready.inputs.pictures()) as run, Watch(run, progress, log) as watch:
-        for finished in runner.work(run, ready.work):
-            watch.saw(finished)
+        for finished in ready.engine.run(run, ready.work):
+            watch.record(finished)
     return run

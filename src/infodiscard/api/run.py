@@ -1,4 +1,4 @@
-"""The run that users hold: what is stored, and shortcuts to its tables, pictures and pages."""
+"""Run that users hold: what is stored, and shortcuts to its tables, pictures and pages."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ class Run(StoredRun):
         """Returns one row per network and layer: means over the samples, standard errors (`_se`), shares.
 
         `converged`, `ru_converged` and `cap_matters` are shares of the samples. `sid` is what the search reached,
-        `sid_corrected` what it is estimated to be at the optimum; likewise the concentrations. Standard errors are over
-        samples (n − 1), NaN for a single one; those of corrected means contain the systematic error of the correction.
-        A sample without a corrected value is not in their mean, and `uncorrected_share` says how many are not.
+        `sid_corrected` what it is estimated to be at the optimum; the same for concentrations. Standard errors are
+        over samples (n − 1), NaN for a single one; those of corrected means contain the systematic error of the
+        correction. A sample without a corrected value is not in their mean, and `uncorrected_share` says how many are
+        not.
         """
         return summarise(self)
 

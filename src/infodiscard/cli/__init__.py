@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Everything heavy is imported inside the commands, so that --help is quick."""
+"""Command line: parse, call, print. Everything heavy is imported inside the commands, so that --help is quick."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typer.core import TyperGroup
 
 from ..errors import InfodiscardError
 from ..measurement.memory import keep_memory
-from .commands import compare as comparing
-from .commands import export as exporting
-from .commands import measure as measuring
-from .commands import plan as planning
-from .commands import reproduce as studies
-from .commands import status as watching
-from .commands import train as training
+from .commands.compare import check, compare, compare_networks
+from .commands.export import export
+from .commands.measure import demo, layers, measure, report
+from .commands.plan import plan
+from .commands.reproduce import reproduce
+from .commands.status import status, verify
+from .commands.train import compress, train, train_decoder
 from .console import BAD_INPUT, INTERRUPTED
 
 
 class Commands(TyperGroup):
-    """The commands, with one place that turns what a user can mend into a sentence and an exit code."""
+    """The commands, with one place that turns what a user can fix into a sentence and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; exits with 2 for bad input and 130 for Ctrl-C, without a traceback."""
@@ -37,21 +37,21 @@ class Commands(TyperGroup):
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 COMMANDS = (  # in the order of --help
-    measuring.demo,
-    measuring.layers,
-    planning.plan,
-    measuring.measure,
-    comparing.compare,
-    comparing.compare_networks,
-    comparing.check,
-    measuring.report,
-    exporting.export,
-    watching.status,
-    watching.verify,
-    training.train,
-    training.train_decoder,
-    training.compress,
-    studies.reproduce,
+    demo,
+    layers,
+    plan,
+    measure,
+    compare,
+    compare_networks,
+    check,
+    report,
+    export,
+    status,
+    verify,
+    train,
+    train_decoder,
+    compress,
+    reproduce,
 )
 for command in COMMANDS:
     app.command()(command)

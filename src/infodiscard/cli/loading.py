@@ -12,7 +12,7 @@ import typer
 from ..errors import InfodiscardError
 from .console import announce, fresh, interruptible
 from .options import Measuring
-from .parsing import common_size, load_networks
+from .parsing import common_size, load_networks, patterns
 
 if TYPE_CHECKING:
     from ..api.run import Run
@@ -133,8 +133,10 @@ def layers_of(networks: Mapping[str, Network], images: ImageSet, options: Measur
         InfodiscardError: a layer is unknown, or a network does not take the images.
     """
     from ..data.inputs import coerce_inputs
-    from ..measurement.prepared_network import Job
+    from ..measurement.prepared_network import PreparedNetwork
 
-    inputs, given = coerce_inputs(images), options.arguments()
-    settings = [given[name] for name in ("layers", "cap", "device", "precision")]
-    return {name: Job.prepare(name, network, inputs, *settings).layers for name, network in networks.items()}
+    inputs, chosen = coerce_inputs(images), patterns(options.layers)
+    return {
+        name: PreparedNetwork.prepare(name, network, inputs, chosen, options.settings(), options.device).layers
+        for name, network in networks.items()
+    }

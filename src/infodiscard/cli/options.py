@@ -1,4 +1,4 @@
-"""Options and arguments that several commands take, and what the demo measures."""
+"""Options and arguments that several commands take, and the settings of the demo."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
+from ..core.settings import PASSES, Settings
 from ..errors import InfodiscardError
+from ..measurement.execution import DEFAULT_BLOCK, Execution
 from .parsing import number_or_word, numbers, patterns, pixels
 
 DEMO: dict[str, Any] = {  # what a dozen images and five layers take in a few minutes
@@ -61,7 +63,8 @@ Mean = Annotated[
     typer.Option(metavar="M,M,M", help="Per-channel mean of images between 0 and 1.", rich_help_panel=NETWORKS),
 ]
 Std = Annotated[
-    str | None, typer.Option(metavar="S,S,S", help="Per-channel standard deviation likewise.", rich_help_panel=NETWORKS)
+    str | None,
+    typer.Option(metavar="S,S,S", help="Per-channel standard deviation of the same.", rich_help_panel=NETWORKS),
 ]
 Size = Annotated[
     str | None,
@@ -93,30 +96,35 @@ class Measuring:
     layers: Layers = None
     metrics: Annotated[
         str, typer.Option(help="'sid', 'ru' or 'sid,ru'; RU needs decoders.", rich_help_panel=METHOD)
-    ] = "sid"
+    ] = ",".join(Settings.metrics)
     decoders: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Where RU's decoders are; by default your cache.", rich_help_panel=NETWORKS),
     ] = None
     alpha: Annotated[
         float, typer.Option(help="Feature distance to reach, in units of δ_f².", rich_help_panel=METHOD)
-    ] = 1.5
+    ] = Settings.alpha
     tau: Annotated[
         str,
         typer.Option(
             help="Variance of the noise behind δ_f²; or 'paper' (0.01), 'code' (0.0001).", rich_help_panel=METHOD
         ),
-    ] = "0.01"
+    ] = str(Settings.tau)
     sigma: Annotated[
         str, typer.Option(help="One σ per 'pixel', per 'unit', or on a 'grid:G'.", rich_help_panel=METHOD)
-    ] = "pixel"
-    seed: Annotated[int, typer.Option(help="Of the noise, and of random weights.", rich_help_panel=METHOD)] = 0
+    ] = Settings.sigma
+    seed: Annotated[int, typer.Option(help="Of the noise, and of random weights.", rich_help_panel=METHOD)] = (
+        Settings.seed
+    )
     tolerance: Annotated[
         float, typer.Option(help="Error of the corrected SID (gap of RU) at which to stop.", rich_help_panel=METHOD)
-    ] = 0.02
+    ] = Settings.tolerance
     max_passes: Annotated[
         int | None,
-        typer.Option(help="Most passes per image and layer; 5,000 for SID, 1,600 for RU.", rich_help_panel=METHOD),
+        typer.Option(
+            help=f"Most passes per image and layer; {PASSES['sid']:,} for SID, {PASSES['ru']:,} for RU.",
+            rich_help_panel=METHOD,
+        ),
     ] = None
     cap: Annotated[
         str,
@@ -136,10 +144,10 @@ class Measuring:
     std: Std = None
     size: Size = None
     batch_size: Annotated[int | None, typer.Option(min=1, help="Noisy images at once; by default as fits.")] = None
-    precision: Annotated[str, typer.Option(help="Of the passes: 'full', or 'bf16' by autocast.")] = "full"
+    precision: Annotated[str, typer.Option(help="Of the passes: 'full', or 'bf16' by autocast.")] = Settings.precision
     device: Device = "cpu"
     engine: Annotated[str, typer.Option(help="'local': this process; or 'ray': a cluster.", rich_help_panel=WHERE)] = (
-        "local"
+        str(Execution.engine)
     )
     address: Annotated[
         str | None,
@@ -153,7 +161,12 @@ class Measuring:
     ] = 0
     block: Annotated[
         int | None,
-        typer.Option(min=1, help="Images solved and stored together; by default 4, on GPUs 32.", rich_help_panel=WHERE),
+        typer.Option(
+            min=1,
+            help="Images solved and stored together; "
+            f"by default {DEFAULT_BLOCK['cpu']}, on GPUs {DEFAULT_BLOCK['cuda']}.",
+            rich_help_panel=WHERE,
+        ),
     ] = None
     out: Annotated[
         str | None,
@@ -162,7 +175,7 @@ class Measuring:
     log: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A line of JSON per unit; by default log.jsonl in --out.")
     ] = None
-    progress: Annotated[bool, typer.Option(help="Show the time left.")] = True
+    progress: Annotated[bool, typer.Option(help="Show the time left.")] = Execution.progress
 
     @property
     def space(self) -> dict[str, Any]:
@@ -183,39 +196,35 @@ class Measuring:
             from ..measurement.engines.ray import RayEngine
 
             return RayEngine(self.address, self.workers, gpus=self.gpus)
-        given = [name for name in ("address", "workers", "gpus") if getattr(self, name)]
-        if given:
-            raise InfodiscardError(f"--{given[0]} is for --engine ray; give that too, or leave it out.")
+        unused = [name for name in ("address", "workers", "gpus") if getattr(self, name)]
+        if unused:
+            raise InfodiscardError(f"--{unused[0]} is for --engine ray; give that too, or leave it out.")
         return self.engine
 
     def arguments(self, only: Collection[str] | None = None) -> dict[str, Any]:
         """Returns the keyword arguments of `infodiscard.measure`.
 
         Args:
-            only: names of options; what the others say is left out.
+            only: names of options; the others are omitted.
         """
-        values = {
+        taken = {"layers", "out", *Settings.names(), *Execution.names()}
+        parsed = {
             "layers": patterns(self.layers),
             "metrics": [name for name in re.split(r"[,\s]+", self.metrics.lower()) if name],
-            "decoders": self.decoders,
-            "alpha": self.alpha,
             "tau": number_or_word(self.tau),
-            "sigma": self.sigma,
-            "seed": self.seed,
-            "out": self.out,
-            "progress": self.progress,
-            "tolerance": self.tolerance,
-            "max_passes": self.max_passes,
             "cap": number_or_word(self.cap),
-            "start": self.start,
-            "precision": self.precision,
-            "batch_size": self.batch_size,
-            "device": self.device,
-            "block": self.block,
             "engine": self._engine(),
-            "log": self.log,
         }
+        values = {name: value for name, value in vars(self).items() if name in taken} | parsed
         return {name: value for name, value in values.items() if only is None or name in only}
+
+    def settings(self) -> Settings:
+        """Returns the settings of a run.
+
+        Raises:
+            InfodiscardError: an option is not allowed.
+        """
+        return Settings.of(**self.arguments(Settings.names()))
 
 
 def measures(command: Callable[..., None], but: Collection[str] = ()) -> Callable[..., None]:

@@ -45,7 +45,7 @@ def show_run(console: Console, run: Run) -> None:
     """Prints means over the samples, a table per network and metric, and below in words what should not be trusted."""
     from ..analysis.paired import distrust
 
-    summary, values, alpha = run.summary(), run.to_dataframe(), run.plan.settings.get("alpha")
+    summary, values, alpha = run.summary(), run.to_dataframe(), run.plan.settings.alpha
     warnings: list[str] = []
     words = run.plan.layout.words
     for network in dict.fromkeys(summary["network"]):
@@ -103,7 +103,7 @@ def _meaning(run: Run) -> str:
     """Returns what the columns mean."""
     from ..plots.layer_curves import identity_level
 
-    level, alpha = identity_level(run.plan.settings), run.plan.settings.get("alpha")
+    level, alpha = identity_level(run.plan.settings), run.plan.settings.alpha
     sentences, columns = [], [name for metric in run.metrics for name in columns_of(metric, run.summary())]
     if "sid" in run.metrics:
         least = f"; a layer that discards nothing has {level:.3f}" if level is not None else ""

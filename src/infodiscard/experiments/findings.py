@@ -65,7 +65,7 @@ def layer_means(
     rows = []
     for run in runs:
         frame = run.to_dataframe()
-        alpha = run.plan.settings.get("alpha")
+        alpha = run.plan.settings.alpha
         known = [layer for layer in run.plan.layers[run.plan.networks[0]] if not layers or layer in layers]
         for measure in ("sid", "concentration", "ru", "ru_floor", "ru_concentration"):
             if measure not in frame:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from ..api.measure import measure
 from ..api.run import Run
 from ..core.kinds import find_layout
+from ..core.settings import Settings
 from ..data.inputs import CAP_RANGES, coerce_inputs
 from ..errors import InfodiscardError, nearest
 from ..networks.addresses import OUTPUT
@@ -25,7 +26,10 @@ from ..networks.network import Network
 from ..networks.preserve import unwrap
 from ..solver.entropy import GAUSSIAN_CONSTANT
 
-OPTIONS = ("alpha", "tau", "sigma", "seed", "tolerance", "max_passes", "cap", "precision", "block")
+OPTIONS = (
+    *(name for name in Settings.names("quantity", "limit", "noise", "search") if name != "start"),
+    "block",
+)
 """What `attribute` takes for the solver, with the meaning and defaults that they have in `infodiscard.measure`."""
 
 Tensors = torch.Tensor | tuple[torch.Tensor, ...]
@@ -175,7 +179,7 @@ class SID:
             raise InfodiscardError(f"inputs was a {type(inputs).__name__}; give a tensor, or a tuple of tensors.")
         layout = find_layout(settings["kind"], tuple(inputs.shape))
         settings = settings | {"kind": layout.name}
-        settings["cap"] = self._cap(inputs, settings.get("cap", "range"), layout.name)
+        settings["cap"] = self._cap(inputs, settings.get("cap", Settings.cap), layout.name)
         others = [i for i in range(len(arguments)) if i != place]
         owned = {
             i for i in others if isinstance(each := arguments[i], torch.Tensor) and each.shape[:1] == inputs.shape[:1]
@@ -189,7 +193,7 @@ class SID:
                 runs.append(self._run(inputs[part], settings))
         self.runs += runs
         maps = torch.cat([_cells(run, f"{self.metric}_map") for run in runs])
-        deltas = torch.cat([_cells(run, self._distance) / run.plan.settings["alpha"] - 1 for run in runs])
+        deltas = torch.cat([_cells(run, self._distance) / run.plan.settings.alpha - 1 for run in runs])
         spread = layout.unchart(maps)[:, None].expand(layout.inside(inputs).shape)
         return layout.outside(spread).to(inputs, copy=True), deltas.to(inputs)
 

@@ -186,7 +186,9 @@ def _limits(run: Run, metric: str) -> tuple[float, float] | None:
 def _made(run: Run) -> dict[str, str]:
     """Returns how a run was made: name → value."""
     plan = run.plan
-    made = {name: value if isinstance(value, str) else json.dumps(value) for name, value in plan.settings.items()}
+    made = {
+        name: value if isinstance(value, str) else json.dumps(value) for name, value in plan.settings.stored().items()
+    }
     made |= {"samples": str(len(plan.samples)), "size": plan.size, "path": str(run.path or "in memory")}
     return made | {f"hash/{name}": str(value) for name, value in plan.hashes.items()}
 

@@ -13,9 +13,10 @@ from torch import nn
 
 from ..api.measure import measure
 from ..api.run import Run
+from ..core.settings import Settings
 from ..data.inputs import Inputs, coerce_inputs
 from ..errors import InfodiscardError
-from ..measurement.prepared_network import Job
+from ..measurement.prepared_network import PreparedNetwork
 from ..networks.network import Network
 from ..plots.style import pixels
 
@@ -107,8 +108,8 @@ class MeasureLayers(Callback):
             return
         module = self._module(pl_module)
         with _evaluating(module):
-            name, cap = type(module).__name__, self._options.get("cap", "range")
-            Job.prepare(name, Network(module, name), self._inputs(), self._layers, cap, None, "full")
+            name, settings = type(module).__name__, Settings(cap=self._options.get("cap", Settings.cap))
+            PreparedNetwork.prepare(name, Network(module, name), self._inputs(), self._layers, settings, None)
         if not isinstance(self._epochs, int) and 0 in self._epochs and trainer.current_epoch == 0:
             self._record(trainer, pl_module, 0)
 

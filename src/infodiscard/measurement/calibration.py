@@ -1,25 +1,25 @@
-"""Some of a measurement's units, measured before it begins, to know what all of them will take."""
+"""Calibration: some of a measurement's units, measured before it begins, to predict what all of them will take."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from ..data.inputs import Inputs
 from ..errors import SampleError
+from ..networks.probe import Probe
 from ..results.plan import Unit
 from ..results.run import StoredRun
 from ..solver.feature_distance import FeatureDistance
 from ..solver.noise import SampleNoise
-from ..solver.ru import ReconstructionError
+from .checks import TRIED
 from .engines import Work
-from .prepared_network import TRIED, Job
+from .prepared_network import PreparedNetwork
+from .unit import SOLVERS, LayerSamples, Pass, passes_of
 
 Clock = Callable[[], float]
 Layer = tuple[str, str]
@@ -33,13 +33,13 @@ USUAL = 1000
 
 
 @dataclass(frozen=True)
-class Seen:
+class Timing:
     """Samples of one layer that were measured together.
 
     Attributes:
         seconds: that computing and storing them took.
-        passes: forward and backward passes of each, SID's and RU's together.
-        size: bytes that they take, compressed; `None` if they are no whole unit.
+        passes: forward and backward passes of each, those of all metrics together.
+        size: bytes that they take, compressed; `None` if they are not a whole unit.
     """
 
     seconds: float
@@ -48,22 +48,22 @@ class Seen:
 
 
 @dataclass
-class Layered:
-    """What is found of one layer.
+class LayerTimings:
+    """What is known of one layer.
 
     Attributes:
-        most: seconds of a sample that takes all passes that are allowed, of SID and of RU.
-        seen: what was measured.
+        most: seconds of a sample that takes all passes that are allowed, those of all metrics together.
+        timings: of what was measured.
     """
 
     most: float
-    seen: list[Seen]
+    timings: list[Timing] = field(default_factory=list)
 
     @property
     def usual(self) -> float:
-        """Seconds of a sample, as far as known."""
-        count = sum(len(each.passes) for each in self.seen)
-        return sum(each.seconds for each in self.seen) / count if count else self.most
+        """Seconds of a sample; the most, before one is measured."""
+        count = sum(len(each.passes) for each in self.timings)
+        return sum(each.seconds for each in self.timings) / count if count else self.most
 
 
 class TooLong(Exception):
@@ -71,14 +71,15 @@ class TooLong(Exception):
 
 
 @dataclass(frozen=True)
-class Hurried(Job):
-    """A job that gives up at a moment of its clock."""
+class Hurried(PreparedNetwork):
+    """A network whose measurement gives up at a moment of its clock."""
 
     clock: Clock = time.monotonic
     deadline: float = float("inf")
 
-    def _feature(self, *given: Any) -> Callable[..., torch.Tensor]:
-        compute = super()._feature(*given)
+    def feature(self, probe: Probe, part: Inputs) -> Callable[..., torch.Tensor]:
+        """The same function, which raises `TooLong` after the deadline."""
+        compute = super().feature(probe, part)
 
         def feature(*inputs: torch.Tensor) -> torch.Tensor:
             if self.clock() > self.deadline:
@@ -89,7 +90,7 @@ class Hurried(Job):
 
 
 class Calibration:
-    """Measures units of a run, chosen at random, for about so many seconds.
+    """Measures units of a run, chosen at random, for about the given time.
 
     First a pass of every layer is timed. Then one unit of every layer is measured, or a part of one where a whole would
     take more than the layer's share of the time, then another of every layer, and so on.
@@ -101,19 +102,19 @@ class Calibration:
         clock: seconds from any beginning.
 
     Attributes:
-        found: what was seen of every layer.
+        layers: (network, layer) → what is known of it.
         seconds: that were spent.
     """
 
     def __init__(self, run: StoredRun, work: Work, seconds: float, clock: Clock = time.monotonic) -> None:
         self._run, self._work, self._clock, self._budget = run, work, clock, seconds
         self._begin, self._stored = clock(), set[Unit]()
-        self.found = {
-            (network, layer): Layered(self._time(work.jobs[network], layer), [])
+        self.layers = {
+            (network, layer): LayerTimings(self._time(work.networks[network], layer))
             for network in run.plan.networks
             for layer in run.plan.layers[network]
         }
-        self._units = {layer: self._shuffled(layer) for layer in self.found}
+        self._units = {layer: self._shuffled(layer) for layer in self.layers}
         self._first()
         while self._again():
             pass
@@ -125,38 +126,34 @@ class Calibration:
 
     @property
     def chained(self) -> bool:
-        """Whether a unit needs what was found at the layer before."""
-        return self._work.settings["start"] == "before"
-
-    @property
-    def _most(self) -> int:
-        """Most passes of a sample, of SID and RU together."""
-        return sum(self._work.settings.get(name, 0) for name in ("max_passes", "ru_max_passes"))
+        """Whether a unit needs the values of the layer before."""
+        return self._work.settings.start == "before"
 
     def _shuffled(self, layer: Layer) -> Iterator[Unit]:
-        """Yields a layer's units at random; all layers' alike, if the search begins at the layer before."""
+        """Yields a layer's units at random; in the same order for all if the search begins at the layer before."""
         plan = self._run.plan
-        place = 0 if self.chained else list(self.found).index(layer)
+        place = 0 if self.chained else list(self.layers).index(layer)
         starts = range(0, len(plan.samples), plan.block)
         for i in np.random.default_rng(place).permutation(len(starts)):
             yield Unit(*layer, starts[i], min(starts[i] + plan.block, len(plan.samples)))
 
     def _first(self) -> None:
         """Measures a unit of every layer, or as many of its samples as may be expected to fit, but at least one."""
-        for place, (layer, found) in enumerate(self.found.items()):
-            share = self._left / (len(self.found) - place)
+        most = sum(self._work.settings.max_passes.values())
+        for place, (layer, known) in enumerate(self.layers.items()):
+            share = self._left / (len(self.layers) - place)
             unit = next(self._units[layer])
-            # Half of the share is left for what takes longer than was guessed: a unit that is given up says nothing.
-            fitting = int(share / 2 / max(found.most * min(1.0, USUAL / self._most), 1e-9))
+            # Half of the share is left for what takes longer than guessed: a unit that is given up says nothing.
+            fitting = int(share / 2 / max(known.most * min(1.0, USUAL / most), 1e-9))
             self._measure(unit, max(1, min(unit.stop - unit.start, fitting)), share)
 
     def _again(self) -> bool:
         """Measures another unit of every layer, as long as there is time; returns whether there was."""
         more = False
-        for layer, found in self.found.items():
-            count = self._run.plan.block if found.seen else 1
-            if self._left > found.usual * count and (unit := next(self._units[layer], None)):
-                # However long it takes: to leave out what takes longest would promise too little.
+        for layer, known in self.layers.items():
+            count = self._run.plan.block if known.timings else 1
+            if self._left > known.usual * count and (unit := next(self._units[layer], None)):
+                # However long it takes: to omit what takes longest would promise too little.
                 self._measure(unit, min(count, unit.stop - unit.start), float("inf"))
                 more = True
         return more
@@ -165,48 +162,43 @@ class Calibration:
         """Measures the first samples of a unit, unless that takes longer than its share of the time."""
         begin = self._clock()
         part = replace(unit, stop=unit.start + count)
-        hurried = Hurried(**vars(self._work.jobs[unit.network]), clock=self._clock, deadline=begin + share)
+        network = self._work.networks[unit.network]
+        hurried = Hurried(**vars(network), clock=self._clock, deadline=begin + share)
         try:
-            values, _ = replace(self._work, jobs={unit.network: hurried}).measured(part, *self._given(unit, part))
+            values, _ = replace(self._work, networks={unit.network: hurried}).measured(part, *self._sources(unit, part))
         except TooLong:
             return
         if part == unit:
             self._run.write(unit, values)
             self._stored.add(unit)
         seconds = self._clock() - begin
-        passes = sum(values[name].astype(int) for name in ("passes", "ru_passes") if name in values)
         size = self._run.arrays.size(unit) if part == unit else None
-        self.found[unit.network, unit.layer].seen.append(Seen(seconds, np.asarray(passes), size))
+        self.layers[unit.network, unit.layer].timings.append(Timing(seconds, passes_of(values), size))
 
-    def _given(self, unit: Unit, part: Unit) -> tuple[Inputs, torch.Tensor | None]:
-        """Returns what some samples of a unit are computed from, as far as it is known."""
+    def _sources(self, unit: Unit, part: Unit) -> tuple[Inputs, torch.Tensor | None]:
+        """Returns what some samples of a unit are computed from; without σ where the layer before is not measured."""
         layers = self._run.plan.layers[unit.network]
         place = layers.index(unit.layer)
         if self.chained and place and replace(unit, layer=layers[place - 1]) not in self._stored:
-            return self._work.jobs[unit.network].part(part), None
-        return self._work.given(self._run, part)
+            return self._work.networks[unit.network].part(part), None
+        return self._work.sources(self._run, part)
 
-    def _time(self, job: Job, layer: str) -> float:
+    def _time(self, network: PreparedNetwork, layer: str) -> float:
         """Returns the seconds of as many passes as a sample may take, from a few of the first that can be measured."""
-        several, settings = job.first(TRIED), self._work.settings
+        several, settings = network.first(TRIED), self._work.settings
         for row in range(len(several.names)):
-            sample, seconds = several.part([row]), 0.0
+            seconds = 0.0
             try:
-                with job.layer(layer) as probe:
-                    if "sid" in settings["metrics"]:
-                        distance = job.distance(probe, sample, self._work.batch_size)
-                        seconds += settings["max_passes"] * self._pass(distance, distance.gradient)
-                    if "ru" in settings["metrics"]:
-                        error = job.reconstruction(probe, sample, self._work.batch_size)
-                        ones = torch.ones_like(error.inputs)
-                        slopes = partial(_slopes, error, ones)
-                        seconds += settings["ru_max_passes"] * self._pass(error, slopes)
+                with network.layer(layer) as probe:
+                    at = LayerSamples(network, probe, several.part([row]), settings, self._work.batch_size)
+                    for metric, most in settings.max_passes.items():
+                        seconds += most * self._pass(*SOLVERS[metric].one_pass(at))
                 return seconds
             except SampleError:
                 continue
         return 0.0
 
-    def _pass(self, objective: FeatureDistance, compute: Callable[..., Any]) -> float:
+    def _pass(self, objective: FeatureDistance, compute: Pass) -> float:
         """Returns the seconds of a forward and backward pass of one noisy input."""
         noise, rows = SampleNoise(objective.inputs, 0, "trial"), torch.zeros(1, dtype=torch.long)
         device = objective.inputs.device
@@ -220,7 +212,3 @@ class Calibration:
             if seconds * DRAWS.get(device.type, 16) > self._budget / 50:
                 break
         return seconds
-
-
-def _slopes(error: ReconstructionError, ones: torch.Tensor, rows: torch.Tensor, noise: torch.Tensor) -> None:
-    error.slopes(rows, noise, ones, noise)

@@ -1,4 +1,4 @@
-"""What a measurement will take, in time, memory and storage, before it begins."""
+"""Forecast of the time, memory and storage that a measurement will take."""
 
 from __future__ import annotations
 
@@ -14,17 +14,13 @@ from ..results.arrays import Arrays
 from ..results.plan import Plan
 from ..results.run import StoredRun
 from ..results.store import create_store
-from .calibration import Calibration, Clock, Layered, Seen
+from .calibration import Calibration, Clock, LayerTimings, Timing
+from .execution import EFFICIENCY, WORKERS
 from .memory import peak_memory
-from .prepare import Ready
+from .prepare import Measurement
 
 if TYPE_CHECKING:
     import pandas as pd
-
-WORKERS = (1, 8, 64)
-
-EFFICIENCY = 0.9
-"""Throughput of several workers, against as many times that of one; assumed, `benchmarks.scale` measures it."""
 
 PICTURES = 8
 """Chunks of images or masks that are compressed, to know what all of them take."""
@@ -115,7 +111,7 @@ class Forecast:
             errors[unknown] = values[unknown] * np.max((errors / values)[~unknown], initial=-math.inf)
             errors[np.isinf(errors)] = math.nan
         # Layers are calibrated on units of their own; only where each begins at the one before are these the same.
-        chained = self.plan.settings.get("start") == "before"
+        chained = self.plan.settings.start == "before"
         return float(len(self.plan.samples) * (errors.sum() if chained else np.sqrt((errors**2).sum())))
 
     @property
@@ -132,7 +128,7 @@ class Forecast:
     def tail(self) -> float:
         """Seconds for which workers wait for the last ones: half of the longest unit, or chain of such."""
         longest = [each.longest for each in self.layers]
-        return (sum(longest) if self.plan.settings.get("start") == "before" else max(longest)) / 2
+        return (sum(longest) if self.plan.settings.start == "before" else max(longest)) / 2
 
     def time(self, workers: int = 1) -> float:
         """Returns the seconds from start to end.
@@ -173,7 +169,12 @@ class Forecast:
 
 
 def predict(
-    prepare: Callable[[], Ready], seconds: float, workers: Sequence[int], cores: int, efficiency: float, clock: Clock
+    prepare: Callable[[], Measurement],
+    seconds: float,
+    workers: Sequence[int],
+    cores: int,
+    efficiency: float,
+    clock: Clock,
 ) -> Forecast:
     """Predicts what a measurement will take; arguments as for `infodiscard.forecast`.
 
@@ -184,70 +185,69 @@ def predict(
     from zarr.storage import MemoryStore
 
     begin = clock()
-    ready = prepare()
-    plan, device = ready.plan, next(iter(ready.work.jobs.values())).device
+    measurement = prepare()
+    plan, device = measurement.plan, next(iter(measurement.work.networks.values())).device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     start_up, memory = clock() - begin, MemoryStore()
-    create_store(memory, plan, **ready.inputs.pictures(), most=PICTURES)
+    create_store(memory, plan, **measurement.inputs.pictures(), most=PICTURES)
     run = StoredRun(plan, memory, None, writable=True)
     fixed, objects = run.arrays.fixed()
-    found = Calibration(run, ready.work, seconds, clock)
+    calibration = Calibration(run, measurement.work, seconds, clock)
     blocks = -(-len(plan.samples) // plan.block)
     each = len(run.arrays.written()) + 1
     return Forecast(
         plan=plan,
-        layers=tuple(_layer(*layer, it, run.arrays) for layer, it in found.found.items()),
+        layers=tuple(_layer(*layer, known, run.arrays) for layer, known in calibration.layers.items()),
         device=device.type,
         cores=cores,
-        calibrated=found.seconds,
+        calibrated=calibration.seconds,
         start_up=start_up,
         memory=peak_memory(),
         gpu_memory=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         fixed_size=fixed,
-        objects=objects + blocks * len(found.found) * each,
+        objects=objects + blocks * len(calibration.layers) * each,
         workers=tuple(workers),
         efficiency=efficiency,
     )
 
 
-def _layer(network: str, layer: str, found: Layered, arrays: Arrays) -> LayerForecast:
-    """Takes what was seen of a layer to what all of it takes, sample by sample."""
-    plan, seen = arrays.plan, found.seen
-    whole = [each for each in seen if each.size is not None]
+def _layer(network: str, layer: str, known: LayerTimings, arrays: Arrays) -> LayerForecast:
+    """Returns what a layer takes for each sample."""
+    plan, timings = arrays.plan, known.timings
+    whole = [each for each in timings if each.size is not None]
     size = _mean([each.size or 0 for each in whole], whole) if whole else float(arrays.raw_size(1))
-    passes = [int(each.passes.sum()) for each in seen]
-    most = plan.settings.get("max_passes", 0) + plan.settings.get("ru_max_passes", 0)
+    passes = [int(each.passes.sum()) for each in timings]
     return LayerForecast(
         network=network,
         layer=layer,
-        measured=sum(len(each.passes) for each in seen),
-        seconds=found.usual,
-        seconds_se=_error(seen, len(plan.samples)),
-        passes=_mean(passes, seen) if seen else most,
+        measured=sum(len(each.passes) for each in timings),
+        seconds=known.usual,
+        seconds_se=seconds_error(timings, len(plan.samples)),
+        passes=_mean(passes, timings) if timings else sum(plan.settings.max_passes.values()),
         size=size,
-        longest=max([each.seconds / len(each.passes) for each in seen] or [found.most])
+        longest=max([each.seconds / len(each.passes) for each in timings] or [known.most])
         * min(plan.block, len(plan.samples)),
-        at_most=not seen,
+        at_most=not timings,
     )
 
 
-def _mean(values: Sequence[float], seen: Sequence[Seen]) -> float:
+def _mean(values: Sequence[float], timings: Sequence[Timing]) -> float:
     """Returns the mean for a sample of sums over units."""
-    return sum(values) / sum(len(each.passes) for each in seen)
+    return sum(values) / sum(len(each.passes) for each in timings)
 
 
-def _error(seen: Sequence[Seen], samples: int) -> float:
-    """Returns the standard error of a layer's seconds for a sample; those seen were drawn from so many `samples`."""
-    counts = np.array([len(each.passes) for each in seen])
+def seconds_error(timings: Sequence[Timing], samples: int) -> float:
+    """Returns the standard error of a layer's seconds for a sample; those timed were drawn from `samples`."""
+    counts = np.array([len(each.passes) for each in timings])
     left = 1 - counts.sum() / samples  # what was measured is known
-    if len(seen) == 1 and (counts[0] > 1 or left == 0):
+    if len(timings) == 1 and (counts[0] > 1 or left == 0):
         # Between its samples: the time that each took goes by its passes.
-        share = seen[0].passes / max(seen[0].passes.mean(), 1e-9)
+        share = timings[0].passes / max(timings[0].passes.mean(), 1e-9)
         spread = share.std(ddof=1) if counts[0] > 1 else 0.0
-        return float(seen[0].seconds / counts[0] * spread * math.sqrt(left / counts[0]))
-    if len(seen) < 2:
+        return float(timings[0].seconds / counts[0] * spread * math.sqrt(left / counts[0]))
+    if len(timings) < 2:
         return math.nan
-    seconds = np.array([each.seconds for each in seen])
+    seconds = np.array([each.seconds for each in timings])
     residual = seconds - seconds.sum() / counts.sum() * counts  # of the ratio estimator (Cochran 1977, section 6.4)
-    return float(math.sqrt(left * (residual**2).sum() / (len(seen) - 1) / len(seen)) / counts.mean())
+    return float(math.sqrt(left * (residual**2).sum() / (len(timings) - 1) / len(timings)) / counts.mean())

@@ -1,4 +1,4 @@
-"""How this process holds memory, and how much."""
+"""Memory of this process: how it is kept, and how much it was at its peak."""
 
 from __future__ import annotations
 

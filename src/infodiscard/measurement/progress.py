@@ -1,4 +1,4 @@
-"""What is seen of a run while it is measured: a bar, a log, and a file for whoever looks from elsewhere."""
+"""Progress bar, log and status file of a run that is being measured."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from ..core.files import told
 from ..results.places import LOG, STATUS, read_whole, write_whole
-
-if TYPE_CHECKING:
-    from ..results.run import StoredRun
-    from .engines import Finished
+from ..results.run import StoredRun
+from .engines import Finished
 
 EVERY = 2.0, 15.0
 """Seconds between two writings of the status, in a directory and in a remote place."""
@@ -28,7 +26,7 @@ EVERY = 2.0, 15.0
 class Pace:
     """How fast a run goes, from what has been finished since it was started or continued.
 
-    Layers differ in cost many times over, so what is left is reckoned layer by layer.
+    Layers differ in cost many times over, so what is left is estimated layer by layer.
 
     Args:
         left: (network, layer) → cells that are not measured yet.
@@ -41,8 +39,8 @@ class Pace:
         self._seconds: dict[tuple[str, str], float] = defaultdict(float)
         self.passes = 0
 
-    def saw(self, finished: Finished) -> None:
-        """Takes note of a unit."""
+    def record(self, finished: Finished) -> None:
+        """Records a unit."""
         unit, cells = finished.unit, finished.unit.stop - finished.unit.start
         layer = unit.network, unit.layer
         self._left[layer] -= cells
@@ -74,7 +72,7 @@ class Pace:
         return work * self.elapsed / max(spent, 1e-9)  # `spent / elapsed` workers at once
 
     def rates(self) -> dict[str, float | None]:
-        """What is told of it: cells and passes a second, seconds gone and left."""
+        """Cells and passes a second, seconds gone and left."""
         seconds = max(self.elapsed, 1e-9)
         return {
             "seconds": round(self.elapsed, 3),
@@ -118,7 +116,7 @@ class Watch:
     def __enter__(self) -> Watch:
         if self._work_left:
             self._note("started", done=self.done, total=self.total)
-            self._tell("running")
+            self._write_status("running")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
@@ -127,30 +125,30 @@ class Watch:
             self._bar.stop()
         if self._work_left:
             self._note(state, **({} if error is None else {"why": str(error) or kind.__name__}))  # type: ignore[union-attr]
-            self._tell(state)
+            self._write_status(state)
         if self._log is not None:
             self._log.close()
 
-    def saw(self, finished: Finished) -> None:
-        """Takes note of a unit that is stored."""
-        self.pace.saw(finished)
+    def record(self, finished: Finished) -> None:
+        """Records a unit that is stored."""
+        self.pace.record(finished)
         self.done += finished.unit.stop - finished.unit.start
         if self._bar is not None:
             self._bar.show(self.done, self.pace, f"{finished.unit.network} {finished.unit.layer}")
         about = asdict(finished)
         self._note("unit", **about.pop("unit"), **about)
         if time.monotonic() >= self._next:
-            self._tell("running")
+            self._write_status("running")
 
     def _note(self, event: str, **about: Any) -> None:
-        """Writes a line of the log. A full disk is no reason to stop here: the next unit's own writing tells of it."""
+        """Writes a line of the log. A full disk is no reason to stop here: the next unit's own writing reports it."""
         if self._log is not None:
             with suppress(OSError):
                 line = {"time": _now(), "event": event, **about}
                 self._log.write(json.dumps(line, ensure_ascii=False) + "\n")
                 self._log.flush()
 
-    def _tell(self, state: str) -> None:
+    def _write_status(self, state: str) -> None:
         """Writes the status, for `infodiscard status`."""
         self._next = time.monotonic() + self._every
         if self._run.path is None:
@@ -162,12 +160,12 @@ class Watch:
 
 
 def read_status(path: Any) -> dict[str, Any]:
-    """Returns what was last told about the run in a directory; nothing if that is not known."""
+    """Returns the last status of the run in a directory; empty if it is not known."""
     try:
-        found = json.loads(read_whole(path / STATUS) or b"{}")
+        status = json.loads(read_whole(path / STATUS) or b"{}")
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return status if isinstance(status, dict) else {}
 
 
 def _now() -> str:
@@ -175,7 +173,7 @@ def _now() -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Returns seconds as people say them: 45 s, 12 min, 3 h 20 min, 5 days 2 h."""
+    """Formats seconds: 45 s, 12 min, 3 h 20 min, 5 days 2 h."""
     if seconds is None:
         return "?"
     if seconds < 90:

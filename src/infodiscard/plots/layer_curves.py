@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ..core.settings import Settings
     from ..results.run import StoredRun
 
 SETTLED = 0.95  # a mean is drawn hollow if fewer of its samples converged
 
 
-def identity_level(settings: dict[str, Any]) -> float | None:
+def identity_level(settings: Settings) -> float:
     """Returns the SID of a layer that passes its input on unchanged, ½ log(ατ) + ½ log 2πe, in nats/pixel.
 
-    No linear layer discards less. `None` if the settings do not say α and τ.
+    No linear layer discards less.
     """
-    alpha, tau = settings.get("alpha"), settings.get("tau")
-    return 0.5 * math.log(alpha * tau) + 0.5 * math.log(2 * math.pi * math.e) if alpha and tau else None
+    return 0.5 * math.log(settings.alpha * settings.tau) + 0.5 * math.log(2 * math.pi * math.e)
 
 
 def layer_curve(

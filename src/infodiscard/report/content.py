@@ -72,7 +72,7 @@ class Entry(Side):
     @property
     def alpha(self) -> float | None:
         """The feature distance that was to be reached."""
-        return self.run.plan.settings.get("alpha")
+        return self.run.plan.settings.alpha
 
     def variable(self, metric: str) -> str:
         """Returns the variable that stands for a scalar on the page."""

@@ -41,7 +41,7 @@ def run_html(run: StoredRun) -> str:
 
 def _doubts(run: StoredRun, values: pd.DataFrame, metric: str) -> dict[tuple[str, str], str]:
     """Returns (network, layer) → what speaks against its values, "" if nothing does."""
-    alpha, words = run.plan.settings.get("alpha"), run.plan.layout.words
+    alpha, words = run.plan.settings.alpha, run.plan.layout.words
     groups = values.groupby(["network", "layer"], sort=False)
     return {(str(name), str(layer)): words("; ".join(distrust(rows, alpha, metric))) for (name, layer), rows in groups}
 

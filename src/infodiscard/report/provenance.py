@@ -11,8 +11,6 @@ from xml.etree.ElementTree import Element
 from ..results.run import StoredRun
 from .markup import element
 
-OPTIONS = ("alpha", "tau", "sigma", "seed", "tolerance", "max_passes", "start", "precision")
-
 
 def provenance(runs: Mapping[str, StoredRun]) -> list[Element]:
     """Returns settings, hashes, versions, the date and a command, for each run."""
@@ -20,7 +18,7 @@ def provenance(runs: Mapping[str, StoredRun]) -> list[Element]:
     for name, run in runs.items():
         attributes = run.dataset.attrs
         tables = {
-            "Settings": run.plan.settings,
+            "Settings": run.plan.settings.stored(),
             "Hashes (SHA-256)": run.plan.hashes,
             "Versions": json.loads(attributes["versions"]) | {"created": attributes["created"]},
         }
@@ -36,14 +34,15 @@ def provenance(runs: Mapping[str, StoredRun]) -> list[Element]:
 
 def command(run: StoredRun) -> str:
     """Returns the command that measures the like of a run; what a run does not record is left to fill in."""
-    plan, settings = run.plan, run.plan.settings
+    plan = run.plan
     words = ["infodiscard", "measure", *["NETWORK"] * len(plan.networks), "--data", "SPEC"]
     words += [word for name in plan.networks for word in ("--name", name)]
     alike = len(set(plan.layers.values())) == 1
     words += ["--samples", str(len(plan.samples)), "--layers", ",".join(plan.union()) if alike else "LAYERS"]
     words += ["--metrics", ",".join(run.metrics)]
-    for name in OPTIONS:
-        if isinstance(settings.get(name), int | float | str):
+    settings = plan.settings.stored()
+    for name in plan.settings.names("quantity", "noise", "search"):
+        if name in settings:
             words += [f"--{name.replace('_', '-')}", str(settings[name])]
     return shlex.join(words)
 

@@ -146,7 +146,7 @@ def _references(content: Content, metric: str) -> list[tuple[float, str]]:
     for settings in (entry.run.plan.settings for entry in content.entries if metric == "sid"):
         level = identity_level(settings)
         if level is not None:
-            levels[level] = f" (α = {settings['alpha']:g}, τ = {settings['tau']:g})"
+            levels[level] = f" (α = {settings.alpha:g}, τ = {settings.tau:g})"
     return [(level, f"identity layer{which if len(levels) > 1 else ''}") for level, which in levels.items()]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Any
 
 from ..core.kinds import LAYOUTS, Layout
+from ..core.settings import Settings
 from ..errors import InfodiscardError
 
 
@@ -32,7 +31,7 @@ class Plan:
         layers: network → its layers in execution order.
         samples: unique names of the inputs.
         height, width, channels: size of one input, in the form `C × H × W` that is worked in.
-        settings: JSON-able: alpha, tau, sigma, seed, metrics, …, as given.
+        settings: what is measured, and how.
         hashes: what the run was computed from, such as "weights/NAME", "images", "masks".
         labels: the class of each sample, if known.
         classes: the classes' names, if known.
@@ -50,7 +49,7 @@ class Plan:
     height: int
     width: int
     channels: int
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
     hashes: dict[str, str] = field(default_factory=dict)
     labels: tuple[int, ...] | None = None
     classes: tuple[str, ...] = ()
@@ -66,7 +65,6 @@ class Plan:
             "networks": tuple(map(str, self.networks)),
             "layers": layers,
             "samples": tuple(map(str, self.samples)),
-            "settings": json.loads(json.dumps(self.settings, default=_plain)),
             "hashes": dict(self.hashes),
             "labels": None if self.labels is None else tuple(map(int, self.labels)),
             "classes": tuple(map(str, self.classes)),
@@ -118,6 +116,8 @@ class Plan:
         pairs: list[tuple[str, Any, Any]] = []
         for name in [item.name for item in fields(self) if item.name != "block"]:
             old, new = getattr(self, name), getattr(other, name)
+            if isinstance(old, Settings):
+                old, new = old.stored(), new.stored()
             if isinstance(old, dict):
                 label = {"settings": "", "hashes": "hash of "}.get(name, f"{name} of ")
                 keys = [*old, *(key for key in new if key not in old)]
@@ -141,15 +141,6 @@ def merged(orders: Sequence[Sequence[str]]) -> tuple[str, ...]:
         result.append(next((name for name in rest if name not in blocked), rest[0]))
         rest.remove(result[-1])
     return tuple(result)
-
-
-def _plain(value: Any) -> Any:
-    """Takes a number or an array of another library to plain JSON."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    raise TypeError(f"Settings must be plain numbers, texts, lists or dicts, not {type(value).__name__}.")
 
 
 def shorten(value: Any) -> str:

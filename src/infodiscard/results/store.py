@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core.kinds import IMAGE
 from ..core.metrics.variable import FAILURES, MASK, PICTURE, Variable, of_layout, variables_for
+from ..core.settings import Settings
 from ..errors import InfodiscardError
 from .arrays import Arrays
 from .places import LOG, STATUS, Lock, as_place, names_in, read_whole, remove, zarr_store
@@ -93,8 +94,8 @@ def create_store(
     """
     import zarr
 
-    given = set(plan.settings.get("metrics", ["sid"])) | ({"masks"} if masks is not None else set())
-    variables = variables_for(given, plan.settings.get("sigma") == "unit", plan.layout)
+    given = set(plan.settings.metrics) | ({"masks"} if masks is not None else set())
+    variables = variables_for(given, plan.settings.sigma == "unit", plan.layout)
     inputs = {"image": (PICTURE, images), "mask": (of_layout(plan.layout, MASK), masks)}
     sizes = {"sample": len(plan.samples), "channel": plan.channels, "y": plan.height, plan.layout.dims[-1]: plan.width}
     for name, (item, array) in inputs.items():
@@ -150,16 +151,16 @@ def _attributes(plan: Plan) -> dict[str, Any]:
     # The samples and labels are coordinates already.
     kept = {k: v for k, v in asdict(plan).items() if k not in ("samples", "settings", "hashes", *LABELS)}
     labels = [coord for name, coord in LABELS.items() if getattr(plan, name)]
-    attributes = {
+    return {
         "infodiscard_format": FORMAT,
         **({"coordinates": " ".join(labels)} if labels else {}),  # the CF way to say that these are coordinates
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "plan": json.dumps(kept),
-        "settings": json.dumps(plan.settings),
+        "settings": plan.settings.to_json(),
+        "seed": plan.settings.seed,
         "hashes": json.dumps(plan.hashes),
         "versions": json.dumps(versions),
     }
-    return attributes | ({"seed": plan.settings["seed"]} if "seed" in plan.settings else {})
 
 
 def is_made(path: Any) -> bool:
@@ -182,7 +183,8 @@ def read_plan(path: Any) -> Plan:
 
     try:
         group: Any = zarr.open_group(zarr_store(path / STORE), mode="r", use_consolidated=True)
-        parts = {key: json.loads(str(group.attrs[key])) for key in ("plan", "settings", "hashes")}
+        parts = {key: json.loads(str(group.attrs[key])) for key in ("plan", "hashes")}
+        settings = Settings.from_json(str(group.attrs["settings"]))
         parts["plan"] |= {name: group[coord][:].tolist() for name, coord in LABELS.items() if coord in group}
         samples = tuple(group["sample"][:].tolist())
     except (OSError, KeyError, ValueError, RuntimeError) as error:
@@ -190,7 +192,7 @@ def read_plan(path: Any) -> Plan:
             f"'{path / STORE}' cannot be read as a run ({error}); it may be damaged: delete it, or give another one."
         ) from error
     plan = parts.pop("plan")
-    return Plan(**plan, **parts, samples=samples)
+    return Plan(**plan, **parts, samples=samples, settings=settings)
 
 
 def check_free(path: Any) -> None:

@@ -100,8 +100,8 @@ class Impatient:
     def __init__(self, engine, units):
         self._engine, self._units, self.device_type = engine, units, engine.device_type
 
-    def work(self, run, work):
-        for count, finished in enumerate(self._engine.work(run, work), 1):
+    def run(self, run, work):
+        for count, finished in enumerate(self._engine.run(run, work), 1):
             yield finished
             if count == self._units:
                 raise KeyboardInterrupt

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...errors import InfodiscardError
+from ...measurement.execution import Execution
 from ..console import FAILED, announce, fresh, interruptible, plain_console, show_files, write_table
 from ..loading import images_of, layers_of, load, run_of
 from ..options import Csv, DataSpec, Measuring, NetworkData, Pairing, Specs, measures, typed
@@ -19,9 +20,6 @@ from ..parsing import load_network, named_runs, one_each
 if TYPE_CHECKING:
     from ...analysis.paired import Side
     from ...networks.network import Network
-
-AS_IT_IS = {"device", "decoders", "batch_size", "out", "progress", "engine", "block", "log"}
-"""Options of measuring that change no value, and so need not be those of the run that a network is checked against."""
 
 SIDE = "Directory of a run, DIR/NETWORK for one network of it, or a network as for 'measure'."
 
@@ -92,7 +90,7 @@ def compare_networks(networks: Specs, data: DataSpec, options: Measuring) -> Non
 def check(
     context: typer.Context,
     base: Annotated[str, typer.Argument(metavar="BASE", help=SIDE, show_default=False)],
-    candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="Likewise.", show_default=False)],
+    candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="The same.", show_default=False)],
     options: Measuring,
     max_increase: Annotated[float, typer.Option(help="What the candidate may discard more, nats/pixel.")] = 0.05,
     metric: Annotated[str, typer.Option(help="What to check: 'sid' or 'ru'.")] = "sid",
@@ -139,7 +137,7 @@ def check(
 def _sides(
     base: str, candidate: str, data: str | None, options: Measuring, given: set[str], metric: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Takes the texts of a check to its runs and networks, and to the data and options of those to be measured."""
+    """Converts the texts of a check to its runs and networks, and to the data and options of those to be measured."""
     from ...analysis.gate import side_of
 
     texts = {"base": base, "candidate": candidate}
@@ -158,7 +156,8 @@ def _sides(
     for side in runs.values():
         plan = side.run.plan
         options = options if "samples" in given else replace(options, samples=len(plan.samples))
-        size, only = (plan.height, plan.width), given | AS_IT_IS
+        # What changes no value need not be as it was for the run.
+        size, only = (plan.height, plan.width), given | {"out", *Execution.names()}
     settings = options.arguments(only)
     if "metrics" not in given:
         settings["metrics"] = [metric]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...core.settings import PASSES
 from ...errors import InfodiscardError
 from ..console import announce, interruptible, plain_console, show_files
 from ..loading import inputs_of, load, run_of
@@ -33,7 +34,7 @@ def demo(
     console.print(
         f"Strict information discarding (SID) and reconstruction uncertainty (RU) of a {network.name} trained on "
         f"CIFAR-10, {len(images)} images, with at most {DEMO['max_passes']['sid']} and {DEMO['max_passes']['ru']} "
-        "passes per image and layer (a full measurement may take 5,000 and 1,600).",
+        f"passes per image and layer (a full measurement may take {PASSES['sid']:,} and {PASSES['ru']:,}).",
         highlight=False,
     )
     announce(out)

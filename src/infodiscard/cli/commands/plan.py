@@ -1,4 +1,4 @@
-"""The command that says what a measurement will take: plan."""
+"""Command that forecasts a measurement: plan."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from ...measurement.execution import CALIBRATION, EFFICIENCY, WORKERS, Execution
 from ..console import plain_console
 from ..loading import inputs_of, load
 from ..options import WHERE, ImageData, Measuring, Specs, TextFile, Truncate, measures, typed
 from ..parsing import whole_numbers
 
-NOT_TAKEN = ("out", "log", "progress", "engine", "address", "workers", "gpus")
+NOT_TAKEN = ("out", *Execution.names("run"), "address", "workers", "gpus")
 """Options of measuring that a forecast does without."""
 
 
@@ -24,32 +25,31 @@ def plan(
     data: ImageData = None,
     text: TextFile = None,
     truncate: Truncate = False,
-    calibrate: Annotated[float, typer.Option(metavar="SECONDS", help="How long to measure some of it.")] = 60.0,
+    calibrate: Annotated[float, typer.Option(metavar="SECONDS", help="How long to measure some of it.")] = CALIBRATION,
     workers: Annotated[
         str, typer.Option(metavar="N,N,N", help="Workers to tell the time for.", rich_help_panel=WHERE)
-    ] = "1,8,64",
+    ] = ",".join(map(str, WORKERS)),
     cores: Annotated[
         int | None,
         typer.Option(help="Of each worker, 1 for Ray's; by default all that torch uses.", rich_help_panel=WHERE),
     ] = None,
-    efficiency: Annotated[float | None, typer.Option(help="Of several workers, 0 … 1.", rich_help_panel=WHERE)] = None,
+    efficiency: Annotated[float, typer.Option(help="Of several workers, 0 … 1.", rich_help_panel=WHERE)] = EFFICIENCY,
 ) -> None:
     """Says what a measurement will take, in time, memory and storage, from a short calibration; stores nothing."""
-    from ...api.forecast import NOT_HERE, forecast
-    from ...measurement.forecast import EFFICIENCY
+    from ...api.forecast import forecast
     from ..tables import show_forecast
 
     loaded = load(networks, options)
     inputs, options = inputs_of(loaded, data, text, truncate, options, typed(context))
     typer.echo(f"Calibrating on {options.device}, for about {calibrate:g} s …", err=True)
-    given = {name: value for name, value in options.arguments().items() if name not in NOT_HERE}
-    found = forecast(
+    chosen = {name: value for name, value in options.arguments().items() if name not in NOT_TAKEN}
+    forecasted = forecast(
         loaded,
         inputs,
         seconds=calibrate,
         workers=whole_numbers(workers, "workers"),
         cores=cores,
-        efficiency=EFFICIENCY if efficiency is None else efficiency,
-        **given,
+        efficiency=efficiency,
+        **chosen,
     )
-    show_forecast(plain_console(), found)
+    show_forecast(plain_console(), forecasted)

@@ -1,4 +1,4 @@
-"""Where the work runs: in this process, or on a Ray cluster; the same unit of work either way."""
+"""Engines: in this process, or on a Ray cluster; the unit of work is the same."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["Engine", "Finished", "LocalEngine", "Work", "find_engine"]
 ENGINES = ("local", "ray")
 
 
-def find_engine(given: str | Engine) -> Engine:
-    """Returns the engine of a name, with its usual settings, or the one that is given.
+def find_engine(engine: str | Engine) -> Engine:
+    """Returns the engine of a name, with its default options, or the one that is given.
 
     Raises:
         InfodiscardError: there is none of that name.
     """
-    if not isinstance(given, str):
-        return given
-    if given == "local":
+    if not isinstance(engine, str):
+        return engine
+    if engine == "local":
         return LocalEngine()
-    if given == "ray":
+    if engine == "ray":
         from .ray import RayEngine
 
         return RayEngine()
-    raise InfodiscardError(f"engine was '{given}'; it can be {' or '.join(ENGINES)}.")
+    raise InfodiscardError(f"engine was '{engine}'; it can be {' or '.join(ENGINES)}.")

@@ -1,14 +1,11 @@
-"""The engine that works in this process, on all its cores or its GPU."""
+"""Engine that works in this process, on all its cores or its GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from ...results.run import StoredRun
 from .work import Finished, Work
-
-if TYPE_CHECKING:
-    from ...results.run import StoredRun
 
 
 class LocalEngine:
@@ -16,9 +13,9 @@ class LocalEngine:
 
     device_type: str | None = None
 
-    def work(self, run: StoredRun, work: Work) -> Iterator[Finished]:
+    def run(self, run: StoredRun, work: Work) -> Iterator[Finished]:
         """Measures and stores all pending units; yields each as soon as it is stored."""
         for unit in run.pending():
-            values, finished = work.measured(unit, *work.given(run, unit))
+            values, finished = work.measured(unit, *work.sources(run, unit))
             run.write(unit, values)
             yield finished

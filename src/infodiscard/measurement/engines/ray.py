@@ -1,4 +1,4 @@
-"""The engine that works on a Ray cluster: this machine's cores, or a hundred GPUs elsewhere."""
+"""Engine that works on a Ray cluster: this machine's cores, or a hundred GPUs elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,15 +25,13 @@ from ...errors import InfodiscardError
 from ...results.arrays import Arrays
 from ...results.places import as_place
 from ...results.plan import Unit
+from ...results.run import StoredRun
 from ...results.store import STORE, is_made, read_plan
 from ..memory import keep_memory
 from .work import Finished, Work
 
-if TYPE_CHECKING:
-    from ...results.run import StoredRun
-
 RETRIES = 5
-"""Times that Ray runs a unit anew whose worker or node was lost."""
+"""Times that Ray repeats a unit whose worker or node was lost."""
 
 _kept: dict[str, tuple[Work, Arrays | None]] = {}
 """In a worker: what it needs of the run that it works for, fetched once."""
@@ -43,7 +41,7 @@ class RayEngine:
     """Measures units as Ray tasks, wherever there is room.
 
     The networks go into Ray's object store, from which each node fetches them once; the samples go with each task, so
-    that workers need no access to the data. Workers write what they find where the run lies, which must therefore be a
+    that workers need no access to the data. Workers write their values where the run is, which must therefore be a
     place that all nodes see. At most a few units more than there are places to work wait with Ray.
 
     Args:
@@ -76,18 +74,18 @@ class RayEngine:
         """The address of the cluster; `None` where one of this machine alone is to be started."""
         return self.address or os.environ.get("RAY_ADDRESS")
 
-    def work(self, run: StoredRun, work: Work) -> Iterator[Finished]:
+    def run(self, run: StoredRun, work: Work) -> Iterator[Finished]:
         """Measures and stores all pending units; yields each as soon as it is stored.
 
         Raises:
             InfodiscardError: the cluster cannot be reached or has no room for a single unit, its workers do not see
-                where the run lies, or lose a unit again and again.
+                where the run is, or lose a unit again and again.
         """
         with self._cluster():
-            yield from self._work(run, work)
+            yield from self._run(run, work)
 
-    def _work(self, run: StoredRun, work: Work) -> Iterator[Finished]:
-        ray, lent = self._ray, self._put(work.lent())
+    def _run(self, run: StoredRun, work: Work) -> Iterator[Finished]:
+        ray, shared = self._ray, self._put(work.without_samples())
         place = None if run.path is None else str(run.path.absolute() if isinstance(run.path, Path) else run.path)
         task = ray.remote(_measure).options(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES)
         chains, flying = work.chains(run.pending()), {}  # type: ignore[var-annotated]
@@ -98,9 +96,9 @@ class RayEngine:
                     chain = waiting.popleft()
                     waiting.extend(islice(chains, 0 if waiting else 1))
                     unit = chain.popleft()
-                    samples, sigma = work.given(run, unit)
-                    given = samples.owned(), sigma
-                    flying[task.remote([lent], place, run.created, self.device_type, unit, *given)] = unit, chain
+                    samples, sigma = work.sources(run, unit)
+                    where = place, run.created, self.device_type
+                    flying[task.remote([shared], *where, unit, samples.owned(), sigma)] = unit, chain
                 ready, _ = ray.wait(list(flying), num_returns=1, timeout=5)
                 for reference in ready:
                     unit, chain = flying.pop(reference)
@@ -154,7 +152,7 @@ class RayEngine:
     def _places(self) -> int:
         """How many units may be with Ray: somewhat more than run, so that none waits for this process.
 
-        Asked anew each time, since nodes come and go.
+        Asked each time, since nodes come and go.
         """
         if self.workers is not None and self._elsewhere:
             return self.workers
@@ -204,11 +202,11 @@ class RayEngine:
 
 def _check_reachable(address: str) -> None:
     """Raises InfodiscardError if nothing answers at an address, which Ray would try for minutes."""
-    found = re.fullmatch(r"(?:ray://)?([^:/]+):(\d+)", address)
-    if found is None:
+    parts = re.fullmatch(r"(?:ray://)?([^:/]+):(\d+)", address)
+    if parts is None:
         return
     try:
-        socket.create_connection((found[1], int(found[2])), timeout=10).close()
+        socket.create_connection((parts[1], int(parts[2])), timeout=10).close()
     except (OSError, OverflowError) as error:
         raise _no_cluster(address, str(error)) from error
 
@@ -232,7 +230,7 @@ def _import_ray() -> Any:
 
 
 def _measure(
-    lent: list[Any],
+    shared: list[Any],
     place: str | None,
     created: str,
     device_type: str,
@@ -243,8 +241,8 @@ def _measure(
     """What a worker does: measures a unit and stores it; without a place to store it, returns the values.
 
     Args:
-        lent: reference to the work, in a list, so that Ray does not fetch it anew for every unit.
-        place: where the run lies, or `None`.
+        shared: reference to the work, in a list, so that Ray does not fetch it for every unit.
+        place: where the run is, or `None`.
         created: when the run was created, which tells it from another in the same place.
         device_type: what to compute on.
         unit, samples, sigma: as for `Work.measured`.
@@ -252,11 +250,11 @@ def _measure(
     import ray
 
     context = ray.get_runtime_context()
-    key = lent[0].hex()
+    key = shared[0].hex()
     if key not in _kept:
         keep_memory()
         _kept.clear()  # of another run, whose networks need not be kept any longer
-        work = ray.cloudpickle.loads(ray.get(lent[0])).on(torch.device(device_type))
+        work = ray.cloudpickle.loads(ray.get(shared[0])).on(torch.device(device_type))
         _kept[key] = work, None if place is None else _arrays(place, created)
     work, arrays = _kept[key]
     name = f"{context.get_node_id()[:8]}/{os.getpid()}"
@@ -270,13 +268,13 @@ def _measure(
 
 def _arrays(place: str, created: str) -> Arrays:
     """Opens the run for writing, after making sure that it is the one that is meant."""
-    path, found = as_place(place), None
+    path, arrays = as_place(place), None
     with told("read the run in", place):
         if is_made(path):
-            found = Arrays.open(path / STORE, read_plan(path), writable=True)
-    if found is None or found.created != created:
+            arrays = Arrays.open(path / STORE, read_plan(path), writable=True)
+    if arrays is None or arrays.created != created:
         raise InfodiscardError(
             f"A worker on '{socket.gethostname()}' does not see the run in '{place}'; give as out a place that all "
             "nodes of the cluster share, such as s3://bucket/run or a directory on a network file system."
         )
-    return found
+    return arrays

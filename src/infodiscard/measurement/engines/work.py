@@ -1,4 +1,4 @@
-"""What there is to do, in a form that can be done anywhere."""
+"""Work of a run, in a form that can be done anywhere, and the interface of the engines that do it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from ...core.metrics.variable import FAILURES
+from ...core.settings import Settings
 from ...data.inputs import Inputs
 from ...results.plan import Unit
-from ..prepared_network import Job
-
-if TYPE_CHECKING:
-    from ...results.run import StoredRun
+from ...results.run import StoredRun
+from ..prepared_network import PreparedNetwork
+from ..unit import measured, passes_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Engine(Protocol):
     device_type: str | None
     """The kind of device that the workers compute on; `None` where the networks' own is used."""
 
-    def work(self, run: StoredRun, work: Work) -> Iterator[Finished]:
+    def run(self, run: StoredRun, work: Work) -> Iterator[Finished]:
         """Measures and stores all pending units; yields each as soon as it is stored.
 
         Closing the iterator early gives up what is in flight, and nothing else.
@@ -55,43 +55,43 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Work:
-    """All that is needed to measure any unit of a run, but the samples.
+    """All that is needed to measure any unit of a run.
 
     Attributes:
-        jobs: network → what is to be measured of it.
+        networks: by name.
         settings: of the run's plan.
-        batch_size: noisy inputs in one forward pass; `None` for the usual.
+        batch_size: noisy inputs in one forward pass; `None` for as many as are usual.
     """
 
-    jobs: Mapping[str, Job]
-    settings: Mapping[str, Any]
+    networks: Mapping[str, PreparedNetwork]
+    settings: Settings
     batch_size: int | None = None
 
-    def lent(self) -> Work:
+    def without_samples(self) -> Work:
         """The same without the samples, to be sent to other processes."""
-        return replace(self, jobs={name: job.lent() for name, job in self.jobs.items()})
+        return replace(self, networks={name: network.without_samples() for name, network in self.networks.items()})
 
     def on(self, device: torch.device) -> Work:
         """The same on a device."""
-        return replace(self, jobs={name: job.on(device) for name, job in self.jobs.items()})
+        return replace(self, networks={name: network.on(device) for name, network in self.networks.items()})
 
     def chains(self, pending: Sequence[Unit]) -> Iterator[deque[Unit]]:
         """Splits units into chains: those of one chain must be measured one after another."""
-        if self.settings["start"] != "before":
+        if self.settings.start != "before":
             return (deque([unit]) for unit in pending)  # one by one: a million of them at once would take much memory
-        found: dict[tuple[str, int], deque[Unit]] = {}
+        chains: dict[tuple[str, int], deque[Unit]] = {}
         for unit in pending:
-            found.setdefault((unit.network, unit.start), deque()).append(unit)
-        return iter(found.values())
+            chains.setdefault((unit.network, unit.start), deque()).append(unit)
+        return iter(chains.values())
 
-    def given(self, run: StoredRun, unit: Unit) -> tuple[Inputs, torch.Tensor | None]:
+    def sources(self, run: StoredRun, unit: Unit) -> tuple[Inputs, torch.Tensor | None]:
         """Returns what a unit is computed from: its samples, and the σ of the layer before if the search begins there.
 
         Of σ, `n × C or 1 × H × W`; `None` at a network's first layer.
         """
-        samples, layers = self.jobs[unit.network].part(unit), run.plan.layers[unit.network]
+        samples, layers = self.networks[unit.network].part(unit), run.plan.layers[unit.network]
         place = layers.index(unit.layer)
-        if self.settings["start"] != "before" or place == 0:
+        if self.settings.start != "before" or place == 0:
             return samples, None
         stored = torch.from_numpy(run.read(unit.network, layers[place - 1], unit.start, unit.stop, "sigma"))
         sigma = run.plan.layout.unchart(stored)
@@ -100,9 +100,9 @@ class Work:
     def measured(
         self, unit: Unit, samples: Inputs, sigma: torch.Tensor | None, worker: str = ""
     ) -> tuple[dict[str, np.ndarray], Finished]:
-        """Computes a unit; arguments as from `given`. Returns its values, variable by variable, and what it took."""
+        """Computes a unit; arguments as from `sources`. Returns its values, variable by variable, and what it took."""
         begin = time.monotonic()
-        values = self.jobs[unit.network].measured(unit.layer, samples, self.settings, self.batch_size, sigma)
+        network = self.networks[unit.network]
+        values = measured(network, unit.layer, samples, self.settings, self.batch_size, sigma)
         failed = {samples.names[i]: FAILURES[values["failure"][i]] for i in np.flatnonzero(values["failure"])}
-        passes = sum(int(values[name].sum()) for name in ("passes", "ru_passes") if name in values)
-        return values, Finished(unit, time.monotonic() - begin, passes, failed, worker)
+        return values, Finished(unit, time.monotonic() - begin, int(passes_of(values).sum()), failed, worker)

@@ -1,0 +1,61 @@
+"""Execution of a measurement: where and how it runs, on which no value depends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.settings import Options
+from ..errors import InfodiscardError
+
+if TYPE_CHECKING:
+    import torch
+
+    from .engines import Engine
+
+DEFAULT_BLOCK = {"cpu": 4, "cuda": 32}
+"""Few enough for a progress bar that moves and little to redo after a kill; enough to fill the device."""
+
+CALIBRATION, WORKERS = 60.0, (1, 8, 64)
+"""Seconds of a forecast's calibration, and numbers of workers for which it gives the time."""
+
+EFFICIENCY = 0.9
+"""Throughput of several workers, against that many times the one of one; assumed, `benchmarks.scale` measures it."""
+
+UNIT, RUN = {"role": "unit"}, {"role": "run"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution(Options):
+    """Where and how a measurement runs; no value depends on it.
+
+    Fields have one of two roles: `unit`, of the computation of each unit of work; and `run`, of a run as a whole.
+
+    Attributes:
+        decoders: folder of RU's decoders; `None` for the user's cache.
+        block: samples solved and stored together; `None` for the default of the device.
+        batch_size: noisy inputs in one forward pass; `None` for as many as are usual.
+        device: where to compute; `None` for where the network is.
+        engine: what does the work: its name, or itself.
+        log: file for one line of JSON per unit; `None` for one in the run's directory.
+        progress: whether to draw a progress bar.
+
+    Raises:
+        InfodiscardError: the batch size is below 1.
+    """
+
+    decoders: str | Path | None = field(default=None, metadata=UNIT)
+    block: int | None = field(default=None, metadata=UNIT)
+    batch_size: int | None = field(default=None, metadata=UNIT)
+    device: str | torch.device | None = field(default=None, metadata=UNIT)
+    engine: str | Engine = field(default="local", metadata=RUN)
+    log: str | Path | None = field(default=None, metadata=RUN)
+    progress: bool = field(default=True, metadata=RUN)
+
+    def __post_init__(self) -> None:
+        """Checks the batch size."""
+        if self.batch_size is not None and self.batch_size < 1:
+            raise InfodiscardError(
+                f"batch_size was {self.batch_size}; it must be at least 1, or None for the usual one."
+            )

@@ -1,0 +1,40 @@
+"""Options: their defaults are those of the library, and --help needs nothing heavy."""
+
+import subprocess
+import sys
+from dataclasses import fields
+
+from infodiscard.cli.options import Measuring
+from infodiscard.core.settings import Settings
+from infodiscard.measurement.execution import Execution
+
+HELP = """
+import sys
+from typer.testing import CliRunner
+from infodiscard.cli import app
+for words in (["--help"], ["measure", "--help"], ["plan", "--help"]):
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0 and "Usage" in result.output, result.output
+heavy = {"torch", "numpy", "pandas", "zarr", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_help_needs_nothing_heavy():
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_options_that_are_not_given_say_what_the_library_does():
+    arguments = Measuring().arguments()
+    names = set(Settings.names()) & {each.name for each in fields(Measuring)}
+    assert set(Settings.names()) - names == {"noise_on"}
+    assert Measuring().settings() == Settings()
+    of_execution = {name: value for name, value in arguments.items() if name in Execution.names()}
+    assert Execution(**of_execution) == Execution(device="cpu")
+    assert set(arguments) == names | set(Execution.names()) | {"layers", "out"}
+
+
+def test_only_the_options_asked_for_are_returned():
+    assert Measuring(tau="code", seed=3).arguments(["tau", "seed"]) == {"tau": "code", "seed": 3}
+    assert Measuring(metrics="SID, ru").settings().metrics == ("sid", "ru")

@@ -1,0 +1,91 @@
+"""Settings: their checks, how a run stores them, and the roles of their fields."""
+
+import json
+
+import pytest
+
+from infodiscard.core.metrics.variable import METRICS
+from infodiscard.core.settings import LEAST_PASSES, PASSES, PASSES_KEYS, Settings
+from infodiscard.errors import InfodiscardError
+from infodiscard.measurement.execution import Execution
+from infodiscard.solver.sid import MIN_PASSES
+
+
+def test_every_metric_has_its_passes():
+    assert set(PASSES) == set(LEAST_PASSES) == set(PASSES_KEYS) == set(METRICS)
+    assert LEAST_PASSES["sid"] == MIN_PASSES
+
+
+def test_what_is_not_given_has_its_default():
+    assert Settings.of() == Settings() == Settings.of(max_passes=None, noise_on=None, metrics="sid", tau="paper")
+    assert Settings().max_passes == {"sid": 5000}
+
+
+def test_values_are_converted_to_exact_types():
+    settings = Settings.of(metrics=["ru", "sid"], tau="code", max_passes={"ru": 300})
+    assert settings.metrics == ("sid", "ru") and settings.tau == 1e-4
+    assert settings.max_passes == {"sid": 5000, "ru": 300}
+    assert Settings.of(metrics=["ru", "sid"], max_passes=700).max_passes == {"sid": 700, "ru": 700}
+    # One dict may serve for several measurements.
+    assert Settings.of(metrics="ru", max_passes={"sid": 700, "ru": 300}).max_passes == {"ru": 300}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"metrics": []}, "what can be measured is sid, ru"),
+        ({"metrics": "entropy"}, r"metrics was \['entropy'\]"),
+        ({"alpha": "1.5"}, "alpha was 1.5; it must be a positive number"),
+        ({"tau": "published"}, "tau was 'published'; give a variance, 'paper'"),
+        ({"tolerance": float("nan")}, "tolerance was nan"),
+        (
+            {"max_passes": {"sdi": 700}},
+            "max_passes names 'sdi', which is not a metric; what can be measured is sid, ru",
+        ),
+        ({"max_passes": "many"}, "max_passes was many; it must be a positive number"),
+        ({"max_passes": 0}, "max_passes was 0; a measurement of SID needs at least 96"),
+        ({"metrics": "ru", "max_passes": 255}, "a measurement of RU needs at least 256"),
+        ({"seed": True}, "seed was True; it must be a whole number"),
+        ({"start": "warm"}, "start was 'warm'; it can be 'uniform' or 'before'"),
+        ({"start": "before", "metrics": "ru"}, "'before', which is for SID"),
+        ({"precision": "fp8"}, "precision was 'fp8'; it can be 'full' or 'bf16'"),
+    ],
+)
+def test_what_is_not_allowed_gets_a_sentence(given, says):
+    with pytest.raises(InfodiscardError, match=says):
+        Settings.of(**given)
+
+
+def test_a_run_stores_them_as_it_always_did():
+    settings = Settings(metrics=("sid", "ru"), max_passes={"sid": 96, "ru": 256}, cap={"demo": 44.5}, noise_on="x")
+    assert settings.stored() == {
+        **{
+            "metrics": ["sid", "ru"],
+            "alpha": 1.5,
+            "tau": 0.01,
+            "sigma": "pixel",
+            "noise_on": "x",
+            "cap": {"demo": 44.5},
+        },
+        **{"seed": 0, "tolerance": 0.02, "start": "uniform", "precision": "full"},
+        **{"max_passes": 96, "ru_max_passes": 256},
+    }
+    assert Settings.from_json(settings.to_json()) == settings
+    only = Settings(metrics=("ru",))
+    assert "max_passes" not in only.stored() and "noise_on" not in only.stored()
+    assert Settings.from_json(only.to_json()) == only
+
+
+def test_what_an_older_run_lacks_has_its_default():
+    old = {"metrics": ["sid"], "alpha": 2.0, "tau": 0.01, "grid": 4}
+    assert Settings.from_json(json.dumps(old)) == Settings(alpha=2.0)
+
+
+def test_fields_are_named_by_their_roles():
+    assert Settings.names("quantity") == ("alpha", "tau", "sigma")
+    assert Settings.names("limit", "noise") == ("cap", "seed")
+    assert Settings.names("search") == ("tolerance", "max_passes", "start", "precision")
+    assert Execution.names("run") == ("engine", "log", "progress")
+    assert not set(Settings.names()) & set(Execution.names())
+    settings = Settings(cap={"a": 1.0, "b": 2.0})
+    assert (settings.of_network("cap", "b"), settings.of_network("alpha", "b")) == (2.0, 1.5)
