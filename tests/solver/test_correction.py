@@ -7,7 +7,8 @@ import torch
 
 from infodiscard.solver.correction import GROUPS, REGION, SYSTEMATIC, Witnesses, contrast, region
 from infodiscard.solver.feature_distance import FeatureDistance
-from infodiscard.solver.noise import SampleNoise, SigmaSpace
+from infodiscard.solver.sample_noise import SampleNoise
+from infodiscard.solver.sigma_space import SigmaSpace
 
 SPACE = SigmaSpace.parse("pixel", (2, 8, 8))
 

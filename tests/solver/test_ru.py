@@ -7,9 +7,10 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from infodiscard.solver.noise import SampleNoise, SigmaSpace
 from infodiscard.solver.ru import ReconstructionError, maximise_reconstruction_error
+from infodiscard.solver.sample_noise import SampleNoise
 from infodiscard.solver.sid import Effort
+from infodiscard.solver.sigma_space import SigmaSpace
 
 ALPHA, TAU = 1.5, 0.01
 C = 0.5 * math.log(2 * math.pi * math.e)

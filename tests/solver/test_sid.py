@@ -10,7 +10,7 @@ from infodiscard import InfodiscardError
 from infodiscard.solver.ascent import CAUTION, RECENT, Iteration
 from infodiscard.solver.entropy import gaussian_entropy, identity_entropy, linear_sigma
 from infodiscard.solver.feature_distance import FeatureDistance
-from infodiscard.solver.noise import SampleNoise, SigmaSpace
+from infodiscard.solver.sample_noise import SampleNoise
 from infodiscard.solver.sid import (
     MIN_PASSES,
     Effort,
@@ -21,6 +21,7 @@ from infodiscard.solver.sid import (
     expected_distance,
     maximise_entropy,
 )
+from infodiscard.solver.sigma_space import SigmaSpace
 
 ALPHA, TAU, CAP = 1.5, 0.01, 50.0
 CAREFUL = Effort(tolerance=0.008, max_passes=10_000, precision=0.004)

@@ -16,8 +16,8 @@ from ..errors import SampleError
 from ..results.plan import Unit
 from ..results.run import StoredRun
 from ..solver.feature_distance import FeatureDistance
-from ..solver.noise import SampleNoise
 from ..solver.ru import ReconstructionError
+from ..solver.sample_noise import SampleNoise
 from .engines import Work
 from .prepared_network import TRIED, Job
 

@@ -16,8 +16,8 @@ from ..core.metrics.variable import METRICS
 from ..data.inputs import Inputs, coerce_inputs
 from ..errors import InfodiscardError
 from ..networks.network import Network, weights_hash
-from ..solver.noise import SigmaSpace
 from ..solver.sid import MIN_PASSES
+from ..solver.sigma_space import SigmaSpace
 from .engines import Work
 from .prepared_network import Job
 

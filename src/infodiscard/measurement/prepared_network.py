@@ -25,9 +25,10 @@ from ..networks.probe import Call, Probe, list_layers
 from ..solver.correction import contrast
 from ..solver.entropy import concentration, gaussian_entropy
 from ..solver.feature_distance import FeatureDistance, out_of_memory
-from ..solver.noise import SampleNoise, SigmaSpace
 from ..solver.ru import Reconstruction, ReconstructionError, maximise_reconstruction_error
+from ..solver.sample_noise import SampleNoise
 from ..solver.sid import Effort, Solution, check_variation, maximise_entropy
+from ..solver.sigma_space import SigmaSpace
 
 if TYPE_CHECKING:
     from ..results.plan import Unit

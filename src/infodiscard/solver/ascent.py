@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from .correction import curvature
-from .noise import SigmaSpace
+from .sigma_space import SigmaSpace
 from .wavelets import Scales, filtered, live_mean, mean
 
 MEMORY = 1.0

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .noise import SigmaSpace
+from .sigma_space import SigmaSpace
 
 SYSTEMATIC = 0.2
 """Relative error of a correction that no number of draws removes, as the entropy is not quadratic as far as that; the

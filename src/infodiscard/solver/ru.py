@@ -17,8 +17,9 @@ import torch
 
 from .entropy import gaussian_entropy
 from .feature_distance import FeatureDistance
-from .noise import SampleNoise, SigmaSpace
+from .sample_noise import SampleNoise
 from .sid import Effort, calibrate, check_variation, expected_distance
+from .sigma_space import SigmaSpace
 
 DRAWS = 8
 """Noisy inputs per sample and step."""

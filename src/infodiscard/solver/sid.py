@@ -23,7 +23,8 @@ import torch
 from ..errors import SampleError
 from .ascent import Iteration, without_outliers
 from .correction import GROUPS, SYSTEMATIC, Correction, Witnesses, moments, ratio_of
-from .noise import SampleNoise, SigmaSpace
+from .sample_noise import SampleNoise
+from .sigma_space import SigmaSpace
 
 
 class Distance(Protocol):
