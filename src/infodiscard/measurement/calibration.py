@@ -15,8 +15,8 @@ from ..data.inputs import Inputs
 from ..errors import SampleError
 from ..results.plan import Unit
 from ..results.run import StoredRun
+from ..solver.decoder_error import ReconstructionError
 from ..solver.feature_distance import FeatureDistance
-from ..solver.ru import ReconstructionError
 from ..solver.sample_noise import SampleNoise
 from .engines import Work
 from .prepared_network import TRIED, Job

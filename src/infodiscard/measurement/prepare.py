@@ -16,7 +16,7 @@ from ..core.metrics.variable import METRICS
 from ..data.inputs import Inputs, coerce_inputs
 from ..errors import InfodiscardError
 from ..networks.network import Network, weights_hash
-from ..solver.sid import MIN_PASSES
+from ..solver.effort import MIN_PASSES
 from ..solver.sigma_space import SigmaSpace
 from .engines import Work
 from .prepared_network import Job

@@ -23,11 +23,15 @@ from ..networks.network import Network, placed, weights_hash
 from ..networks.preserve import untouched, unwrap
 from ..networks.probe import Call, Probe, list_layers
 from ..solver.correction import contrast
+from ..solver.decoder_error import ReconstructionError
+from ..solver.effort import Effort
 from ..solver.entropy import concentration, gaussian_entropy
+from ..solver.expectation import check_variation
 from ..solver.feature_distance import FeatureDistance, out_of_memory
-from ..solver.ru import Reconstruction, ReconstructionError, maximise_reconstruction_error
+from ..solver.problem import Problem
+from ..solver.ru import Reconstruction, ReconstructionProblem, maximise_reconstruction_error
 from ..solver.sample_noise import SampleNoise
-from ..solver.sid import Effort, Solution, check_variation, maximise_entropy
+from ..solver.sid import Solution, maximise_entropy
 from ..solver.sigma_space import SigmaSpace
 
 if TYPE_CHECKING:
@@ -284,11 +288,11 @@ class Job:
             samples = distance.inputs
             start = None if sigma is None else space.mean(sigma.to(samples).log().expand_as(samples))
             effort = Effort(settings["tolerance"], settings["max_passes"])
-            values |= _sid(maximise_entropy(distance, *task, effort, start), space, masks)
+            values |= _sid(maximise_entropy(Problem(distance, *task), effort, start), space, masks)
         if "ru" in settings["metrics"]:
             error = self.reconstruction(probe, part, batch_size)
             effort = Effort(settings["tolerance"], settings["ru_max_passes"])
-            values |= _ru(maximise_reconstruction_error(error, *task, effort), space, masks)
+            values |= _ru(maximise_reconstruction_error(ReconstructionProblem(error, *task), effort), space, masks)
             values["reconstruction"] = part.shown(self._as_images(error.restored()).cpu())
         return values
 

@@ -29,7 +29,7 @@ class SigmaSpace:
 
     @classmethod
     def parse(cls, name: str, input_shape: tuple[int, int, int]) -> SigmaSpace:
-        """Takes `pixel`, `unit` or `grid:G` to a space for inputs of `input_shape`.
+        """Converts `pixel`, `unit` or `grid:G` to a space for inputs of `input_shape`.
 
         Raises:
             InfodiscardError: it is none of these, or the grid is finer than the input.
@@ -67,12 +67,17 @@ class SigmaSpace:
         """Averages values of the input units (`… × C × H × W`) over those that share a parameter; inverts `expand`."""
         return self.gather(values) / self.weights().to(values)
 
+    def unit_mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Averages a value per parameter (`n × planes × rows × columns`) over the input units, `n`."""
+        weights = self.weights().to(values)
+        return (values * weights).sum((1, 2, 3)) / weights.sum()
+
     def weights(self) -> torch.Tensor:
-        """The number of input units that each parameter covers, in the parameters' shape."""
+        """Returns the number of input units that each parameter covers, `planes × rows × columns`."""
         return self.gather(torch.ones(self.input_shape))
 
     def _cells(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Which row and which column of the parameters each row and column of the input belongs to."""
+        """The row and the column of the parameters of each row (`H`) and column (`W`) of the input."""
         (_, g, w), (_, height, width) = self.shape, self.input_shape
         return (
             torch.arange(height, device=device) * g // height,
@@ -80,7 +85,7 @@ class SigmaSpace:
         )
 
     def _membership(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same as matrices of zeros and ones, cells × input rows and cells × input columns."""
+        """The same as matrices of zeros and ones, `rows × H` and `columns × W`."""
         matrices = []
         for index, count in zip(self._cells(like.device), self.shape[1:], strict=True):
             one_hot = index[None, :] == torch.arange(count, device=like.device)[:, None]
