@@ -24,7 +24,7 @@ from infodiscard.solver import ascent as iteration
 from infodiscard.solver import sid as solver
 from infodiscard.solver.ascent import Iteration
 from infodiscard.solver.entropy import gaussian_entropy
-from infodiscard.solver.noise import SampleNoise
+from infodiscard.solver.sample_noise import SampleNoise
 from infodiscard.solver.wavelets import Scales, filtered, mean
 
 from .bench.ours import climb

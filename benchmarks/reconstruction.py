@@ -24,9 +24,10 @@ from infodiscard.core.settings import Settings
 from infodiscard.data.inputs import coerce_inputs
 from infodiscard.measurement.prepared_network import PreparedNetwork
 from infodiscard.solver.entropy import gaussian_entropy
-from infodiscard.solver.noise import SampleNoise, SigmaSpace
 from infodiscard.solver.ru import ReconstructionError, expected_errors, maximise_reconstruction_error
+from infodiscard.solver.sample_noise import SampleNoise
 from infodiscard.solver.sid import Effort, calibrate, expected_distance
+from infodiscard.solver.sigma_space import SigmaSpace
 
 ALPHA, TAU = 1.5, 0.01
 JUDGE_SEED, REFERENCE_SEED = 1_000_003, 1

@@ -9,7 +9,7 @@ import torch
 
 from infodiscard.solver.correction import Witnesses, contrast
 from infodiscard.solver.entropy import concentration, gaussian_entropy
-from infodiscard.solver.noise import SampleNoise
+from infodiscard.solver.sample_noise import SampleNoise
 
 from .ours import Solve
 from .problem import CHUNK, Problem

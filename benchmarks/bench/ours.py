@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from infodiscard.solver.ascent import Iteration
-from infodiscard.solver.noise import SampleNoise, SigmaSpace
+from infodiscard.solver.sample_noise import SampleNoise
 from infodiscard.solver.sid import Effort, Solution, ascend, maximise_entropy
+from infodiscard.solver.sigma_space import SigmaSpace
 
 from .problem import Problem, Snapshot
 

@@ -12,7 +12,8 @@ import torch
 
 from infodiscard.solver.entropy import gaussian_entropy
 from infodiscard.solver.feature_distance import FeatureDistance
-from infodiscard.solver.noise import SampleNoise, SigmaSpace
+from infodiscard.solver.sample_noise import SampleNoise
+from infodiscard.solver.sigma_space import SigmaSpace
 
 JUDGE_SEED = 1_000_003
 """Of the noise on which all procedures are compared; none of them has seen it."""

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import torch
 
-from infodiscard.solver.noise import SampleNoise, SigmaSpace
+from infodiscard.solver.sample_noise import SampleNoise
+from infodiscard.solver.sigma_space import SigmaSpace
 
 from .problem import Problem, Snapshot
 

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from infodiscard.solver.entropy import gaussian_entropy
-from infodiscard.solver.noise import SigmaSpace
 from infodiscard.solver.sid import Effort
+from infodiscard.solver.sigma_space import SigmaSpace
 
 from . import corrected, figures, ours, price, references
 from .optimum import Cache, best_known, ensure

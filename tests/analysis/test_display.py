@@ -15,8 +15,8 @@ from infodiscard.measurement import unit as storing
 from infodiscard.report import write_page
 from infodiscard.solver.correction import SYSTEMATIC, contrast
 from infodiscard.solver.entropy import GAUSSIAN_CONSTANT
-from infodiscard.solver.noise import SigmaSpace
 from infodiscard.solver.sid import Solution
+from infodiscard.solver.sigma_space import SigmaSpace
 from synthetic import RESNET, make_plan, make_run, older, values_of
 
 SMALL = {"layers": RESNET[:3], "samples": 6, "size": 6}

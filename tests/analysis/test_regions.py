@@ -9,7 +9,7 @@ import torch
 from infodiscard import InfodiscardError
 from infodiscard.api.run import Run
 from infodiscard.solver.correction import region
-from infodiscard.solver.noise import SigmaSpace
+from infodiscard.solver.sigma_space import SigmaSpace
 from synthetic import RESNET, make_plan, make_run, values_of
 
 SMALL = {"layers": RESNET[:3], "samples": 6, "size": 8, "block": 4}

@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 import infodiscard
+from closed_forms import identity_entropy
 from infodiscard import InfodiscardError, Network, data, measure, open_run, zoo
 from infodiscard.api.run import Run
 from infodiscard.results.store import holds_run
-from infodiscard.solver.entropy import identity_entropy
-from infodiscard.solver.sid import MIN_PASSES
+from infodiscard.solver.effort import MIN_PASSES
 from unchanged import assert_same_state, state
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

@@ -15,8 +15,9 @@ from benchmarks.bench.results import Case
 from benchmarks.bench.work import Config, Work
 from torch import nn
 
+from closed_forms import linear_sigma
 from infodiscard import InfodiscardError
-from infodiscard.solver.entropy import concentration, gaussian_entropy, linear_sigma
+from infodiscard.solver.entropy import concentration, gaussian_entropy
 
 SIZE = 8
 TINY = Config(

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from closed_forms import identity_entropy, linear_sigma
 from infodiscard import InfodiscardError, compare, measure, open_run
 from infodiscard.report import write_report
-from infodiscard.solver.entropy import identity_entropy, linear_sigma
 from unchanged import assert_same_state, state
 
 FAST = {"max_passes": 256, "progress": False}

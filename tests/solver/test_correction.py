@@ -1,13 +1,14 @@
-"""What draws that moved nothing say of the optimum, against closed forms."""
+"""Corrections from fresh draws, against closed forms."""
 
 import math
 
 import pytest
 import torch
 
-from infodiscard.solver.correction import GROUPS, REGION, SYSTEMATIC, Witnesses, contrast, region
+from infodiscard.solver.correction import GROUPS, REGION, SYSTEMATIC, FreshDraws, contrast, region
 from infodiscard.solver.feature_distance import FeatureDistance
-from infodiscard.solver.noise import SampleNoise, SigmaSpace
+from infodiscard.solver.sample_noise import SampleNoise
+from infodiscard.solver.sigma_space import SigmaSpace
 
 SPACE = SigmaSpace.parse("pixel", (2, 8, 8))
 
@@ -16,18 +17,18 @@ def normal(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def draws_at(error: torch.Tensor, draws: int, seed: int = 0) -> tuple[Witnesses, FeatureDistance]:
+def draws_at(error: torch.Tensor, draws: int, seed: int = 0) -> tuple[FreshDraws, FeatureDistance]:
     """Draws for the identity at log σ = log 0.1 + error, one map for every sample; the optimum is flat."""
     inputs = normal(len(error), 2, 8, 8, seed=1)
     distance, log_sigma = FeatureDistance(lambda x: x, inputs), math.log(0.1) + error
-    witnesses, rows = Witnesses.none(log_sigma), torch.arange(len(error))
+    fresh, rows = FreshDraws.none(log_sigma), torch.arange(len(error))
     noise = SampleNoise(inputs, seed, "test")
     for _ in range(draws // 64):
         unit = noise.draw(rows.tolist(), 64)
         z = log_sigma.exp()[:, None] * unit
         level, gradient = distance.gradient(rows, z)
-        witnesses.add(rows, SPACE.gather(z * gradient), level, distance(rows, 0.1 * unit))
-    return witnesses, distance
+        fresh.add(rows, SPACE.gather(z * gradient), level, distance(rows, 0.1 * unit))
+    return fresh, distance
 
 
 def exact_gap(error: torch.Tensor) -> torch.Tensor:
@@ -39,21 +40,21 @@ def exact_gap(error: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("spread", [0.0, 0.1, 0.3, 0.6])
 def test_the_correction_of_a_linear_layer_is_the_closed_form(spread):
     error = spread * normal(40, 1, 8, 8, seed=2)
-    witnesses, _ = draws_at(error, 256)
-    found = witnesses.correction(SPACE, torch.ones_like(error))
+    fresh, _ = draws_at(error, 256)
+    found = fresh.correction(SPACE, torch.ones_like(error))
     miss = found.gap - exact_gap(error)
     assert (miss.abs() <= 3 * (found.gap_se.square() + found.systematic.square()).sqrt()).all()
     # No bias beyond the systematic error and the error of the mean over the samples.
     assert miss.mean().abs() < SYSTEMATIC * exact_gap(error).mean() + 3 * miss.std() / 40**0.5
-    assert witnesses.power() == pytest.approx(torch.full((40,), 2.0).tolist())
+    assert fresh.power() == pytest.approx(torch.full((40,), 2.0).tolist())
 
 
 def test_the_square_has_no_noise_in_its_mean():
     """At the optimum a plain square would be half the variance of g over the draws; the product is none."""
     error = torch.zeros(200, 1, 8, 8, dtype=torch.float64)
-    witnesses, _ = draws_at(error, 64)
-    found = witnesses.correction(SPACE, torch.ones_like(error))
-    mean = witnesses.slope.sum(1) / 64
+    fresh, _ = draws_at(error, 64)
+    found = fresh.correction(SPACE, torch.ones_like(error))
+    mean = fresh.slope.sum(1) / 64
     plain = ((mean / mean.mean((1, 2, 3), keepdim=True) - 1).square().mean((1, 2, 3)) / 4).mean()
     assert plain > 0.003
     assert found.gap.mean().abs() < 0.1 * plain
@@ -64,8 +65,8 @@ def test_a_few_parameters_far_off_do_not_stand_for_the_map():
     """σ of one pixel is e² times too large: its r is 55 or so, and (r − 1)² / 4n is 50 times what is missing."""
     error = torch.zeros(10, 1, 8, 8, dtype=torch.float64)
     error[:, 0, 3, 4] = 2.0
-    witnesses, _ = draws_at(error, 256)
-    found, exact = witnesses.correction(SPACE, torch.ones_like(error)), exact_gap(error)
+    fresh, _ = draws_at(error, 256)
+    found, exact = fresh.correction(SPACE, torch.ones_like(error)), exact_gap(error)
     ratio = (2 * error).exp() / (2 * error).exp().mean((1, 2, 3), keepdim=True)
     quadratic = (ratio - 1).square().mean((1, 2, 3)) / 4
     assert (quadratic > 10 * exact).all()
@@ -86,8 +87,8 @@ def test_capped_parameters_have_nothing_to_gain():
     error = 0.3 * normal(20, 1, 8, 8, seed=2)
     free = torch.ones_like(error)
     free[..., :4] = 0
-    witnesses, _ = draws_at(error, 256)
-    found = witnesses.correction(SPACE, free)
+    fresh, _ = draws_at(error, 256)
+    found = fresh.correction(SPACE, free)
     assert (found.shift[..., :4] == 0).all()
     half = exact_gap(error[..., 4:]) / 2
     assert ((found.gap - half).abs() < 4 * (found.gap_se.square() + found.systematic.square()).sqrt()).all()
@@ -97,8 +98,8 @@ def test_regions_are_averages_of_the_shift():
     error = 0.2 * normal(30, 1, 8, 8, seed=2)
     error[..., :4, :] += 0.3
     error -= error.mean((1, 2, 3), keepdim=True)
-    witnesses, _ = draws_at(error, 512)
-    found = witnesses.correction(SPACE, torch.ones_like(error))
+    fresh, _ = draws_at(error, 512)
+    found = fresh.correction(SPACE, torch.ones_like(error))
     masks = torch.zeros(30, 8, 8, dtype=torch.bool)
     masks[:, :4] = True
     value, se = contrast(found.shift, found.shift_se, found.gap, SPACE, masks)
@@ -119,8 +120,8 @@ def test_regions_are_averages_of_the_shift():
 
 def test_forgetting_concerns_single_samples():
     error = 0.2 * normal(3, 1, 8, 8, seed=2)
-    witnesses, _ = draws_at(error, 64)
-    kept = witnesses.slope[[0, 2]].clone()
-    witnesses.forget(torch.tensor([1]))
-    assert witnesses.count.tolist() == [64, 0, 64] and (witnesses.slope[1] == 0).all()
-    assert torch.equal(witnesses.slope[[0, 2]], kept) and witnesses.slope.shape[1] == GROUPS
+    fresh, _ = draws_at(error, 64)
+    kept = fresh.slope[[0, 2]].clone()
+    fresh.forget(torch.tensor([1]))
+    assert fresh.count.tolist() == [64, 0, 64] and (fresh.slope[1] == 0).all()
+    assert torch.equal(fresh.slope[[0, 2]], kept) and fresh.slope.shape[1] == GROUPS

@@ -1,11 +1,11 @@
-"""Formulas against numerical integrals, optimality conditions and slow twins."""
+"""Formulas against numerical integrals and slow twins."""
 
 import math
 
 import pytest
 import torch
 
-from infodiscard.solver.entropy import concentration, gaussian_entropy, identity_entropy, linear_sigma
+from infodiscard.solver.entropy import concentration, gaussian_entropy
 
 
 def normal(*shape, seed=0):
@@ -25,44 +25,6 @@ def test_gaussian_entropy_keeps_the_shape():
     entropy = gaussian_entropy(sigma)
     assert entropy.shape == sigma.shape
     torch.testing.assert_close(gaussian_entropy(sigma * math.e), entropy + 1)
-
-
-@pytest.mark.parametrize(("alpha", "tau"), [(1.5, 0.01), (0.7, 1e-4)])
-def test_linear_sigma_meets_the_constraint_and_the_optimality_condition(alpha, tau):
-    weight = normal(7, 5) * torch.tensor([0.1, 1, 2, 5, 0.7], dtype=torch.float64)
-    sigma = linear_sigma(weight, alpha, tau)
-    norms = weight.square().sum(0)
-    scale = tau * weight.square().sum()
-    torch.testing.assert_close((sigma.square() * norms).sum(), alpha * scale)
-    # KKT: ∂(Σ log σ)/∂σ_i = λ ∂E/∂σ_i with one λ for all units.
-    free = sigma.clone().requires_grad_()
-    (left,) = torch.autograd.grad(gaussian_entropy(free).sum(), free)
-    (right,) = torch.autograd.grad((free.square() * norms).sum(), free)
-    ratio = left / right
-    torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio))
-    # No other σ that meets the constraint has more entropy.
-    others = sigma * (0.3 * normal(200, 5, seed=1)).exp()
-    others *= (alpha * scale / (others.square() * norms).sum(1, keepdim=True)).sqrt()
-    assert (gaussian_entropy(others).sum(1) < gaussian_entropy(sigma).sum()).all()
-
-
-def test_linear_sigma_of_the_identity_is_what_a_layer_has_that_ignores_nothing():
-    sigma = linear_sigma(torch.eye(6, dtype=torch.float64) * 3, 1.5, 0.01)
-    torch.testing.assert_close(
-        gaussian_entropy(sigma), torch.full((6,), identity_entropy(1.5, 0.01), dtype=torch.float64)
-    )
-
-
-def test_linear_sigma_does_not_depend_on_units_of_the_feature():
-    weight = normal(4, 3)
-    torch.testing.assert_close(linear_sigma(weight * 100, 1.5, 0.01), linear_sigma(weight, 1.5, 0.01))
-    rotation = torch.linalg.qr(normal(4, 4, seed=2)).Q
-    torch.testing.assert_close(linear_sigma(rotation @ weight, 1.5, 0.01), linear_sigma(weight, 1.5, 0.01))
-
-
-def test_linear_sigma_is_infinite_where_the_layer_does_not_look():
-    sigma = linear_sigma(torch.tensor([[1.0, 0.0, 2.0]]), 1.5, 0.01)
-    assert sigma.isinf().tolist() == [False, True, False]
 
 
 def test_concentration_against_a_loop():

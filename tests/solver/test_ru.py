@@ -7,9 +7,10 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from infodiscard.solver.noise import SampleNoise, SigmaSpace
-from infodiscard.solver.ru import ReconstructionError, maximise_reconstruction_error
-from infodiscard.solver.sid import Effort
+from infodiscard.solver.decoder_error import ReconstructionError
+from infodiscard.solver.effort import Effort
+from infodiscard.solver.ru import ReconstructionProblem, expected_errors, maximise_reconstruction_error
+from infodiscard.solver.sigma_space import SigmaSpace
 
 ALPHA, TAU = 1.5, 0.01
 C = 0.5 * math.log(2 * math.pi * math.e)
@@ -17,9 +18,9 @@ EFFORT = Effort(max_passes=2000)
 
 
 def solve(feature, decoder, x, **options):
-    error = ReconstructionError(feature, decoder, x)
     space = SigmaSpace.parse("pixel", tuple(x.shape[1:]))
-    return maximise_reconstruction_error(error, space, ALPHA, TAU, 50.0, **{"effort": EFFORT} | options)
+    problem = ReconstructionProblem(ReconstructionError(feature, decoder, x), space, ALPHA, TAU, 50.0)
+    return maximise_reconstruction_error(problem, **{"effort": EFFORT} | options)
 
 
 def inputs(n=2, channels=1, size=6, seed=0):
@@ -85,29 +86,6 @@ def test_linear_network_and_decoder_reach_the_convex_optimum():
     assert found.floor.mean().item() == pytest.approx(floor, abs=1e-6)
 
 
-def test_errors_gradient_is_the_derivative_of_the_entropy():
-    """Against finite differences of ½ Σ log E e² on the same draws."""
-    x, feature, decoder, *_ = linear_problem(size=4)
-    error, rows = ReconstructionError(feature, decoder, x), torch.tensor([0])
-    noise = SampleNoise(x, 0, "test").draw([0], 64)
-    log_sigma = torch.full((1, 1, 4, 4), math.log(0.1), dtype=torch.float64)
-
-    def entropy(log_sigma):
-        return 0.5 * error.errors(rows, log_sigma.exp()[:, None] * noise).mean(1).log().sum()
-
-    z = log_sigma.exp()[:, None] * noise
-    squares = error.errors(rows, z).mean(1)
-    level, errors, constraint, gain, _ = error.slopes(rows, z, 1 / squares, torch.ones_like(z))
-    assert torch.allclose(errors.mean(1), squares)
-    assert torch.allclose(level, error(rows, z))
-    assert torch.allclose(constraint, error.gradient(rows, z)[1])
-    for unit in ((0, 0, 0, 0), (0, 0, 2, 3)):
-        step = torch.zeros_like(log_sigma)
-        step[unit] = 1e-5
-        numeric = (entropy(log_sigma + step) - entropy(log_sigma - step)) / 2e-5
-        assert (z * gain).mean(1)[unit].item() == pytest.approx(numeric.item(), rel=1e-5)
-
-
 def test_what_only_a_sum_keeps_cannot_be_reconstructed():
     """The paper's toy: f = Σ x_i with its best linear decoder; every pixel is used, none can be reconstructed."""
     n, x = 16, inputs(1, size=4).float()
@@ -154,3 +132,13 @@ def test_a_pixel_that_the_decoder_needs_alone_is_never_left_out():
     sigma = found.log_sigma.exp()[0]
     assert (sigma > 1e-3).all()
     assert (sigma[:, 3:].mean() / sigma[:, :3].mean()).item() == pytest.approx(10, rel=0.3)
+
+
+def test_expected_errors_of_a_linear_network_are_the_closed_form():
+    x, feature, decoder, _, a, shift = linear_problem(size=4)
+    space = SigmaSpace.parse("pixel", (1, 4, 4))
+    problem = ReconstructionProblem(ReconstructionError(feature, decoder, x), space, ALPHA, TAU, 50.0)
+    log_sigma = problem.small + torch.linspace(-1, 1, 16, dtype=torch.float64).view(1, 1, 4, 4)
+    squares = expected_errors(problem, log_sigma, problem.stream("test"), 4000)
+    expected = shift.square() + a.square() @ (2 * log_sigma.flatten()).exp()
+    torch.testing.assert_close(squares.flatten(), expected, rtol=0.15, atol=0)

@@ -6,42 +6,25 @@ import pytest
 import torch
 from torch import nn
 
+from closed_forms import identity_entropy, linear_problem, linear_sigma, random
 from infodiscard import InfodiscardError
-from infodiscard.solver.ascent import CAUTION, RECENT, Iteration
-from infodiscard.solver.entropy import gaussian_entropy, identity_entropy, linear_sigma
+from infodiscard.solver.effort import MIN_PASSES, Effort
+from infodiscard.solver.entropy import gaussian_entropy
 from infodiscard.solver.feature_distance import FeatureDistance
-from infodiscard.solver.noise import SampleNoise, SigmaSpace
-from infodiscard.solver.sid import (
-    MIN_PASSES,
-    Effort,
-    Estimate,
-    Solution,
-    ascend,
-    calibrate,
-    expected_distance,
-    maximise_entropy,
-)
+from infodiscard.solver.problem import Problem
+from infodiscard.solver.sample_noise import SampleNoise
+from infodiscard.solver.sid import Solution, maximise_entropy
+from infodiscard.solver.sigma_space import SigmaSpace
 
 ALPHA, TAU, CAP = 1.5, 0.01, 50.0
 CAREFUL = Effort(tolerance=0.008, max_passes=10_000, precision=0.004)
-
-
-def random(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def linear_problem(spread: float = 1.0, channels: int = 1, size: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
-    """A linear layer with many features whose input columns have very different norms, and two inputs."""
-    n = channels * size * size
-    weight = random(2 * n, n) * (spread * random(n, seed=1)).exp()
-    return weight, random(2, channels, size, size, seed=2)
 
 
 def solve(feature, inputs: torch.Tensor, sigma: str = "pixel", effort: Effort = CAREFUL, **options) -> Solution:
     distance = FeatureDistance(feature, inputs, options.pop("batch_size", None))
     space = SigmaSpace.parse(sigma, tuple(inputs.shape[1:]))
     settings = {"alpha": ALPHA, "tau": TAU, "cap": CAP, **options}
-    return maximise_entropy(distance, space, effort=effort, **settings)
+    return maximise_entropy(Problem(distance, space, **settings), effort)
 
 
 def assert_within_error(solution: Solution, exact: torch.Tensor) -> None:
@@ -57,6 +40,25 @@ def assert_within_error(solution: Solution, exact: torch.Tensor) -> None:
     relative = solution.distance_se / solution.distance + (solution.distance / ALPHA - 1).abs()
     assert (mean[:, 0, 0, 0].abs() <= solution.gap + 0.5 * 3 * relative).all()
     assert ((difference - mean).square().mean((1, 2, 3)) <= 2 * solution.gap + 1e-4).all()
+
+
+@pytest.mark.parametrize(("alpha", "tau"), [(1.5, 0.01), (0.7, 1e-4)])
+def test_the_closed_form_meets_the_constraint_and_the_optimality_condition(alpha, tau):
+    weight = random(7, 5) * torch.tensor([0.1, 1, 2, 5, 0.7], dtype=torch.float64)
+    sigma = linear_sigma(weight, alpha, tau)
+    norms = weight.square().sum(0)
+    scale = tau * weight.square().sum()
+    torch.testing.assert_close((sigma.square() * norms).sum(), alpha * scale)
+    # KKT: ∂(Σ log σ)/∂σ_i = λ ∂E/∂σ_i with one λ for all units.
+    free = sigma.clone().requires_grad_()
+    (left,) = torch.autograd.grad(gaussian_entropy(free).sum(), free)
+    (right,) = torch.autograd.grad((free.square() * norms).sum(), free)
+    ratio = left / right
+    torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio))
+    # No other σ that meets the constraint has more entropy.
+    others = sigma * (0.3 * random(200, 5, seed=1)).exp()
+    others *= (alpha * scale / (others.square() * norms).sum(1, keepdim=True)).sqrt()
+    assert (gaussian_entropy(others).sum(1) < gaussian_entropy(sigma).sum()).all()
 
 
 def test_linear_layer_has_the_closed_form():
@@ -236,76 +238,6 @@ def test_scaling_stops_for_each_sample_by_itself():
         alone = solve(saturating, inputs[i : i + 1], effort=Effort(max_passes=600))
         assert torch.allclose(alone.log_sigma, together.log_sigma[i : i + 1], rtol=1e-9)
         assert alone.passes == together.passes[i]
-
-
-def test_a_ratio_on_common_noise_needs_few_draws():
-    """Where σ is a multiple of the small noise, every draw gives E(σ) / E(small) exactly; otherwise the error tells."""
-    weight, inputs = linear_problem()
-    distance, space = FeatureDistance(lambda x: x.flatten(1) @ weight.T, inputs), SigmaSpace.parse("pixel", (1, 8, 8))
-    small = torch.full((2, 1, 8, 8), math.log(0.1), dtype=torch.float64)
-
-    def ratio(log_sigma: torch.Tensor) -> Estimate:
-        noise = SampleNoise(inputs, 5, "test")
-        return expected_distance(distance, space, log_sigma, noise, 0.01, 4000, small=small)
-
-    exact = ratio(small + 0.7)
-    assert exact.draws.tolist() == [32, 32]  # 16 of each
-    torch.testing.assert_close(exact.mean, torch.full_like(exact.mean, math.exp(1.4)))
-    assert (exact.se < 1e-6).all()
-    shape = 0.2 * random(2, 1, 8, 8, seed=3)
-    found, norms = ratio(small + shape), weight.square().sum(0).view(8, 8)
-    expected = ((2 * shape[:, 0]).exp() * norms).sum((1, 2)) / norms.sum()
-    assert ((found.mean - expected).abs() < 4 * found.se).all()
-    assert (found.se <= 0.01 * found.mean).all()
-    alone = expected_distance(distance, space, small + shape, SampleNoise(inputs, 5, "test"), 0.01, 4000)
-    assert (found.draws < alone.draws).all()
-
-
-def test_what_is_left_weighs_every_step_but_the_first():
-    """Against sums over all steps: each counts by a power of its number and the inverse of its variance."""
-    shape, steps, power, rows = (1, 4, 4), 6, torch.tensor([1.4]), torch.tensor([0])
-    space = SigmaSpace.parse("pixel", shape)
-    state = Iteration.begin(torch.zeros(1, *shape), space, torch.ones(1), 5.0)
-    state.size += 1
-    ratios = 1 + 0.3 * random(steps, 2, *shape, seed=4).float()
-    for number, ratio in enumerate(ratios, 1):
-        state.steps[:] = number
-        state._test_optimum(rows, ratio[None], power)
-        assert number > 1 or state.left.isinf().all()
-    curvature, numbers = 1 + 1.4 / 2, torch.arange(1.0, steps)
-    a, b = (ratios[1:] - ratios[1:].mean((2, 3, 4), keepdim=True)).unbind(1)
-    gaps = (a * b).mean((1, 2, 3)) / 2 / curvature
-    variances = ((a - b).square().mean((1, 2, 3)) / 4 / curvature) ** 2 / 16
-    # An average whose newest of n values has the weight (m + 1) / (n + m).
-    rates = (RECENT + 1) / (numbers + RECENT)
-    weights = rates * torch.cat([(1 - rates[1:]).flip(0).cumprod(0).flip(0), torch.ones(1)]) / variances
-    expected = (weights * gaps).sum() / weights.sum()
-    error = (weights.square() * variances).sum().sqrt() / weights.sum()
-    torch.testing.assert_close(state.left[0], expected.clamp(min=0) + CAUTION * error)
-
-
-def test_the_first_two_steps_are_small():
-    network, inputs = small_network(), random(2, 1, 16, 16)
-    distance, space = FeatureDistance(network, inputs), SigmaSpace.parse("pixel", (1, 16, 16))
-    start = torch.full((2, 1, 16, 16), math.log(0.1), dtype=torch.float64)
-    states = ascend(distance, space, torch.ones(2, dtype=torch.float64), CAP, start, draws=6)
-    assert [next(states).passes.tolist() for _ in range(4)] == [[3, 3], [6, 6], [12, 12], [18, 18]]
-
-
-@pytest.mark.parametrize("shift", [-1.0, -0.1, 0.02, 0.7])
-def test_sigma_is_scaled_to_the_ratio_from_near_and_far(shift):
-    """E(σ) / E(small) in closed form afterwards, and nothing but a number has moved."""
-    weight, inputs = linear_problem()
-    distance, space = FeatureDistance(lambda x: x.flatten(1) @ weight.T, inputs), SigmaSpace.parse("pixel", (1, 8, 8))
-    small, shape = torch.full((2, 1, 8, 8), math.log(0.1), dtype=torch.float64), 0.3 * random(2, 1, 8, 8, seed=3)
-    wanted, power = torch.full((2,), ALPHA, dtype=torch.float64), torch.full((2,), 2.0, dtype=torch.float64)
-    start = small + shape + shift
-    found, _ = calibrate(distance, space, start, wanted, math.log(CAP), 0, Effort(), power, small)
-    norms = weight.square().sum(0).view(8, 8)
-    ratio = ((2 * (found - small)[:, 0]).exp() * norms).sum((1, 2)) / norms.sum()
-    assert ((ratio / ALPHA - 1).abs() < 0.04).all()  # four standard errors
-    moved = found - start
-    torch.testing.assert_close(moved, moved.mean((1, 2, 3), keepdim=True).expand_as(moved))
 
 
 def test_the_corrected_value_is_the_same_after_few_and_many_passes():

@@ -11,7 +11,7 @@ import torch
 
 from ..errors import InfodiscardError
 from ..solver.correction import region
-from ..solver.noise import SigmaSpace
+from ..solver.sigma_space import SigmaSpace
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,7 +21,7 @@ from ..errors import InfodiscardError
 from ..networks.network import Network, placed
 from ..networks.outputs import structure
 from ..networks.preserve import untouched
-from ..solver.noise import SampleNoise
+from ..solver.sample_noise import SampleNoise
 from .statistics import Correlation, rank_correlation
 
 if TYPE_CHECKING:

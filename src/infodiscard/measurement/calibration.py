@@ -15,7 +15,7 @@ from ..networks.probe import Probe
 from ..results.plan import Unit
 from ..results.run import StoredRun
 from ..solver.feature_distance import FeatureDistance
-from ..solver.noise import SampleNoise
+from ..solver.sample_noise import SampleNoise
 from .checks import TRIED
 from .engines import Work
 from .prepared_network import PreparedNetwork

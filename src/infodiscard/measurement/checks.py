@@ -6,8 +6,8 @@ import torch
 
 from ..errors import InfodiscardError, SampleError
 from ..networks.probe import Call, Probe
-from ..solver.noise import SampleNoise
-from ..solver.sid import check_variation
+from ..solver.expectation import check_variation
+from ..solver.sample_noise import SampleNoise
 from .prepared_network import PreparedNetwork
 
 TRIED = 4

@@ -14,7 +14,7 @@ from ..data.inputs import Inputs
 from ..errors import InfodiscardError
 from ..networks.network import Network, weights_hash
 from ..results.plan import Plan
-from ..solver.noise import SigmaSpace
+from ..solver.sigma_space import SigmaSpace
 from .checks import check_layers
 from .engines import Engine, Work, find_engine
 from .execution import DEFAULT_BLOCK, Execution

@@ -21,8 +21,8 @@ from ..networks.network import Network, placed, weights_hash
 from ..networks.preserve import untouched, unwrap
 from ..networks.probe import Call, Probe, list_layers
 from ..results.plan import Unit
+from ..solver.decoder_error import ReconstructionError
 from ..solver.feature_distance import FeatureDistance, out_of_memory
-from ..solver.ru import ReconstructionError
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,13 @@ from ..data.inputs import Inputs
 from ..errors import SampleError
 from ..networks.probe import Probe
 from ..solver.correction import contrast
+from ..solver.effort import Effort
 from ..solver.entropy import concentration, gaussian_entropy
 from ..solver.feature_distance import FeatureDistance
-from ..solver.noise import SigmaSpace
-from ..solver.ru import Reconstruction, maximise_reconstruction_error
-from ..solver.sid import Effort, Solution, maximise_entropy
+from ..solver.problem import Problem
+from ..solver.ru import Reconstruction, ReconstructionProblem, maximise_reconstruction_error
+from ..solver.sid import Solution, maximise_entropy
+from ..solver.sigma_space import SigmaSpace
 from .prepared_network import PreparedNetwork
 
 Values = dict[str, torch.Tensor]
@@ -220,7 +222,7 @@ def _solve_sid(at: LayerSamples) -> Values:
     samples, start = distance.inputs, None
     if at.sigma is not None:
         start = at.space.mean(at.sigma.to(samples).log().expand_as(samples))
-    return sid_variables(maximise_entropy(distance, *at.task, at.effort("sid"), start), at.space, at.masks)
+    return sid_variables(maximise_entropy(Problem(distance, *at.task), at.effort("sid"), start), at.space, at.masks)
 
 
 def _sid_pass(at: LayerSamples) -> tuple[FeatureDistance, Pass]:
@@ -231,7 +233,9 @@ def _sid_pass(at: LayerSamples) -> tuple[FeatureDistance, Pass]:
 def _solve_ru(at: LayerSamples) -> Values:
     """Maximises the reconstruction error."""
     error = at.network.reconstruction(at.probe, at.part, at.batch_size)
-    values = ru_variables(maximise_reconstruction_error(error, *at.task, at.effort("ru")), at.space, at.masks)
+    values = ru_variables(
+        maximise_reconstruction_error(ReconstructionProblem(error, *at.task), at.effort("ru")), at.space, at.masks
+    )
     return values | {"reconstruction": at.part.shown(at.network.as_images(error.restored()).cpu())}
 
 

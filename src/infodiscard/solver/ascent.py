@@ -1,14 +1,18 @@
-"""One step after another towards the optimum: what the solver remembers of its draws, and what it makes of them."""
+"""Stochastic ascent to the optimum: running averages of the draws, and preconditioned Newton steps from them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
 from .correction import curvature
-from .noise import SigmaSpace
+from .expectation import draw_gradients
+from .problem import Problem
+from .sample_noise import SampleNoise
+from .sigma_space import SigmaSpace
 from .wavelets import Scales, filtered, live_mean, mean
 
 MEMORY = 1.0
@@ -18,7 +22,7 @@ LONGEST = 1.5
 """Most that one step may change a log σ by, up or down."""
 
 LEAST = 0.3
-"""g in units of ḡ below which no parameter is taken to lie: what seems to matter still less may only seem to."""
+"""Least g of a parameter in units of ḡ: what seems to matter still less may only seem to."""
 
 FIRST = 8
 """Number of the step from which on the linear target weighs more than the exact one."""
@@ -30,7 +34,7 @@ NEAR = 2.0
 """Up to this g in units of ḡ the linear target may be used, and from twice as much on never."""
 
 CARRIED, AGREE = 0.5, 1.5
-"""Fall of log σ in a step beyond which old draws are taken along, where g is large and halves agree on it so far."""
+"""Fall of log σ in a step beyond which old draws are carried along, and how far the halves may disagree on g there."""
 
 QUIET = 2.0
 """Growth of log σ in a step where no draw has reacted to it yet."""
@@ -39,23 +43,70 @@ FAR = 0.7
 """Error of log E from which on the common scale of σ is brought back at once."""
 
 RECENT, CAUTION = 3.0, 1.0
-"""What the steps' draws show to be left is averaged with weights that grow as the step number to the first, so
-that it does not lag far behind; the second, in standard errors, is added, lest luck ends the search."""
+"""The gap that the steps' draws show is averaged with weights that grow as the step number to the first, so that
+it does not lag far behind; the second, in standard errors, is added, lest luck ends the search."""
 
 OUTLIER = 8.0
 """Draws and parameters beyond this many times the usual size of g count as this many; it grows with the square root of
 the draws, so that what is rare counts once it can be known, and the average is unbiased in the end."""
 
+TINY = 1e-30
+
+
+def ascend(problem: Problem, target: torch.Tensor, start: torch.Tensor, draws: int = 16) -> Iterator[AscentState]:
+    """Takes step after step towards the optimum, for ever.
+
+    Args:
+        problem: what is maximised; its α is not used.
+        target: α δ_f², `n`.
+        start: log σ, `n × planes × rows × columns`.
+        draws: noisy inputs per sample and step; half as many in the first two steps, which come from farthest away.
+
+    Yields:
+        The state after every step; the same object, changed.
+    """
+    state = AscentState.begin(start, problem.space, target, problem.log_cap)
+    stream = problem.stream("solve")
+    while True:
+        advance(problem, state, stream, problem.rows, draws)
+        yield state
+
+
+def advance(problem: Problem, state: AscentState, stream: SampleNoise, rows: torch.Tensor, draws: int) -> None:
+    """Takes one step of the samples `rows` (`r`), all or none of which have taken two steps.
+
+    Args:
+        problem: what is maximised.
+        state: of all samples; changed in place.
+        stream: source of the draws.
+        rows: which samples, `r`.
+        draws: noisy inputs per sample; half as many in the first two steps.
+    """
+    if int(state.steps[rows[0]]) < 2:
+        draws = max(2, draws // 2)
+    slopes, sizes, levels = [], [], []
+    for group, _, slope, gradient, level in draw_gradients(problem, state.log_sigma, stream, rows, draws):
+        sizes.append(_halves(problem.space.gather(gradient.square()) / (level[..., None, None, None] + TINY)))
+        slope, level = without_outliers(slope, level, state.passes[group])
+        slopes.append(_halves(slope))
+        levels.append(level)
+    state.step(rows, torch.cat(slopes), torch.cat(sizes), torch.cat(levels))
+
+
+def _halves(draws: torch.Tensor) -> torch.Tensor:
+    """Averages even and odd draws (dimension 1) apart: two independent estimates of the same, in dimension 1."""
+    return torch.stack([draws[:, ::2].mean(1), draws[:, 1::2].mean(1)], 1)
+
 
 def _rate(step: torch.Tensor, memory: float) -> torch.Tensor:
-    """The weight of the newest of `step` values in an average with weights step ** memory (1 for the first)."""
+    """The weight of the newest of `step` (`r`) values in an average with weights step ** memory (1 for the first)."""
     return (memory + 1) / (step + memory)
 
 
 def without_outliers(
     slope: torch.Tensor, level: torch.Tensor, passes: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Bounds what single draws and parameters bring in, relative to what is usual among the draws of one step.
+    """Bounds the contribution of single draws and parameters, relative to what is usual among the draws of one step.
 
     Args:
         slope: g of each draw, `r × draws × planes × rows × columns`.
@@ -72,29 +123,33 @@ def without_outliers(
 
 
 @dataclass
-class Iteration:
-    """The iteration's memory; every tensor has a row per sample (and two halves in `slope`)."""
+class AscentState:
+    """The running averages of an ascent, and where it is.
 
-    log_sigma: torch.Tensor
-    slope: torch.Tensor  # running average of g, in two halves
-    size: torch.Tensor  # running average of (∂L/∂z)² / L, in two halves
-    place: torch.Tensor  # running average of the iterates
+    Every tensor has a row per sample: those of parameters have the shape `n × planes × rows × columns`, in halves `n ×
+    2 × planes × rows × columns` with independent draws in either half, the others `n`.
+    """
+
+    log_sigma: torch.Tensor  # parameters
+    slope: torch.Tensor  # parameters in halves: running average of g
+    size: torch.Tensor  # parameters in halves: running average of (∂L/∂z)² / L
+    place: torch.Tensor  # parameters: running average of the iterates
     level: torch.Tensor  # running average of L
     total: torch.Tensor  # running average of Σ g, whatever has become of g in `slope`
     residual: torch.Tensor  # running average of the gap that each step's draws show, times their certainty
     certainty: torch.Tensor  # running average of one over the variance of such a gap
     spread: torch.Tensor  # the variance of `residual`
     left: torch.Tensor  # the gap, as the steps' own draws show it before they move σ; it lags behind
-    passes: torch.Tensor
+    passes: torch.Tensor  # noisy inputs taken forward and backward
     steps: torch.Tensor
-    target: torch.Tensor
-    weights: torch.Tensor
+    target: torch.Tensor  # α δ_f²
+    weights: torch.Tensor  # input units per parameter, the same for every sample
     log_cap: float
     scales: Scales
 
     @classmethod
-    def begin(cls, start: torch.Tensor, space: SigmaSpace, target: torch.Tensor, log_cap: float) -> Iteration:
-        """The state before the first step."""
+    def begin(cls, start: torch.Tensor, space: SigmaSpace, target: torch.Tensor, log_cap: float) -> AscentState:
+        """Returns the state before the first step, at log σ = `start` (`n × planes × rows × columns`)."""
         none = torch.zeros_like(target)
         return cls(
             log_sigma=start.clamp(max=log_cap),
@@ -116,24 +171,18 @@ class Iteration:
         )
 
     def step(self, rows: torch.Tensor, slope: torch.Tensor, size: torch.Tensor, draws: torch.Tensor) -> None:
-        """One step of the samples `rows`.
+        """Takes one step of the samples `rows`.
 
         Args:
             rows: indices, `r`.
             slope: ∂L/∂s averaged over the draws, in two halves: `r × 2 × planes × rows × columns`.
-            size: (∂L/∂z)² / L, likewise.
+            size: (∂L/∂z)² / L, the same.
             draws: L of each draw, `r × draws`.
         """
         self.steps[rows] += 1
-        rate = _rate(self.steps[rows], MEMORY).to(draws)
-        now, level = self.log_sigma[rows], draws.mean(1)
-        total = slope.mean(1).sum((1, 2, 3))
-        averages = (self.slope, slope), (self.size, size), (self.place, now), (self.level, level), (self.total, total)
-        for average, value in averages:
-            wide = rate.view(-1, *[1] * (value.ndim - 1))
-            average[rows] += wide * (value - average[rows])
         self.passes[rows] += draws.shape[1]
-
+        now, level = self.log_sigma[rows], draws.mean(1)
+        self._average(rows, now, slope, size, level)
         live, power = self._live(rows), self.power()[rows]
         self._test_optimum(rows, slope / self._expected(rows, live, power), power)
         ratio = self._ratio(rows, live, power)
@@ -142,8 +191,19 @@ class Iteration:
         self.log_sigma[rows] = torch.where(live > 0, moved, now + QUIET).clamp(max=self.log_cap)
         self._carry(rows, (moved - now) * live, ratio, power)
 
+    def _average(
+        self, rows: torch.Tensor, now: torch.Tensor, slope: torch.Tensor, size: torch.Tensor, level: torch.Tensor
+    ) -> None:
+        """Adds a step's iterate (`now`), g, (∂L/∂z)² / L and L to the running averages; shapes as in these."""
+        rate = _rate(self.steps[rows], MEMORY).to(level)
+        total = slope.mean(1).sum((1, 2, 3))
+        averages = (self.slope, slope), (self.size, size), (self.place, now), (self.level, level), (self.total, total)
+        for average, value in averages:
+            wide = rate.view(-1, *[1] * (value.ndim - 1))
+            average[rows] += wide * (value - average[rows])
+
     def _carry(self, rows: torch.Tensor, change: torch.Tensor, ratio: torch.Tensor, power: torch.Tensor) -> None:
-        """Takes what old draws say along where σ has fallen by more than CARRIED, as if g grew with its power c.
+        """Carries old draws along where σ has fallen by more than CARRIED, as if g grew with its power c.
 
         Their g belongs to the old σ; a mean over both would stay above what either says, and drive σ further down.
         Where the halves of the draws disagree, the fall may be noise, and what it would take along is evidence.
@@ -153,23 +213,26 @@ class Iteration:
         self.place[rows] += fall
         self.slope[rows] *= (curvature(power)[:, None, None, None] * fall).exp()[:, None]
 
-    def found(self, rows: torch.Tensor) -> torch.Tensor:
-        """What the search has found for the samples `rows`, `r × planes × rows × columns`, but for its common scale.
+    def estimate(self, rows: torch.Tensor) -> torch.Tensor:
+        """Returns the best estimate of log σ of the samples `rows`, `r × planes × rows × columns`, up to its scale.
 
-        It lies nearer than the next step, whose length overshoots where the curvature is as the Newton step has it.
+        It is nearer than the next step, whose length overshoots where the curvature is as the Newton step has it.
         """
         live, power, now = self._live(rows), self.power()[rows], self.log_sigma[rows]
         moved = self._moved(rows, live, self._ratio(rows, live, power), power, FARTHER / 2)
         return torch.where(live > 0, moved, now).clamp(max=self.log_cap)
 
     def _live(self, rows: torch.Tensor) -> torch.Tensor:
-        """1 where a draw has reacted, else 0."""
+        """1 where a draw has reacted, else 0, `r × planes × rows × columns`."""
         return (self.size[rows].sum(1) > 0).to(self.log_sigma)
 
     def _moved(
         self, rows: torch.Tensor, live: torch.Tensor, ratio: torch.Tensor, power: torch.Tensor, farther: float
     ) -> torch.Tensor:
-        """log σ moved to the shape that all draws tell, its mean unchanged; steps may be longer by `farther`."""
+        """log σ moved to the shape that all draws tell, its mean unchanged; steps may be longer by `farther`.
+
+        Shapes, here and below: `live` as `_live`, `ratio` as `_ratio`, `power` `r`; the result as `live`.
+        """
         now = self.log_sigma[rows]
         more = farther * (self.steps[rows] / SETTLED).clamp(max=1).to(now)
         place, ways = self._newton_steps(rows, live, ratio, power)
@@ -180,7 +243,7 @@ class Iteration:
         return now + change - live_mean(change, live)
 
     def _bent(self, rows: torch.Tensor, shape: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
-        """Takes the filtered Newton target, s − (r − 1) / c with r = g / ḡ, to s − log(r) / c.
+        """Converts the filtered Newton target, s − (r − 1) / c with r = g / ḡ, to s − log(r) / c.
 
         That is exact where h is linear, however far the optimum is. It must come after the filter: the logarithm of a
         noisy r has a mean of its own. It matters on the way; near the optimum it would only amplify what noise is left.
@@ -193,7 +256,7 @@ class Iteration:
         return place + step + weight * (-ratio.log() / c - step)
 
     def _off(self, rows: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-        """By how much to lower log σ as a whole towards E's target: by less and less, unless E is far off, `r`."""
+        """By how much to lower log σ as a whole towards E's target: less and less, unless E is far off; both `r`."""
         miss = (level / self.target[rows]).log()
         rate = (1 / self.steps[rows]).clamp(min=0.05).to(miss)
         return torch.where(miss.abs() > FAR, rate.clamp(min=0.5), rate) * (miss / 2).clamp(-1, 1)
@@ -207,16 +270,16 @@ class Iteration:
         return ((self.size.sum(1) == 0) & (self.log_sigma < self.log_cap)).flatten(1).any(1)
 
     def _free(self, rows: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
-        """1 where σ is free to move: not dead, nor at the cap."""
+        """1 where σ is free to move, neither dead nor at the cap; shaped as `live`."""
         return live * (self.log_sigma[rows] < self.log_cap)
 
     def _expected(self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
-        """ḡ: what every g would be at the optimum, for either half."""
+        """ḡ: what every g would be at the optimum, for either half, `r × 1 × planes × rows × columns`."""
         count = (self._free(rows, live) * self.weights).sum((1, 2, 3)).clamp(min=1)
         return ((power * self.level[rows] / count)[:, None, None, None] * self.weights)[:, None]
 
     def _ratio(self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
-        """g / ḡ of the averages, in halves.
+        """g / ḡ of the averages, in halves, `r × 2 × planes × rows × columns`.
 
         ḡ is the mean of g as it was taken along with σ; but that may be all noise, so that it counts as a quarter of
         what the draws themselves had at least.
@@ -227,19 +290,19 @@ class Iteration:
         return slope / ((usual / expected).clamp(0.25, 1) * expected)
 
     def _test_optimum(self, rows: torch.Tensor, ratio: torch.Tensor, power: torch.Tensor) -> None:
-        """Takes g / ḡ of fresh draws to the gap that it means, mean((g / ḡ − 1)²) / 2c.
+        """Converts g / ḡ of new draws to the gap that it means, mean((g / ḡ − 1)²) / 2c; `ratio` as `_ratio`.
 
         The square is a product of two halves of the draws, so that their noise, which is independent, drops out. Steps
         count by the inverse of their variance: at the last layers a single draw may outweigh a hundred others. This
-        only tells when to look closer, as σ has moved since.
+        tells only when to look closer, as σ has moved since.
         """
-        later = self.steps[rows] > 1  # How far the start is from the optimum says nothing of what will be found.
+        later = self.steps[rows] > 1  # How far the start is from the optimum says nothing of the end.
         free = self._free(rows, self._live(rows))
         count, twice = free.sum((1, 2, 3)).clamp(min=1), 2 * curvature(power)
         first, second = ((half - live_mean(half, free)) * free for half in ratio.unbind(1))
         gap = (first * second).sum((1, 2, 3)) / count / twice
         noise = (first - second).square().sum((1, 2, 3)) / count / twice / 2
-        fresh = count / noise.square().clamp(min=1e-30)
+        fresh = count / noise.square().clamp(min=TINY)
         rate = _rate((self.steps[rows] - 1).clamp(min=1), RECENT).to(gap)
         residual = self.residual[rows] + rate * (gap * fresh - self.residual[rows])
         certainty = self.certainty[rows] + rate * (fresh - self.certainty[rows])
@@ -265,7 +328,7 @@ class Iteration:
         return torch.where(alive, place, live_mean(place, live)), step
 
     def _predictions(self, rows: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
-        """What the gradient's size says of log σ, −½ log E[(∂L/∂z)² / L], in halves; exact in the linear regime."""
+        """log σ as the gradient's size predicts it, −½ log E[(∂L/∂z)² / L]; as `_ratio`; exact where h is linear."""
         size, live = self.size[rows] / self.weights, live[:, None]
         # Relative to the mean, so that a feature in other units gives the same numbers to the last bit.
         predicted = -0.5 * (size / mean(size)).clamp(min=1e-4).log()

@@ -1,10 +1,10 @@
-"""The value at the optimum, without reaching it: what fresh draws say of the σ that a search has found.
+"""Correction of a σ that an ascent has found: the entropy that it lacks, estimated from fresh draws.
 
-Draws that have moved nothing tell without bias how far the condition of the optimum, g_i = ḡ, is still missed, and so
-how much entropy a longer search would find (docs/solver.md derives it and says where it ends). With r = g / ḡ:
+Draws that σ does not depend on tell without bias how far the condition of the optimum, g_i = ḡ, is still missed, and so
+how much entropy a longer ascent would find (docs/solver.md derives it and says where it ends). With r = g / ḡ:
 
     ĝ = mean_i (r_i − 1)² / 2c          the entropy that is missing, nats per input unit
-    Δs_i = −(r_i − 1) / c               the way to the optimum, parameter by parameter
+    Δs_i = −(r_i − 1) / c               the Newton step to the optimum, parameter by parameter
 
 The square is a product of independent groups of draws, so that their noise drops out of its mean.
 """
@@ -15,17 +15,18 @@ from dataclasses import dataclass
 
 import torch
 
-from .noise import SigmaSpace
+from .expectation import moments, ratio_of
+from .sigma_space import SigmaSpace
 
 SYSTEMATIC = 0.2
-"""Relative error of a correction that no number of draws removes, as the entropy is not quadratic as far as that; the
+"""Relative error of a correction that no number of draws removes, as the entropy is not quadratic that far away; the
 same sign is likely for all samples of a layer, so that it does not average out."""
 
 REGION = 0.3
 """The same of a mean over a region, in units of the map's own error, taken as √(2ĝ)."""
 
 BEND = 0.25
-"""How a large mean square x of a noisy r − 1 is told: as log(1 + BEND x) / BEND. 0 would be x itself, as for an entropy
+"""How a large mean square x of a noisy r − 1 counts: as log(1 + BEND x) / BEND. 0 would be x itself, as for an entropy
 that is quadratic; 1 is what normally distributed errors of log σ have. The difference to either is counted as error."""
 
 GROUPS = 8
@@ -41,37 +42,21 @@ def curvature(power: torch.Tensor) -> torch.Tensor:
 
     It is 2 where E is quadratic. Where E as a whole grows with a smaller power p of σ, it lies between 2 and p, as more
     or less of that is each pixel's own doing; the middle is taken.
+
+    Args:
+        power: p, any shape; the result has the same.
     """
     return 1 + power.clamp(max=2) / 2
 
 
-def moments(level: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
-    """Sums of L, L₀, L², L L₀ and L₀² over the draws (dimension 1) of each sample, in float64, `5 × r`.
-
-    Args:
-        level: L, `r × draws`.
-        base: L₀ of the same draws under another σ, likewise.
-    """
-    level, base = level.double(), base.double()
-    return torch.stack([level, base, level.square(), level * base, base.square()]).sum(2)
-
-
-def ratio_of(sums: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """E L / E L₀ and its standard error, each `n`, from sums of `moments` (`5 × n`) over `count` draws (`n`)."""
-    level, base, *squares = sums / count
-    ratio = level / base
-    residual = squares[0] - 2 * ratio * squares[1] + ratio.square() * squares[2]
-    return ratio, (residual.clamp(min=0) / (count - 1)).sqrt() / base
-
-
 @dataclass
-class Witnesses:
-    """Draws at one σ that move nothing; every tensor has a row per sample.
+class FreshDraws:
+    """Draws at a σ that does not depend on them; every tensor has a row per sample.
 
     Attributes:
         slope: Σ g over the draws of each group, `n × GROUPS × planes × rows × columns`.
-        sums: `moments` of L and L₀, `5 × n`; L₀ is the distance of the same draws as small noise.
-        count: of the draws, `n`, a multiple of GROUPS.
+        sums: `moments` of L and L₀, `5 × n`; L₀ is the distance of the same draws under σ = √τ.
+        count: number of draws, `n`, a multiple of GROUPS.
     """
 
     slope: torch.Tensor
@@ -79,8 +64,8 @@ class Witnesses:
     count: torch.Tensor
 
     @classmethod
-    def none(cls, log_sigma: torch.Tensor) -> Witnesses:
-        """Of no draws yet, for σ of this shape."""
+    def none(cls, log_sigma: torch.Tensor) -> FreshDraws:
+        """Returns those of no draws yet, for log σ of this shape (`n × planes × rows × columns`)."""
         n, *shape = log_sigma.shape
         return cls(
             log_sigma.new_zeros(n, GROUPS, *shape),
@@ -89,29 +74,29 @@ class Witnesses:
         )
 
     def forget(self, rows: torch.Tensor) -> None:
-        """Begins anew for the samples `rows`, whose σ has moved."""
+        """Forgets the draws of the samples `rows` (`r`), whose σ has moved."""
         self.slope[rows] = 0
         self.sums[:, rows] = 0
         self.count[rows] = 0
 
     def add(self, rows: torch.Tensor, slope: torch.Tensor, level: torch.Tensor, small: torch.Tensor) -> None:
-        """Takes in draws: g (`r × draws × planes × rows × columns`), L and L₀ (`r × draws`)."""
+        """Adds draws of the samples `rows` (`r`): g (`r × draws × planes × rows × columns`), L and L₀ (`r × draws`)."""
         draws = level.shape[1]
         self.slope[rows] += slope.unflatten(1, (draws // GROUPS, GROUPS)).sum(1)
         self.sums[:, rows] += moments(level, small)
         self.count[rows] += draws
 
     def ratio(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """E(σ) / E(small) and its standard error, each `n`."""
+        """Returns E(σ) / E(√τ) and its standard error, each `n`."""
         ratio, se = ratio_of(self.sums, self.count)
         return ratio.to(self.slope.dtype), se.to(self.slope.dtype)
 
     def power(self) -> torch.Tensor:
-        """p = d log E / d log(scale of σ) = Σ g / E, `n`, as the gradients have it."""
+        """Returns p = d log E / d log(scale of σ) = Σ g / E, `n`, as the gradients have it."""
         return (self.slope.sum((1, 2, 3, 4)).double() / self.sums[0]).to(self.slope.dtype)
 
     def correction(self, space: SigmaSpace, free: torch.Tensor) -> Correction:
-        """What they say is missing.
+        """Estimates what σ lacks of the optimum.
 
         Args:
             space: where σ is free.
@@ -145,13 +130,13 @@ class Witnesses:
 
 
 def _partner(rest: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    """What r − 1 of one group is multiplied by: r − 1 of all others, or what makes of it 2 (r − 1 − log r).
+    """Returns what r − 1 of one group is multiplied by: r − 1 of all others, or what makes of it 2 (r − 1 − log r).
 
     That is exact where h is linear, as r = e^(c Δs) there, but a logarithm needs an r without noise.
 
     Args:
-        rest: r − 1 of the others.
-        known: from 0, where r is all noise, to 1.
+        rest: r − 1 of the others, `n × GROUPS × planes × rows × columns`.
+        known: from 0, where r is all noise, to 1, `n × 1 × 1 × 1 × 1`.
     """
     ratio = (1 + rest).clamp(min=0.01)
     x = torch.where((ratio - 1).abs() < 1e-3, 1e-3, ratio - 1)
@@ -161,7 +146,7 @@ def _partner(rest: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Correction:
-    """What is missing to the optimum; every tensor has a row per sample.
+    """What a σ lacks of the optimum; every tensor has a row per sample.
 
     Attributes:
         gap: ĝ, nats per input unit, `n`; where it is small, unbiased, so that it may come out below zero.
@@ -181,7 +166,7 @@ class Correction:
 def region(
     shift: torch.Tensor, shift_se: torch.Tensor, gap: torch.Tensor, space: SigmaSpace, masks: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What is to be added to the mean SID over a region, to first order.
+    """Estimates what the mean SID over a region lacks, to first order.
 
     Args:
         shift, shift_se: of a `Solution`, `n × planes × rows × columns`.
@@ -199,7 +184,7 @@ def region(
 def contrast(
     shift: torch.Tensor, shift_se: torch.Tensor, gap: torch.Tensor, space: SigmaSpace, masks: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same for a concentration: the mean over the background minus the mean over the object.
+    """Estimates the same of a concentration: the mean over the background minus the mean over the object.
 
     Args:
         masks: true on the object, `n × H × W`; all others as for `region`.
@@ -208,7 +193,7 @@ def contrast(
 
 
 def _average(masks: torch.Tensor) -> torch.Tensor:
-    """Weights of the mean over a region, `n × H × W`; NaN where it is empty."""
+    """Weights of the mean over a region (`masks`, `n × H × W`), shaped as it; NaN where it is empty."""
     inside = masks.double()
     return inside / inside.sum((1, 2), keepdim=True)
 
@@ -216,7 +201,7 @@ def _average(masks: torch.Tensor) -> torch.Tensor:
 def _weighted(
     shift: torch.Tensor, shift_se: torch.Tensor, gap: torch.Tensor, space: SigmaSpace, pixels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Σ weights · shift, and its standard error; `pixels` are weights of pixels, `n × H × W`."""
+    """Σ weights · shift and its standard error, each `n`; `pixels` are weights of pixels, `n × H × W`."""
     channels, height, width = space.input_shape
     whole = (pixels[:, None] / channels).expand(-1, channels, height, width)
     weights = space.gather(whole).to(shift)

@@ -1,4 +1,4 @@
-"""Pure formulas: the entropy of the noise and what is read off it. All entropies are in nats."""
+"""Entropy of Gaussian noise, and its concentration; all entropies are in nats."""
 
 from __future__ import annotations
 
@@ -22,34 +22,15 @@ def gaussian_entropy(sigma: torch.Tensor) -> torch.Tensor:
     return sigma.log() + GAUSSIAN_CONSTANT
 
 
-def identity_entropy(alpha: float, tau: float) -> float:
-    """SID of every pixel at the identity layer, ½ log(ατ) + C: what a layer that ignores nothing has."""
-    return 0.5 * math.log(alpha * tau) + GAUSSIAN_CONSTANT
-
-
-def linear_sigma(weight: torch.Tensor, alpha: float, tau: float) -> torch.Tensor:
-    """The exact solution for a linear layer f = Wx with one σ per input unit: σ_i² = α δ_f² / (n ‖w_i‖²), δ_f² = τ‖W‖².
-
-    Args:
-        weight: W, `features × n`.
-        alpha, tau: as everywhere.
-
-    Returns:
-        σ, of length n; infinite where the layer does not look at all.
-    """
-    norms = weight.square().sum(0)
-    return (alpha * tau * norms.sum() / (weight.shape[1] * norms)).sqrt()
-
-
 def concentration(entropy: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """How much more of the background than of the object is discarded (paper, Eq. 7).
+    """Concentration: how much more of the background than of the object is discarded (paper, Eq. 7).
 
     Args:
-        entropy: pixel-level entropy, `… × height × width`.
+        entropy: pixel-level entropy, nats, `… × height × width`.
         mask: true on the object, broadcastable to `entropy`.
 
     Returns:
-        Mean over the background minus mean over the object, of shape `…`; NaN where either of them is empty.
+        In nats, mean over the background minus mean over the object, of shape `…`; NaN where either of them is empty.
     """
     inside = mask.expand_as(entropy)
     size, pixels = inside.sum((-2, -1)), entropy.shape[-2] * entropy.shape[-1]

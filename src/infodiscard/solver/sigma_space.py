@@ -1,8 +1,7 @@
-"""Where σ is free: one value per pixel, per input unit or per cell of a grid; and noise that belongs to its sample."""
+"""Parametrisation of σ: one value per pixel, per input unit or per cell of a grid."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +29,7 @@ class SigmaSpace:
 
     @classmethod
     def parse(cls, name: str, input_shape: tuple[int, int, int]) -> SigmaSpace:
-        """Takes `pixel`, `unit` or `grid:G` to a space for inputs of `input_shape`.
+        """Converts `pixel`, `unit` or `grid:G` to a space for inputs of `input_shape`.
 
         Raises:
             InfodiscardError: it is none of these, or the grid is finer than the input.
@@ -68,12 +67,17 @@ class SigmaSpace:
         """Averages values of the input units (`… × C × H × W`) over those that share a parameter; inverts `expand`."""
         return self.gather(values) / self.weights().to(values)
 
+    def unit_mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Averages a value per parameter (`n × planes × rows × columns`) over the input units, `n`."""
+        weights = self.weights().to(values)
+        return (values * weights).sum((1, 2, 3)) / weights.sum()
+
     def weights(self) -> torch.Tensor:
-        """The number of input units that each parameter covers, in the parameters' shape."""
+        """Returns the number of input units that each parameter covers, `planes × rows × columns`."""
         return self.gather(torch.ones(self.input_shape))
 
     def _cells(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Which row and which column of the parameters each row and column of the input belongs to."""
+        """The row and the column of the parameters of each row (`H`) and column (`W`) of the input."""
         (_, g, w), (_, height, width) = self.shape, self.input_shape
         return (
             torch.arange(height, device=device) * g // height,
@@ -81,39 +85,9 @@ class SigmaSpace:
         )
 
     def _membership(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same as matrices of zeros and ones, cells × input rows and cells × input columns."""
+        """The same as matrices of zeros and ones, `rows × H` and `columns × W`."""
         matrices = []
         for index, count in zip(self._cells(like.device), self.shape[1:], strict=True):
             one_hot = index[None, :] == torch.arange(count, device=like.device)[:, None]
             matrices.append(one_hot.to(like.dtype))
         return matrices[0], matrices[1]
-
-
-class SampleNoise:
-    """Standard normal noise that depends on a sample's content, the seed and a purpose; on nothing else.
-
-    The same noise serves every layer and every network that takes the same input, so that comparisons are paired.
-
-    Args:
-        samples: `n × C × H × W`, the inputs that the noise belongs to.
-        seed: the run's seed.
-        purpose: a word that keeps independent streams apart.
-    """
-
-    def __init__(self, samples: torch.Tensor, seed: int, purpose: str) -> None:
-        self._shape, self._device, self._dtype = samples.shape[1:], samples.device, samples.dtype
-        self._generators = []
-        for sample in samples:
-            content = sample.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
-            digest = hashlib.sha256(f"{seed}/{purpose}/".encode() + content).digest()
-            generator = torch.Generator(device=samples.device)
-            generator.manual_seed(int.from_bytes(digest[:8], "little") % 2**63)
-            self._generators.append(generator)
-
-    def draw(self, rows: list[int], count: int) -> torch.Tensor:
-        """The next `count` draws of each of the samples `rows`: `len(rows) × count × C × H × W`."""
-        shape = (count, *self._shape)
-        drawn = [
-            torch.randn(shape, generator=self._generators[row], device=self._device, dtype=self._dtype) for row in rows
-        ]
-        return torch.stack(drawn)

@@ -1,0 +1,147 @@
+"""Expected feature distances with their standard errors, and the gradients of single draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import SampleError
+from .problem import Problem
+from .sample_noise import SampleNoise
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An expected squared feature distance, or a ratio of two.
+
+    Attributes:
+        mean: `n`.
+        se: its standard error, `n`.
+        draws: noisy inputs taken, `n`.
+    """
+
+    mean: torch.Tensor
+    se: torch.Tensor
+    draws: torch.Tensor
+
+
+def expected_distance(
+    problem: Problem,
+    log_sigma: torch.Tensor,
+    stream: SampleNoise,
+    precision: float | torch.Tensor,
+    max_draws: int,
+    rows: torch.Tensor | None = None,
+    *,
+    relative: bool = False,
+) -> Estimate:
+    """Estimates E(σ) for every sample, or E(σ) / E(√τ) on common noise (a control variate).
+
+    The same draws move both distances alike, so that their ratio is known from far fewer of them than either.
+
+    Args:
+        problem: the distance; its α is not used.
+        log_sigma: `n × planes × rows × columns`.
+        stream: source of the draws; the estimate uses its next ones.
+        precision: relative standard error at which to stop; one number, or one for every sample (`n`).
+        max_draws: most noisy inputs per sample.
+        rows: the samples to estimate, `r`; the others' means are NaN and their draws 0. All by default.
+        relative: whether E(σ) / E(√τ) is wanted; each draw then takes two noisy inputs.
+    """
+    n, each = len(log_sigma), 2 if relative else 1
+    most = max_draws // each
+    sums = torch.zeros(5, n, dtype=torch.float64, device=log_sigma.device)
+    draws = torch.zeros(n, dtype=torch.long, device=log_sigma.device)
+    active = problem.rows if rows is None else rows
+    count = 16
+    while len(active):
+        for group in _groups(active, count, problem.distance.batch_size):
+            unit = stream.draw(group.tolist(), count)
+            level = problem.distance(group, problem.noise(log_sigma, group, unit))
+            base = torch.ones_like(level)
+            if relative:
+                base = problem.distance(group, problem.noise(problem.small, group, unit))
+            sums[:, group] += moments(level, base)
+            draws[group] += count
+        mean, se = ratio_of(sums, draws)
+        active = active[((se > precision * mean) & (draws < most))[active]]
+        done = int(draws[active].max()) if len(active) else 0  # the same for all that are still active
+        count = min(max(1, done // 2), 256, most - done)
+    return Estimate(mean.to(log_sigma.dtype), se.to(log_sigma.dtype), each * draws)
+
+
+def feature_variation(problem: Problem, precision: float, max_draws: int) -> Estimate:
+    """Estimates δ_f² = E(√τ); arguments as for `expected_distance`.
+
+    Raises:
+        SampleError: it is zero or not finite.
+    """
+    variation = expected_distance(problem, problem.small, problem.stream("variation"), precision, max_draws)
+    check_variation(variation.mean)
+    return variation
+
+
+def check_variation(variation: torch.Tensor) -> None:
+    """Raises SampleError unless every δ_f² (`n`) is positive and finite."""
+    if not (finite := variation.isfinite()).all():
+        raise SampleError(
+            "The feature overflows under small input noise; check the network's weights and input.",
+            (~finite).nonzero()[:, 0].tolist(),
+            "feature_not_finite",
+        )
+    if not (reacts := variation > 0).all():
+        raise SampleError(
+            "The layer's output does not change under small input noise (δ_f² = 0), so nothing can be measured there: "
+            "it is constant or does not depend on the input; measure another layer.",
+            (~reacts).nonzero()[:, 0].tolist(),
+            "feature_constant",
+        )
+
+
+def draw_gradients(
+    problem: Problem, log_sigma: torch.Tensor, stream: SampleNoise, rows: torch.Tensor, draws: int
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Takes noisy inputs of the samples `rows` forward and backward, some samples at a time.
+
+    Args:
+        problem: the distance.
+        log_sigma: of all samples, `n × planes × rows × columns`.
+        stream: source of the draws.
+        rows: which samples, `r`.
+        draws: noisy inputs per sample.
+
+    Yields:
+        Some of the samples (`g`); δ (`g × draws × C × H × W`); g = ∂L/∂log σ of each draw (`g × draws × planes × rows ×
+        columns`); ∂L/∂z (as δ); and L (`g × draws`).
+    """
+    for group in _groups(rows, draws, problem.distance.batch_size):
+        unit = stream.draw(group.tolist(), draws)
+        z = problem.noise(log_sigma, group, unit)
+        level, gradient = problem.distance.gradient(group, z)
+        yield group, unit, problem.space.gather(z * gradient), gradient, level
+
+
+def _groups(rows: torch.Tensor, draws: int, batch_size: int) -> list[torch.Tensor]:
+    """Splits samples so that about one forward pass is held at once, not all of them."""
+    return list(rows.split(max(1, batch_size // draws)))
+
+
+def moments(level: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+    """Sums of L, L₀, L², L L₀ and L₀² over the draws (dimension 1) of each sample, in float64, `5 × r`.
+
+    Args:
+        level: L, `r × draws`.
+        base: L₀ of the same draws under another σ, `r × draws`.
+    """
+    level, base = level.double(), base.double()
+    return torch.stack([level, base, level.square(), level * base, base.square()]).sum(2)
+
+
+def ratio_of(sums: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """E L / E L₀ and its standard error, each `n`, from sums of `moments` (`5 × n`) over `count` draws (`n`)."""
+    level, base, *squares = sums / count
+    ratio = level / base
+    residual = squares[0] - 2 * ratio * squares[1] + ratio.square() * squares[2]
+    return ratio, (residual.clamp(min=0) / (count - 1)).sqrt() / base

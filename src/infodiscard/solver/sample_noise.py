@@ -1,0 +1,37 @@
+"""Noise that belongs to its sample: the same in every batch, order and run."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+
+class SampleNoise:
+    """Standard normal noise that depends on a sample's content, the seed and a purpose; on nothing else.
+
+    The same noise serves every layer and every network that takes the same input, so that comparisons are paired.
+
+    Args:
+        samples: `n × C × H × W`, the inputs that the noise belongs to.
+        seed: the run's seed.
+        purpose: a word that keeps independent streams apart.
+    """
+
+    def __init__(self, samples: torch.Tensor, seed: int, purpose: str) -> None:
+        self._shape, self._device, self._dtype = samples.shape[1:], samples.device, samples.dtype
+        self._generators = []
+        for sample in samples:
+            content = sample.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
+            digest = hashlib.sha256(f"{seed}/{purpose}/".encode() + content).digest()
+            generator = torch.Generator(device=samples.device)
+            generator.manual_seed(int.from_bytes(digest[:8], "little") % 2**63)
+            self._generators.append(generator)
+
+    def draw(self, rows: list[int], count: int) -> torch.Tensor:
+        """Returns the next `count` draws of each of the samples `rows`: `r × count × C × H × W`."""
+        shape = (count, *self._shape)
+        drawn = [
+            torch.randn(shape, generator=self._generators[row], device=self._device, dtype=self._dtype) for row in rows
+        ]
+        return torch.stack(drawn)
