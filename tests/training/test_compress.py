@@ -21,13 +21,12 @@ from infodiscard.training import compress as compression
 from infodiscard.training.compress import (
     code_lengths,
     compress,
-    hold,
     k_means,
-    prune,
     relative_indices,
     share,
     size_report,
 )
+from infodiscard.training.pruning import hold, prune
 
 
 def small(seed: int = 0) -> nn.Sequential:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import json
-import math
 import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 
 from ..errors import InfodiscardError, nearest
 from ..networks.network import Network, weights_hash
 from ..zoo import load as load_network
 from ..zoo.autoencoder import AutoEncoder
+from .pruning import prune, weight_tensors
 from .recipe import Recipe, differing
 from .runtime import make_folder
 from .train_network import accuracy, held_out, train
@@ -43,39 +42,6 @@ MOST_BITS = 16
 
 
 @torch.no_grad()
-def prune(module: nn.Module, threshold: float) -> dict[str, float]:
-    """Sets small weights to exactly 0, in place.
-
-    A weight w of a tensor W goes if |w| < threshold × std(W): "a quality parameter multiplied by the standard deviation
-    of a layer's weights" (Han et al. 2015, section 4).
-
-    Args:
-        module: any module with conv or linear layers.
-        threshold: in standard deviations, 0 or more.
-
-    Returns:
-        The share of weights that are left, 0 … 1, by parameter name.
-
-    Raises:
-        InfodiscardError: the threshold is negative or not finite, or would leave nothing of a layer; the module is then
-            as it was.
-    """
-    if not (math.isfinite(threshold) and threshold >= 0):
-        raise InfodiscardError(f"The threshold is {threshold}; give a number of standard deviations, 0 or more.")
-    found = _weights(module)
-    small = {name: weight.abs() < threshold * weight.std(correction=0) for name, (weight, _) in found.items()}
-    for name, (weight, _) in found.items():
-        if weight.any() and not (weight * ~small[name]).any():
-            raise InfodiscardError(
-                f"A threshold of {threshold:g} standard deviations leaves no weight of '{name}'; give a smaller one."
-            )
-    # Not by torch.nn.utils.prune: it multiplies, which leaves -0.0, and puts the weights behind the biases.
-    for name, (weight, _) in found.items():
-        weight.masked_fill_(small[name], 0)
-    return {name: float((weight != 0).double().mean()) for name, (weight, _) in found.items()}
-
-
-@torch.no_grad()
 def share(module: nn.Module, bits: int | Mapping[str, int] = BITS, iterations: int = 1000) -> None:
     """Lets the weights of each tensor share a few values, in place; those that are 0 stay so.
 
@@ -89,7 +55,7 @@ def share(module: nn.Module, bits: int | Mapping[str, int] = BITS, iterations: i
     Raises:
         InfodiscardError: bits or iterations are out of range, or for an unknown name.
     """
-    found = _weights(module)
+    found = weight_tensors(module)
     chosen = _bits_of(found, bits)
     if iterations < 0:
         raise InfodiscardError(f"iterations is {iterations}; give 0 or more.")
@@ -133,41 +99,6 @@ def k_means(values: torch.Tensor, count: int, iterations: int = 1000) -> torch.T
     return centroids
 
 
-def hold(module: nn.Module, what: str) -> Callable[[], None]:
-    """Returns a function that edits gradients so that SGD keeps what pruning or sharing made.
-
-    It is to be called after each `backward()` and before the optimiser's step. SGD whose momentum starts anew, also
-    Nesterov's, and with weight decay, then treats alike what was alike, to the last bit.
-
-    Args:
-        module: as pruned or shared; its parameters may move to another device later.
-        what: "zeros": the weights that are 0 now stay 0. "shared": those of a tensor that are equal now stay equal,
-            moved by the sum of their gradients (Han et al. 2016, section 3.3), and zeros stay 0.
-
-    Raises:
-        InfodiscardError: `what` is neither.
-    """
-    if what not in ("zeros", "shared"):
-        raise InfodiscardError(f"Weights can be held as 'zeros' or 'shared', not as '{what}'.")
-    held = [weight for weight, _ in _weights(module).values()]
-    marks = [weight.detach() == 0 if what == "zeros" else _groups(weight.detach()) for weight in held]
-
-    @torch.no_grad()
-    def keep() -> None:
-        for place, weight in enumerate(held):
-            if weight.grad is None:
-                continue
-            mark = marks[place] = marks[place].to(weight.grad.device)
-            if what == "zeros":
-                weight.grad.masked_fill_(mark, 0)
-            else:
-                sums = torch.bincount(mark.flatten(), weight.grad.flatten())
-                sums[0] = 0
-                weight.grad.copy_(sums[mark])
-
-    return keep
-
-
 def size_report(module: nn.Module) -> pd.DataFrame:
     """Returns what storing the weights would take, as they are now, by the formats of Han et al. (2016).
 
@@ -181,7 +112,7 @@ def size_report(module: nn.Module) -> pd.DataFrame:
     """
     import pandas as pd
 
-    found = _weights(module)
+    found = weight_tensors(module)
     rows: list[dict[str, Any]] = [
         {"name": name, **_sizes(weight.detach(), POSITION_BITS[kind])} for name, (weight, kind) in found.items()
     ]
@@ -306,7 +237,7 @@ def compress(
         "weights": str(weights),
         "weights_hash": weights_hash(original.module),
         "threshold": threshold,
-        "bits": _bits_of(_weights(original.module), BITS if bits is None else bits),
+        "bits": _bits_of(weight_tensors(original.module), BITS if bits is None else bits),
         "share_epochs": share_epochs,
         "share_lr": share_lr,
         "test_data": test_data,
@@ -385,23 +316,6 @@ def _recorded(path: Path, settings: dict[str, Any]) -> Accuracies:
     return accuracies
 
 
-def _weights(module: nn.Module) -> dict[str, tuple[nn.Parameter, str]]:
-    """Returns the weight tensors of conv and linear layers and their kind, "conv" or "linear", by parameter name."""
-    kinds = {}
-    for prefix, layer in module.named_modules():
-        if isinstance(layer, _ConvNd | nn.Linear):
-            kinds[f"{prefix}.weight" if prefix else "weight"] = "linear" if isinstance(layer, nn.Linear) else "conv"
-    found = {name: (weight, kinds[name]) for name, weight in module.named_parameters() if name in kinds}
-    if not found:
-        raise InfodiscardError(f"{type(module).__name__} has no conv or linear layer; give a module that has one.")
-    for name, (weight, _) in found.items():
-        if not weight.isfinite().all():
-            raise InfodiscardError(
-                f"'{name}' has weights that are not finite; give a network whose training went well."
-            )
-    return found
-
-
 def _bits_of(found: Mapping[str, tuple[nn.Parameter, str]], bits: int | Mapping[str, int]) -> dict[str, int]:
     """Returns the bits of each weight tensor by parameter name; see `share`."""
     given = dict.fromkeys(BITS, bits) if isinstance(bits, int) else {**BITS, **bits}
@@ -419,11 +333,6 @@ def _bits_of(found: Mapping[str, tuple[nn.Parameter, str]], bits: int | Mapping[
 def _borders(centroids: torch.Tensor) -> torch.Tensor:
     """Returns the numbers halfway between ascending centres; what lies on one belongs to the lower centre."""
     return (centroids[1:] + centroids[:-1]) / 2
-
-
-def _groups(weight: torch.Tensor) -> torch.Tensor:
-    """Numbers the values of a tensor from 1; zeros are 0."""
-    return (weight.unique(return_inverse=True)[1] + 1).masked_fill_(weight == 0, 0)
 
 
 def _sizes(weight: torch.Tensor, position_bits: int) -> dict[str, int]:

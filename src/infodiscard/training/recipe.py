@@ -41,7 +41,7 @@ class Recipe:
         label_smoothing: share of the target spread evenly over the classes.
         weights: file of the weights to start from; `None` for random ones.
         keep: what of those weights stays: `zeros`, those that are 0 (pruned ones); `shared`, also the equality of those
-            that are equal (see `infodiscard.training.compress.hold`).
+            that are equal (see `infodiscard.training.pruning.hold`).
         teacher: spec of a network to learn from, or the file of one that was trained here; `None` for none.
         teacher_weights: the teacher's weights, where its spec does not bring them.
         temperature: T that soft targets are computed at.

@@ -22,6 +22,7 @@ from ..zoo.weights import load_weights
 from .batches import Batches, as_bytes, augment
 from .checkpoint import Task, Trained, described, digest
 from .objective import Lesson
+from .pruning import hold
 from .recipe import Recipe
 from .runtime import epoch_seed, load_lightning, make_folder, quiet
 
@@ -237,8 +238,6 @@ def _holder(module: nn.Module, plan: Recipe) -> Callable[[], None]:
     """Returns what edits the gradients so that pruned or shared weights stay so."""
     if not plan.keep:
         return lambda: None
-    from .compress import hold
-
     return hold(module, plan.keep)
 
 
