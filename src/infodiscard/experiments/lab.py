@@ -109,7 +109,7 @@ class Workshop:
 
     def given(self, architecture: str) -> Product | None:
         """Returns a well-trained CIFAR-10 ResNet from the user's folder, if it is there."""
-        from ..training.train_network import accuracy
+        from ..training.evaluate import accuracy
 
         path = self.places.weights(architecture)
         if path is None:
