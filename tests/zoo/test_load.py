@@ -17,7 +17,7 @@ from torch import nn
 from infodiscard import data, zoo
 from infodiscard.errors import InfodiscardError
 from infodiscard.networks.network import Network
-from infodiscard.training.train_network import accuracy
+from infodiscard.training.evaluate import accuracy
 from infodiscard.zoo.cifar_resnet import BasicBlock, damage_positions, resnet
 from infodiscard.zoo.default_layers import default_layers
 from infodiscard.zoo.spec import Spec

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -72,7 +73,8 @@ def _sizes(weight: torch.Tensor, position_bits: int) -> dict[str, int]:
     flat = weight.cpu().flatten()
     left = int(flat.count_nonzero())
     steps, entries = relative_indices(flat, position_bits)
-    values, counts = entries.unique(return_counts=True)
+    # NumPy's `unique` takes a sixth of the time of PyTorch's.
+    values, counts = np.unique(entries.double().numpy(), return_counts=True)
     if left == len(flat):
         position_bits = 0  # as no weight is missing
     index_bits = max(len(counts) - 1, 0).bit_length()
@@ -81,14 +83,14 @@ def _sizes(weight: torch.Tensor, position_bits: int) -> dict[str, int]:
         "dense": 32 * len(flat),
         "pruned": len(steps) * (32 + position_bits),
         "shared": codebook + len(steps) * (index_bits + position_bits),
-        "huffman": codebook + _huffman_bits(counts) + _huffman_bits(torch.bincount(steps)),
+        "huffman": codebook + _huffman_bits(counts) + _huffman_bits(np.bincount(steps.numpy())),
     }
-    shared_values = int(values.count_nonzero())
+    shared_values = int(np.count_nonzero(values))
     row = {"parameters": len(flat), "left": left, "shared_values": shared_values, "index_bits": index_bits}
     return row | {key: -(-count // 8) for key, count in bits.items()}
 
 
-def _huffman_bits(counts: torch.Tensor) -> int:
+def _huffman_bits(counts: np.ndarray) -> int:
     """Returns the bits of all symbols' codes, and of the table of their lengths, a byte each, that decoding takes.
 
     Args:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import heapq
 
-import torch
+import numpy as np
 
 
-def coded_bits(counts: torch.Tensor) -> int:
+def coded_bits(counts: np.ndarray) -> int:
     """Returns the bits that a Huffman code takes for all symbols together; none for a symbol that is alone.
 
     They are the sum of the counts at the code tree's inner nodes. Nodes of equal count are paired all at once, so that
@@ -16,7 +16,7 @@ def coded_bits(counts: torch.Tensor) -> int:
     Args:
         counts: how often each symbol occurs, int64, `symbols`; symbols that do not occur are left out.
     """
-    occurring, numbers = counts[counts > 0].unique(return_counts=True)
+    occurring, numbers = np.unique(counts[counts > 0], return_counts=True)
     nodes = dict(zip(occurring.tolist(), numbers.tolist(), strict=True))  # number of nodes by count
     heap = list(nodes)
     heapq.heapify(heap)
