@@ -25,10 +25,10 @@ from infodiscard.core.metrics.variable import CORRECTED
 from infodiscard.errors import InfodiscardError
 from infodiscard.experiments import figures as curves
 from infodiscard.experiments import presets as profile
-from infodiscard.experiments.datasets import CUB_PAGE, CUB_TABLES, Places
+from infodiscard.experiments.datasets import CUB_PAGE, CUB_TABLES, DataFolder
 from infodiscard.experiments.findings import Findings, layer_means, markdown, mean_of, table_row, write
-from infodiscard.experiments.lab import Product, Workshop
-from infodiscard.experiments.presets import CPU, PAPER, PROFILES, QUICK
+from infodiscard.experiments.lab import Lab, TrainedNetwork
+from infodiscard.experiments.presets import CPU, PAPER, PRESETS, QUICK
 from infodiscard.experiments.studies import coherency, compression, distillation, flaws, maps, networks
 from infodiscard.experiments.verdicts import FEW, HOLDS, UNKNOWN, Claim
 from infodiscard.measurement.prepare import LEAST_PASSES
@@ -62,19 +62,19 @@ def shards(folder, split, total, missing=()):
 
 
 def test_without_a_folder_cifar10_is_downloaded_and_nothing_else_is_there(tmp_path):
-    places = Places()
+    places = DataFolder()
     assert places.cifar10("train") == places.cifar10("test") == "cifar10" and places.weights("resnet20") is None
-    assert Places(tmp_path).cifar10("train") == "cifar10"
+    assert DataFolder(tmp_path).cifar10("train") == "cifar10"
     words = said(places.cub)
     assert CUB_PAGE in words and "'CUB_200_2011'" in words and "--data-dir" in words
-    words = said(Places(tmp_path).cub)
+    words = said(DataFolder(tmp_path).cub)
     assert CUB_PAGE in words and f"in '{tmp_path}'" in words
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     for place in (tmp_path / "nowhere", tmp_path / "file"):
         (tmp_path / "file").touch()
-        words = said(Places, place)
+        words = said(DataFolder, place)
         assert str(place) in words and "--data-dir" in words
 
 
@@ -82,18 +82,18 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 def test_a_missing_part_of_cifar10_is_named(tmp_path, total, missing):
     shards(tmp_path / "cifar10", "train", total, missing)
     shards(tmp_path / "cifar10", "test", 1)
-    words = said(Places(tmp_path).cifar10, "train")
+    words = said(DataFolder(tmp_path).cifar10, "train")
     assert f"{tmp_path}/cifar10/train-{missing[0]:05}-of-{total:05}.parquet'" in words
     assert "huggingface-cli download uoft-cs/cifar10" in words
-    assert Places(tmp_path).cifar10("test") == f"parquet:{tmp_path}/cifar10/test-*.parquet"
+    assert DataFolder(tmp_path).cifar10("test") == f"parquet:{tmp_path}/cifar10/test-*.parquet"
 
 
 def test_a_split_of_cifar10_without_any_file_is_named(tmp_path):
     shards(tmp_path / "cifar10", "train", 2)
-    words = said(Places(tmp_path).cifar10, "test")
+    words = said(DataFolder(tmp_path).cifar10, "test")
     assert f"'{tmp_path}/cifar10/test-*.parquet'" in words and "huggingface-cli download" in words
     (tmp_path / "cifar10" / "test-all.parquet").touch()  # which says nothing of other parts
-    assert Places(tmp_path).cifar10("test").endswith("cifar10/test-*.parquet")
+    assert DataFolder(tmp_path).cifar10("test").endswith("cifar10/test-*.parquet")
 
 
 @pytest.mark.parametrize("name", ["data", "my [1] data*?"])
@@ -102,7 +102,7 @@ def test_data_sets_are_found_whatever_their_folder_is_called(tmp_path, name):
     write_cifar10(root / "cifar10", 6, 4)
     write_cub(root / "cub-200", 2)
     (root / "CUB.tgz").touch()  # as it was downloaded
-    places = Places(root)
+    places = DataFolder(root)
     assert [len(data.load(places.cifar10(split))) for split in ("train", "test")] == [6, 4]
     birds = data.load(places.cub(), size=(8, 8))
     assert len(birds) == 10 and len(birds.classes) == 10
@@ -114,16 +114,16 @@ def test_data_sets_are_found_whatever_their_folder_is_called(tmp_path, name):
 
 def test_birds_that_were_not_unpacked_are_not_there(tmp_path):
     (tmp_path / "CUB_200_2011.tgz").touch()
-    assert "fetch and unpack it" in said(Places(tmp_path).cub)
+    assert "fetch and unpack it" in said(DataFolder(tmp_path).cub)
 
 
 @pytest.mark.parametrize("table", CUB_TABLES)
 def test_a_missing_table_of_the_birds_is_named(tmp_path, table):
     write_cub(tmp_path / "CUB_200_2011", 1)
-    assert Places(tmp_path).cub() == f"cub:{tmp_path}/CUB_200_2011"
+    assert DataFolder(tmp_path).cub() == f"cub:{tmp_path}/CUB_200_2011"
     path = tmp_path / "CUB_200_2011" / table
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    words = said(Places(tmp_path).cub)
+    words = said(DataFolder(tmp_path).cub)
     assert f"'{path}' is missing" in words and CUB_PAGE in words
 
 
@@ -136,7 +136,7 @@ def test_profiles_are_found_by_name():
     assert "'papr'" in words and "near it is 'paper'" in words and "quick, cpu, paper" in words
 
 
-@pytest.mark.parametrize("size", PROFILES.values(), ids=PROFILES)
+@pytest.mark.parametrize("size", PRESETS.values(), ids=PRESETS)
 def test_a_profile_fits_together(size):
     kept = size.kept_epochs
     assert list(kept) == sorted(set(kept)) and kept[0] == 0 and kept[-1] == size.epochs
@@ -158,17 +158,17 @@ def test_a_profile_fits_together(size):
     assert min(epochs) >= 1
 
 
-@pytest.mark.parametrize("size", PROFILES.values(), ids=PROFILES)
+@pytest.mark.parametrize("size", PRESETS.values(), ids=PRESETS)
 def test_damage_lies_where_the_study_of_flaws_can_look_about_it(size):
     depth, example = size.depths[0], torch.zeros(1, 3, 32, 32)
     last = (depth - 2) // 6 - 1
-    shop = Workshop(Path("nowhere"), Places(), size)
+    lab = Lab(Path("nowhere"), DataFolder(), size)
     for place in size.damage:
         assert place in damage_positions(depth) and not place.endswith(f".{last}"), "a stage's end has another name"
         name = flaws.damaged_name(f"resnet{depth}", place)
         for spec, called in ((f"zoo:resnet{depth}", f"resnet{depth}"), (f"zoo:resnet{depth},damage={place}", name)):
             network = zoo.load(spec, name=called, allow_random=True)
-            wanted = flaws.layers(shop, Product(called, network, Path(), None))
+            wanted = flaws.layers(lab, TrainedNetwork(called, network, Path(), None))
             order = [layer.name for layer in list_layers(network.module, example)]
             assert set(wanted) <= set(order) and len(set(wanted)) == len(wanted)
             assert {place, flaws._next(place, depth), *flaws._common(place)} <= set(wanted)
@@ -345,13 +345,13 @@ def test_kinds_share_a_natural_image_as_the_notes_say(seed):
 # -- findings --------------------------------------------------------------------------------------------------------
 
 
-def product(name="resnet20", seed=1, accuracy=0.5):
-    return Product(name, zoo.load("demo"), Path("w.safetensors"), accuracy, seed=seed)
+def trained(name="resnet20", seed=1, accuracy=0.5):
+    return TrainedNetwork(name, zoo.load("demo"), Path("w.safetensors"), accuracy, seed=seed)
 
 
 def test_means_are_those_of_the_runs():
     sid, both = shared_run(samples=8, size=8, masks=True), shared_run(samples=8, size=8, metrics=("sid", "ru"), seed=1)
-    table = layer_means(product(), sid, both, extra={"epoch": 3})
+    table = layer_means(trained(), sid, both, extra={"epoch": 3})
     assert (table[["network", "seed", "accuracy", "epoch"]] == ["resnet20", 1, 0.5, 3]).all(axis=None)
     assert set(table["measure"]) == {"sid", "concentration", "ru", "ru_floor"}
     layers = list(sid.plan.layers["resnet20"])
@@ -372,18 +372,18 @@ def test_means_are_those_of_the_runs():
 
 def test_means_of_an_older_run_are_as_reached_and_labelled_so():
     run = make_run(samples=8, size=8, old=True)
-    table = layer_means(product(), run)
+    table = layer_means(trained(), run)
     np.testing.assert_allclose(table["mean"], run.summary()["sid"], rtol=1e-5)
     assert set(table["basis"]) == {"reached"}
     drawn = [curves.panels(1) for _ in range(2)]
     curves.curves(drawn[0][1][0], table, "sid", ["resnet20"])
-    curves.curves(drawn[1][1][0], layer_means(product(), shared_run(samples=8, size=8)), "sid", ["resnet20"])
+    curves.curves(drawn[1][1][0], layer_means(trained(), shared_run(samples=8, size=8)), "sid", ["resnet20"])
     assert [ax[0].get_ylabel().startswith("SID reached") for _, ax in drawn] == [True, False]
 
 
 def test_means_of_some_layers_only():
     run = shared_run(samples=8, size=8)
-    every, some = layer_means(product(), run), layer_means(product(), run, layers=("fc", "layer1.0", "layer9"))
+    every, some = layer_means(trained(), run), layer_means(trained(), run, layers=("fc", "layer1.0", "layer9"))
     assert list(some["layer"]) == ["layer1.0", "fc"] and list(some["position"]) == [0, 1]
     same = ["layer", "measure", "mean", "se", "n", "warning"]
     wanted = every[every["layer"].isin(["layer1.0", "fc"])][same].reset_index(drop=True)
@@ -391,15 +391,15 @@ def test_means_of_some_layers_only():
 
 
 def test_a_single_image_has_a_mean_and_no_error():
-    row = layer_means(product(), make_run(samples=1, size=4, layers=("conv1",))).iloc[0]
+    row = layer_means(trained(), make_run(samples=1, size=4, layers=("conv1",))).iloc[0]
     assert row["n"] == 1 and np.isfinite(row["mean"]) and np.isnan(row["se"])
 
 
 def test_the_mean_of_one_network_its_training_and_layers():
     run = shared_run(samples=8, size=8)
     other = shared_run(samples=8, size=8, shift=1.0)
-    parts = [layer_means(product(seed=0), run), layer_means(product(seed=1), other)]
-    parts += [layer_means(product("other", None), other)]
+    parts = [layer_means(trained(seed=0), run), layer_means(trained(seed=1), other)]
+    parts += [layer_means(trained("other", None), other)]
     table = pd.concat(parts, ignore_index=True)
     values = run.summary().set_index("layer")["sid_corrected"]
     assert mean_of(table, "resnet20", 0, "sid") == pytest.approx(values.mean(), abs=1e-6)
@@ -422,7 +422,7 @@ CLAIMS = (
 def findings(claims=CLAIMS):
     run = shared_run(samples=3, size=4)
     figure, axes = curves.panels(1)
-    table = layer_means(product(), run)
+    table = layer_means(trained(), run)
     curves.curves(axes[0], table, "sid", ["resnet20"])
     return Findings("study", "is it so?", claims, table, {"first": figure, "second": figure}, ("Note 1.", "Note 2."))
 
@@ -478,12 +478,12 @@ LAYERS = ("features.2", "features.5")
 
 
 @pytest.fixture
-def shop(tmp_path):
+def lab(tmp_path):
     """A workshop for the smallest networks."""
     write_cifar10(tmp_path / "data" / "cifar10", 40, 20)
     write_cub(tmp_path / "data" / "CUB_200_2011")
     size = dataclasses.replace(QUICK, samples=32, images=2, decoder={"samples": 8, "epochs": 1, "width": 2})
-    return Workshop(tmp_path / "out", Places(tmp_path / "data"), size)
+    return Lab(tmp_path / "out", DataFolder(tmp_path / "data"), size)
 
 
 def state(folder):
@@ -507,18 +507,18 @@ def idle(monkeypatch):
 
 
 @pytest.mark.slow
-def test_nothing_is_trained_or_measured_twice(shop, idle):
-    def work(shop):
-        made = shop.train_plain("alexnet", 1, "narrow", keep_epochs=(0, 1))
-        birds = shop.birds("test", 2)
-        seen = shop.train_on_birds("alexnet")
-        return made, shop.sid(made, LAYERS), shop.ru(made, LAYERS[1:]), seen, shop.sid(seen, LAYERS[:1], birds)
+def test_nothing_is_trained_or_measured_twice(lab, idle):
+    def work(lab):
+        made = lab.train_plain("alexnet", 1, "narrow", keep_epochs=(0, 1))
+        birds = lab.birds("test", 2)
+        seen = lab.train_on_birds("alexnet")
+        return made, lab.sid(made, LAYERS), lab.ru(made, LAYERS[1:]), seen, lab.sid(seen, LAYERS[:1], birds)
 
-    first = work(shop)
-    before = state(shop.out)
+    first = work(lab)
+    before = state(lab.out)
     idle()
-    again = work(Workshop(shop.out, shop.places, shop.profile))  # as another process would
-    assert state(shop.out) == before
+    again = work(Lab(lab.out, lab.data, lab.preset))  # as another process would
+    assert state(lab.out) == before
     for one, other in zip(first, again, strict=True):
         if isinstance(one, Run):
             pd.testing.assert_frame_equal(one.to_dataframe(), other.to_dataframe())
@@ -528,66 +528,66 @@ def test_nothing_is_trained_or_measured_twice(shop, idle):
             assert all(torch.equal(value, weights[key]) for key, value in one.network.module.state_dict().items())
     made, sid, ru, seen, birds = first
     assert (made.name, made.seed, seen.name, seen.seed) == ("narrow", 1, "alexnet on birds", 0)
-    assert made.weights.parent == shop.out / "networks" / "narrow-seed1" and 0 <= made.accuracy <= 1
+    assert made.weights.parent == lab.out / "networks" / "narrow-seed1" and 0 <= made.accuracy <= 1
     assert {"epoch-000.safetensors", "epoch-001.safetensors"} < {path.name for path in made.weights.parent.iterdir()}
     assert sid.plan.networks == ("narrow",) and sid.plan.samples == ru.plan.samples + sid.plan.samples[1:]
     assert birds.plan.height == 32 and birds.to_dataframe()["concentration"].notna().all()
 
 
 @pytest.mark.slow
-def test_a_run_with_more_layers_serves_for_fewer(shop, idle, monkeypatch):
-    made = shop.train_plain("alexnet")
-    (shop.out / "runs" / "alexnet-seed0-sid-[features.12]").mkdir(parents=True)  # as a kill leaves it at its start
-    both = shop.sid(made, LAYERS)
+def test_a_run_with_more_layers_serves_for_fewer(lab, idle, monkeypatch):
+    made = lab.train_plain("alexnet")
+    (lab.out / "runs" / "alexnet-seed0-sid-[features.12]").mkdir(parents=True)  # as a kill leaves it at its start
+    both = lab.sid(made, LAYERS)
     with monkeypatch.context() as still:
         still.setattr("infodiscard.measurement.prepared_network.Job.measured", None)
         for layer in LAYERS:
-            assert shop.sid(made, [layer]).path == both.path
-        assert shop.sid(made, LAYERS[::-1]).plan.layers == {"alexnet": LAYERS}
-    other = shop.sid(made, [LAYERS[0], "features.12"])
+            assert lab.sid(made, [layer]).path == both.path
+        assert lab.sid(made, LAYERS[::-1]).plan.layers == {"alexnet": LAYERS}
+    other = lab.sid(made, [LAYERS[0], "features.12"])
     assert other.path.parent == both.path.parent and other.path != both.path
     mine, theirs = (run.to_dataframe().query("layer == 'features.2'").reset_index(drop=True) for run in (both, other))
     pd.testing.assert_frame_equal(mine, theirs)
-    assert shop.sid(made, ["features.12"]).path == other.path
+    assert lab.sid(made, ["features.12"]).path == other.path
     namesake = dataclasses.replace(made, name="alexnet-seed0")  # whose runs' names begin alike
-    assert shop.sid(namesake, LAYERS[:1]).path != both.path
+    assert lab.sid(namesake, LAYERS[:1]).path != both.path
 
 
-def test_birds_are_spread_over_the_classes_and_have_boxes(shop):
-    some = shop.birds("test", 5)
-    every = shop.birds("test", None)
+def test_birds_are_spread_over_the_classes_and_have_boxes(lab):
+    some = lab.birds("test", 5)
+    every = lab.birds("test", None)
     assert some.labels.tolist() == [0, 2, 4, 7, 9] and len(every) == 30 and len(every.classes) == 10
     assert len(set(some.names)) == 5 and set(some.names) < set(every.names)
     for i, name in enumerate(some.names):
         at = every.names.index(name)
         assert torch.equal(some.images[i], every.images[at]) and torch.equal(some.masks[i], every.masks[at])
     # Boxes of 20 × 20 pixels in crops of 30 × 30 about their middle.
-    whole = shop.birds("train", 10, None)
+    whole = lab.birds("train", 10, None)
     assert whole.images.shape == (10, 3, 30, 30) and whole.labels.tolist() == list(range(10))
     assert (whole.masks.sum((1, 2)) == 400).all() and whole.masks[:, 5:25, 5:25].all()
     assert some.masks.float().mean() == pytest.approx(4 / 9, abs=0.03)
-    assert len(shop.birds("test", 99)) == 30 and len(shop.birds("test", 30)) == 30
-    one = shop.birds("test", 1)
+    assert len(lab.birds("test", 99)) == 30 and len(lab.birds("test", 30)) == 30
+    one = lab.birds("test", 1)
     assert len(one) == 1 and torch.equal(one.images[0], every.images[0]) and len(one.classes) == 10
 
 
-def test_given_weights_are_used_where_they_are(shop, monkeypatch):
-    assert shop.given("resnet20") is None and networks.given(shop) == []
-    folder = shop.places.root / "weights"
+def test_given_weights_are_used_where_they_are(lab, monkeypatch):
+    assert lab.given("resnet20") is None and networks.given(lab) == []
+    folder = lab.data.root / "weights"
     folder.mkdir()
     weights = files("infodiscard").joinpath("demo", "resnet20_cifar10.safetensors").read_bytes()
     (folder / "resnet20_cifar10.safetensors").write_bytes(weights)
-    given = shop.given("resnet20")
+    given = lab.given("resnet20")
     assert (given.name, given.seed) == ("resnet20 (given)", None) and given.network.name == given.name
     assert 0 <= given.accuracy <= 1 and round(given.accuracy * 20) == pytest.approx(given.accuracy * 20)
-    assert [each.name for each in networks.given(shop)] == [given.name]
-    monkeypatch.setattr(Workshop, "train", None)
-    assert maps.network(shop).name == given.name, "which is better trained than one from here"
-    run = shop.sid(given, ["layer1"])
-    assert run.plan.networks == (given.name,) and shop.sid(given, ["layer1"]).path == run.path
+    assert [each.name for each in networks.given(lab)] == [given.name]
+    monkeypatch.setattr(Lab, "train", None)
+    assert maps.network(lab).name == given.name, "which is better trained than one from here"
+    run = lab.sid(given, ["layer1"])
+    assert run.plan.networks == (given.name,) and lab.sid(given, ["layer1"]).path == run.path
     assert np.isfinite(mean_of(layer_means(given, run), given.name, None, "sid"))
 
 
-def test_measured_images_are_the_first_of_the_test_set(shop):
-    assert shop.images.names == shop.test_images(2).names == ("test0.png", "test1.png")
-    assert shop.images is shop.images and len(shop.test_images(7)) == 7
+def test_measured_images_are_the_first_of_the_test_set(lab):
+    assert lab.images.names == lab.test_images(2).names == ("test0.png", "test1.png")
+    assert lab.images is lab.images and len(lab.test_images(7)) == 7
