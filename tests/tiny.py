@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from infodiscard import zoo
+from infodiscard.networks.network import Network
 from infodiscard.training.checkpoint import Trained
 from infodiscard.training.train_network import train
 
@@ -62,3 +63,8 @@ def small_module(seed: int = 0) -> nn.Sequential:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Sequential(nn.Conv2d(3, 7, 3), nn.BatchNorm2d(7), nn.ReLU(), nn.Flatten(), nn.Linear(7 * 36, 10))
+
+
+def random_network(spec: str) -> Network:
+    """Returns a network of the zoo with random weights."""
+    return zoo.load(f"zoo:{spec}", allow_random=True)

@@ -19,6 +19,9 @@ def test_features_are_those_of_the_layers_and_inputs_are_normalised(network: Net
 
 def test_a_network_in_double_precision_gets_doubles_whatever_the_autocast(network: Network) -> None:
     pixels = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-    with untouched(network.module.double()) as module, torch.autocast("cpu", torch.bfloat16):
-        features, inputs = FeatureExtractor(network, module)(pixels, LAYERS)
-    assert inputs.dtype == torch.float32 and {value.dtype for value in features.values()} == {torch.float64}
+    with untouched(network.module.double()) as module:
+        wanted = {layer: Probe(module, layer)(network.normalise(pixels).double()) for layer in LAYERS}
+        with torch.autocast("cpu", torch.bfloat16):
+            features, inputs = FeatureExtractor(network, module)(pixels, LAYERS)
+    assert inputs.dtype == torch.float32
+    assert all(torch.equal(features[layer], wanted[layer].to(features[layer].dtype)) for layer in LAYERS)
