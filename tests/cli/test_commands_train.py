@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 
 from infodiscard import zoo
 from infodiscard.cli import app
-from infodiscard.training.compress import Compressed, share, size_report
+from infodiscard.training.compress import Compressed
+from infodiscard.training.compressed_size import size_report
+from infodiscard.training.weight_sharing import share
 from tiny import write_tiny
 
 
@@ -41,7 +43,7 @@ def test_a_student_of_a_damaged_network_is_trained_once(place: Path, monkeypatch
     assert sorted(path.name for path in (place / "student").iterdir()) == [
         "alexnet.safetensors", "epoch-000.safetensors", "epoch-001.safetensors", "last.ckpt",
     ]  # fmt: skip
-    monkeypatch.setattr("infodiscard.training.train_network._fit", lambda *_: pytest.fail("it was trained again"))
+    monkeypatch.setattr("infodiscard.training.network_module.fit", lambda *_: pytest.fail("it was trained again"))
     assert call(*taught).stdout == made.stdout.splitlines()[-1] + "\n"
     assert zoo.load("student/alexnet.safetensors").source == "zoo:alexnet,width=0.05"
 

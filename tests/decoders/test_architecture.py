@@ -1,81 +1,14 @@
-"""The decoder's shapes and independence, and the cache that decoders are found in."""
+"""The decoder's shapes, exactness and independence of samples."""
 
 from __future__ import annotations
 
-import json
-import os
-from dataclasses import replace
-from errno import ENOSPC
-from pathlib import Path
-
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
-from infodiscard.decoders import cache as decoders
-from infodiscard.decoders.architecture import BLOCKS, Decoder, Enlarging, Layout, ResidualBlock, grid_sizes
-from infodiscard.decoders.cache import default_folder, file_of, find, load, save, training_key, write
+from infodiscard.decoders.architecture import BLOCKS, Decoder, Enlarging, ResidualBlock, grid_sizes
 from infodiscard.errors import InfodiscardError
-
-RGB32 = (3, 32, 32)
-ABOUT = {
-    "layer": "layer1",
-    "weights_hash": "ab" * 32,
-    "mean": [0.5] * 3,
-    "std": [0.25] * 3,
-    "quality": {"mse": 0.25, "psnr": 20.0},
-    "held_out": "4 images of 'npz:x.npz'",
-    "recipe": {"width": 2, "half": False},
-    "data_hash": "cd" * 32,
-}
-
-
-def make(feature_shape, input_shape=RGB32, width=2, seed=0):
-    """A decoder whose blocks do something, as those of a trained one."""
-    torch.manual_seed(seed)
-    decoder = Decoder(feature_shape, input_shape, width)
-    for module in decoder.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.normal_(module.weight, std=0.2)
-    return decoder.eval()
-
-
-def noise(*shape, seed=1):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-# Layouts and sizes
-
-
-@pytest.mark.parametrize(
-    ("feature", "size", "layout"),
-    [
-        ((16, 32, 32), RGB32, Layout("map", 16, (32, 32))),
-        ((8, 8, 8), RGB32, Layout("map", 8, (8, 8))),
-        ((64, 7, 10), (3, 224, 320), Layout("map", 64, (7, 10))),
-        ((4, 1, 32), RGB32, Layout("map", 4, (1, 32))),
-        ((56, 56, 96), (3, 224, 224), Layout("channels-last", 96, (56, 56))),
-        ((7, 10, 64), (3, 224, 320), Layout("channels-last", 64, (7, 10))),
-        ((4, 4, 6), RGB32, Layout("channels-last", 6, (4, 4))),
-        ((16, 8, 10), (3, 225, 320), Layout("map", 16, (8, 10))),
-        ((196, 192), (3, 224, 224), Layout("tokens", 192, (14, 14))),
-        ((197, 192), (3, 224, 224), Layout("tokens", 192, (14, 14), 1)),
-        ((198, 192), (3, 224, 224), Layout("tokens", 192, (14, 14), 2)),
-        ((261, 64), (3, 224, 224), Layout("tokens", 64, (16, 16), 5)),
-        ((71, 64), (3, 224, 320), Layout("tokens", 64, (7, 10), 1)),
-        ((7, 11), (1, 9, 9), Layout("vector", 77, (5, 5))),
-        ((10,), RGB32, Layout("vector", 10, (4, 4))),
-        ((1,), (3, 224, 224), Layout("vector", 1, (4, 4))),
-        ((), (3, 8, 8), Layout("vector", 1, (4, 4))),
-        ((512, 1, 1), RGB32, Layout("vector", 512, (4, 4))),
-        ((2, 3, 4, 5), (3, 8, 8), Layout("vector", 120, (4, 4))),
-    ],
-)
-def test_layouts_are_recognised(feature, size, layout):
-    found = Layout.of(feature, size)
-    assert replace(found, grid=layout.grid) == layout
-    assert layout.kind == "vector" or found.grid == layout.grid
+from random_decoders import RGB32, make, noise
 
 
 def test_every_enlarging_is_exact_and_uses_every_cell():
@@ -160,7 +93,7 @@ def test_a_sample_is_decoded_on_its_own():
 @pytest.mark.parametrize("feature", [(4, 8, 8), (4, 4, 6), (17, 6), (5,)])
 def test_calibration_standardises_each_channel_and_keeps_constant_ones_harmless(feature):
     decoder = make(feature)
-    channels = decoder.layout.channels
+    channels = decoder.grid.channels
     scale = torch.logspace(-2, 3, channels)
     x = noise(300, *feature)
     x = x * (scale if feature != (4, 8, 8) else scale[:, None, None]) + 7
@@ -191,139 +124,3 @@ def test_wrong_shapes_are_refused():
         Decoder((0, 4, 4), RGB32)
     with pytest.raises(InfodiscardError, match="width is 0"):
         Decoder((4,), RGB32, 0)
-
-
-# The cache
-
-
-def put(folder: Path, feature=(4, 4, 4), size=(3, 8, 8), seed=0, name="", **about):
-    folder.mkdir(exist_ok=True)
-    about = ABOUT | about
-    path = file_of(folder, about["layer"], name or training_key(about | {"seed": seed}))
-    return save(make(feature, size, seed=seed), path, about)
-
-
-def look(folder, layer="layer1", feature=(4, 4, 4), size=(3, 8, 8), weights="ab" * 32, **options):
-    return find(weights, layer, feature, size, folder, **options)
-
-
-def test_a_decoder_is_found_as_it_was_saved(tmp_path):
-    saved = put(tmp_path)
-    found = look(tmp_path)
-    assert found == saved and found.path.parent == tmp_path and found.quality == ABOUT["quality"]
-    assert (found.layer, found.feature_shape, found.input_shape) == ("layer1", (4, 4, 4), (3, 8, 8))
-    x = noise(2, 4, 4, 4)
-    assert torch.equal(found.module(x), make((4, 4, 4), (3, 8, 8))(x))
-    assert not found.module.training and not any(p.requires_grad for p in found.module.parameters())
-    assert [path.suffix for path in tmp_path.iterdir()] == [".safetensors"]
-
-
-def test_of_several_the_best_is_found_wherever_it_is(tmp_path):
-    for k, mse in enumerate((0.3, 0.1, 0.2)):
-        put(tmp_path / str(k), seed=k, quality={"mse": mse})
-    put(tmp_path / "1", seed=3, layer="layer2", quality={"mse": 0.01})
-    folders = [tmp_path / str(k) for k in (0, 1, 2)]
-    assert look([*folders, tmp_path / "missing"]).quality == {"mse": 0.1}
-    assert look(folders[::-1]).digest == look(folders).digest != look(folders[0]).digest
-
-
-def test_half_precision_rounds_weights_only_and_halves_the_file(tmp_path):
-    decoder = make((4, 4, 4), (3, 8, 8), width=16)
-    decoder.mean.fill_(1e6)
-    about = ABOUT | {"recipe": {"width": 16, "half": True}}
-    whole = save(decoder, tmp_path / "whole.safetensors", about | {"recipe": {"width": 16, "half": False}})
-    decoders.halve(decoder)
-    half = save(decoder, tmp_path / "half.safetensors", about)
-    assert half.path.stat().st_size < 0.55 * whole.path.stat().st_size
-    assert torch.equal(half.module.mean, whole.module.mean) and half.digest != whole.digest
-    x = 1e6 + noise(2, 4, 4, 4)
-    assert half.module(x).dtype == torch.float32
-    assert (half.module(x) - whole.module(x)).norm() < 0.01 * whole.module(x).norm()
-
-
-@pytest.mark.parametrize(
-    ("stored", "options", "said"),
-    [
-        ({}, {"weights": "ef" * 32}, "of a network with other weights"),
-        ({}, {"layer": "layer3"}, "those there are for layer1;"),
-        ({"size": (3, 16, 16)}, {}, "inputs of 3×8×8: the one there is for 3×16×16"),
-        ({"feature": (2, 4, 4)}, {}, "features of 4×4×4: the one there is for 2×4×4"),
-        ({"mean": [0.4] * 3}, {"normalisation": ((0.5,) * 3, (0.25,) * 3)}, "mean of 0.5×0.5×0.5"),
-        ({"std": [0.3] * 3}, {"normalisation": ((0.5,) * 3, (0.25,) * 3)}, "another standard deviation"),
-        ({"layer": "conv1", "weights_hash": "0"}, {}, "layer 'layer1' of this network in"),
-    ],
-)
-def test_another_decoder_is_refused_with_the_reason_and_the_command(tmp_path, stored, options, said):
-    put(tmp_path, **stored)
-    with pytest.raises(InfodiscardError) as caught:
-        look(tmp_path, network="zoo:resnet20", **options)
-    layer = options.get("layer", "layer1")
-    command = f"infodiscard train-decoder zoo:resnet20 --layers '{layer}' --data SPEC --decoders {tmp_path}."
-    assert said in str(caught.value) and str(caught.value).endswith(command) and "\n" not in str(caught.value)
-
-
-def test_without_any_decoder_the_users_cache_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("INFODISCARD_CACHE", str(tmp_path))
-    with pytest.raises(InfodiscardError, match=r"decoders'; train one with .* --data SPEC\.$"):
-        look(())
-    put(tmp_path / "decoders")
-    assert look(()).path.parent == tmp_path / "decoders"
-
-
-def test_the_cache_is_where_the_environment_says(monkeypatch):
-    monkeypatch.delenv("INFODISCARD_CACHE", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert default_folder() == Path.home() / ".cache" / "infodiscard" / "decoders"
-    monkeypatch.setenv("XDG_CACHE_HOME", "/there")
-    assert default_folder() == Path("/there/infodiscard/decoders")
-    monkeypatch.setenv("INFODISCARD_CACHE", "/here")
-    assert default_folder() == Path("/here/decoders")
-
-
-def test_broken_files_are_not_used(tmp_path):
-    path = put(tmp_path).path
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-8])
-    with pytest.raises(InfodiscardError, match="is broken: delete it; train one with"):
-        look(tmp_path)
-    with pytest.raises(InfodiscardError, match="not a whole file of a decoder"):
-        load(path)
-    path.write_bytes(whole[:-8] + bytes(8))
-    with pytest.raises(InfodiscardError, match="was changed after it was written"):
-        look(tmp_path)
-    save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(InfodiscardError, match="not a whole file of a decoder"):
-        load(tmp_path / "other.safetensors")
-    with pytest.raises(InfodiscardError, match="There is no decoder"):
-        load(tmp_path / "nowhere.safetensors")
-    header = json.dumps(ABOUT | {"format": decoders.FORMAT, "feature_shape": [4, 4, 4], "input_shape": [3, 8, 8]})
-    save_file({"a": torch.zeros(2)}, path, {"decoder": header})
-    with pytest.raises(InfodiscardError, match="does not hold the parameters"):
-        load(path)
-    path.write_bytes(whole)
-    assert look(tmp_path).layer == "layer1"  # broken ones beside it do no harm
-
-
-def test_files_are_named_by_all_that_a_training_depends_on(tmp_path):
-    key = training_key(ABOUT)
-    assert key == training_key(dict(reversed(ABOUT.items())))
-    assert len({key, *(training_key(ABOUT | {name: "other"}) for name in ABOUT)}) == len(ABOUT) + 1
-    assert file_of(tmp_path, "a/b[0]#1", key).name == f"a-b-0-1-{key[:16]}.safetensors"
-
-
-def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
-    def full(_):
-        raise OSError(ENOSPC, os.strerror(ENOSPC))
-
-    path = tmp_path / "file"
-    write(path, b"old")
-    monkeypatch.setattr(decoders.os, "fsync", full)
-    with pytest.raises(InfodiscardError, match=r"'.*file' cannot be written \(No space left on device\)"):
-        write(path, b"new")
-    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
-
-
-def test_the_digest_tells_decoders_apart_and_is_the_files(tmp_path):
-    one, other = put(tmp_path, seed=0), put(tmp_path, seed=1)
-    assert one.digest != other.digest and load(one.path).digest == one.digest
-    assert all(value.dtype == torch.float32 for value in load_file(one.path).values())

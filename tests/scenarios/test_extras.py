@@ -15,7 +15,7 @@ from infodiscard import InfodiscardError, data, zoo
 from infodiscard.analysis.attribution import grad_cam
 from infodiscard.analysis.robustness import under_attack
 from infodiscard.measurement.engines import find_engine
-from infodiscard.training.runtime import load_lightning
+from infodiscard.training.runtime import require_lightning
 from tiny import write_tiny
 
 SOURCE = Path(infodiscard.__file__).parent
@@ -40,7 +40,7 @@ def timm(_folder):
 
 
 def train(_folder):
-    load_lightning()
+    require_lightning()
 
 
 def cam(_folder):

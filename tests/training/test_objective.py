@@ -13,17 +13,12 @@ from torch.nn import functional as F
 from infodiscard import data, zoo
 from infodiscard.errors import InfodiscardError
 from infodiscard.networks.network import Network, weights_hash
-from infodiscard.training.objective import Lesson, distance
+from infodiscard.training.objective import Objective, distillation_loss
 from infodiscard.training.recipe import Recipe
 from infodiscard.training.train_network import train
 from tiny import same_weights, write_tiny, write_weights
 
 STUDENT, TEACHER = "resnet20,width=0.1", "resnet20,width=0.2"
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> str:
-    return write_tiny(tmp_path)
 
 
 @pytest.fixture
@@ -48,26 +43,26 @@ def kl_by_hand(student: np.ndarray, teacher: np.ndarray, temperature: float) -> 
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0, 20.0])
-def test_distance_equals_its_definition(temperature: float) -> None:
-    found = distance(logits(0), logits(1), temperature).item()
+def test_distillation_loss_equals_its_definition(temperature: float) -> None:
+    found = distillation_loss(logits(0), logits(1), temperature).item()
     assert found == pytest.approx(kl_by_hand(logits(0).numpy(), logits(1).numpy(), temperature), rel=1e-12)
-    assert distance(logits(0), logits(0), temperature).item() == pytest.approx(0, abs=1e-14)
+    assert distillation_loss(logits(0), logits(0), temperature).item() == pytest.approx(0, abs=1e-14)
 
 
 def test_gradients_keep_their_scale_as_it_gets_hot() -> None:
     """Hinton et al. (2015), eq. 4: (z − v) / N for logits without a mean; times T² it does not depend on T."""
     student, teacher = (x - x.mean(1, keepdim=True) for x in (logits(0), logits(1)))
     student.requires_grad_()
-    distance(student, teacher, 1e4).backward()
+    distillation_loss(student, teacher, 1e4).backward()
     assert student.grad is not None
     torch.testing.assert_close(student.grad, (student.detach() - teacher) / 4 / 5, rtol=1e-2, atol=1e-4)
 
 
 def test_the_loss_is_the_mix_that_the_recipe_says(tiny: str, teacher: Path) -> None:
     plan = Recipe(STUDENT, tiny, teacher=TEACHER, teacher_weights=str(teacher), temperature=3, teacher_share=0.7)
-    lesson = Lesson.of(zoo.load(plan.spec, allow_random=True), data.load(tiny), plan)
+    learnt = Objective.of(zoo.load(plan.spec, allow_random=True), data.load(tiny), plan)
     labels = torch.tensor([0, 1, 2, 3, 0])
-    found = lesson.loss(torch.zeros(0), logits(1), labels, logits(0)).item()
+    found = learnt.loss(torch.zeros(0), logits(1), labels, logits(0)).item()
     hard = -np.log(F.softmax(logits(0), 1).numpy()[range(5), labels]).mean()
     assert found == pytest.approx(0.7 * kl_by_hand(logits(0).numpy(), logits(1).numpy(), 3) + 0.3 * hard, rel=1e-12)
 
@@ -119,7 +114,7 @@ def test_a_student_comes_to_answer_as_its_teacher_which_stays_as_it_is(
     with torch.no_grad():
         wanted = fresh.module(fresh.normalise(images))
         start, learnt = (
-            distance(network.module(network.normalise(images)), wanted, 4.0).item()
+            distillation_loss(network.module(network.normalise(images)), wanted, 4.0).item()
             for network in map(zoo.load, (str(tmp_path / "out" / "epoch-000.safetensors"), str(end.weights)))
         )
     assert learnt < start / 3
@@ -142,42 +137,42 @@ def test_a_trained_file_is_a_teacher_and_may_move(tiny: str, tmp_path: Path) -> 
 # What does not fit
 
 
-def lesson(network: str, spec: str, **recipe: object) -> Lesson:
+def objective(network: str, spec: str, **recipe: object) -> Objective:
     plan = Recipe(network, spec, **recipe)  # type: ignore[arg-type]
-    return Lesson.of(zoo.load(plan.spec, allow_random=True), data.load(spec), plan)
+    return Objective.of(zoo.load(plan.spec, allow_random=True), data.load(spec), plan)
 
 
 def test_teachers_that_do_not_fit(tiny: str, tmp_path: Path) -> None:
     few = write_weights(tmp_path / "few.safetensors", f"zoo:{TEACHER},classes=3")
     with pytest.raises(InfodiscardError, match=r"knows 3 classes and 'resnet20,width=0\.1' 10; give a teacher of the"):
-        lesson(STUDENT, tiny, teacher=f"{TEACHER},classes=3", teacher_weights=str(few))
+        objective(STUDENT, tiny, teacher=f"{TEACHER},classes=3", teacher_weights=str(few))
     large = write_weights(tmp_path / "large.safetensors", f"zoo:{TEACHER}")
     with pytest.raises(InfodiscardError, match="takes inputs of 64×64 pixels, but the images have 32×32"):
-        lesson(STUDENT, tiny, teacher=f"{TEACHER},size=64", teacher_weights=str(large))
+        objective(STUDENT, tiny, teacher=f"{TEACHER},size=64", teacher_weights=str(large))
     with pytest.raises(InfodiscardError, match=r"No weights were given for the teacher 'resnet20'.*teacher_weights"):
-        lesson(STUDENT, tiny, teacher="resnet20")
+        objective(STUDENT, tiny, teacher="resnet20")
     with pytest.raises(InfodiscardError, match="restores images and learns from no teacher"):
-        lesson("autoencoder20,width=0.1", tiny, teacher="demo")
+        objective("autoencoder20,width=0.1", tiny, teacher="demo")
 
 
 def test_labels_that_do_not_fit(tmp_path: Path) -> None:
     many = write_tiny(tmp_path, labels=np.arange(12))
     with pytest.raises(InfodiscardError, match=r"go up to 11, but 'resnet20,width=0\.1' knows 10 classes.*classes=12'"):
-        lesson(STUDENT, many)
-    assert lesson(f"{STUDENT},classes=12", many).labels
+        objective(STUDENT, many)
+    assert objective(f"{STUDENT},classes=12", many).labels
     with pytest.raises(InfodiscardError, match="go down to -1; give a set with labels from 0"):
-        lesson(STUDENT, write_tiny(tmp_path, labels=np.arange(12) - 1))
+        objective(STUDENT, write_tiny(tmp_path, labels=np.arange(12) - 1))
     with pytest.raises(InfodiscardError, match="have no labels"):
-        lesson(STUDENT, write_tiny(tmp_path, labels=None))
-    assert not lesson("autoencoder20,width=0.1", write_tiny(tmp_path, labels=None)).labels
+        objective(STUDENT, write_tiny(tmp_path, labels=None))
+    assert not objective("autoencoder20,width=0.1", write_tiny(tmp_path, labels=None)).labels
 
 
 def test_what_is_no_classifier(tiny: str) -> None:
     images, plan = data.load(tiny), Recipe("maps", tiny)
     maps = Network(torch.nn.Conv2d(3, 2, 1), "maps", (0.5,) * 3, (0.5,) * 3)
     with pytest.raises(InfodiscardError, match="'maps' gives no logits"):
-        Lesson.of(maps, images, plan)
+        Objective.of(maps, images, plan)
     several = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 10))
     several.aux_logits = True  # as torchvision's GoogLeNet has it
     with pytest.raises(InfodiscardError, match="'maps' has further outputs while it is trained"):
-        Lesson.of(Network(several, "maps", (0.5,) * 3, (0.5,) * 3), images, plan)
+        Objective.of(Network(several, "maps", (0.5,) * 3, (0.5,) * 3), images, plan)

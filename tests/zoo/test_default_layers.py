@@ -1,5 +1,7 @@
 """The usual layers of the architectures that are known."""
 
+from __future__ import annotations
+
 import warnings
 from collections import Counter
 
@@ -147,3 +149,13 @@ def test_measure_takes_the_usual_layers(tmp_path):
     assert result.exit_code == 0, result.output
     (layers,) = open_run(tmp_path / "run").plan.layers.values()
     assert layers == ("maxpool", "stage2", "stage3", "stage4", "conv5", "fc")
+
+
+def test_layers_of_plain_networks_are_their_poolings_and_logits() -> None:
+    class VGG(nn.Sequential): ...
+
+    plain = VGG(
+        nn.Conv2d(3, 3, 3), nn.MaxPool2d(2), nn.Conv2d(3, 3, 3), nn.MaxPool2d(2), nn.Linear(2, 2), nn.Linear(2, 2)
+    )
+    assert default_layers(plain) == ("1", "3", "5")
+    assert default_layers(nn.Linear(2, 2)) == ()

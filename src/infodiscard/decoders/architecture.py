@@ -1,4 +1,4 @@
-"""The decoder: from the feature of a layer back to the input that it was computed from."""
+"""The decoder network: from the feature of a layer back to the input that it was computed from."""
 
 from __future__ import annotations
 
@@ -11,81 +11,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import InfodiscardError
+from .feature_grid import FeatureGrid
 
 BLOCKS = 6
 MOST_ENLARGING = 4
-"""How many of the blocks enlarge, at most; where doubling that often is not enough, the first ones enlarge more."""
+"""Blocks that enlarge, at most; where doubling that often is not enough, the first ones enlarge more."""
 
-PREFIXES = (0, 1, 2, 3, 4, 5, 8, 9, 16, 17)
-"""Numbers of class, distillation and register tokens that precede a transformer's grid of tokens."""
-
-SMALLEST_GRID = 4  # cells per side that a feature without a grid of its own is taken to
-RANK = 512  # most directions that a vector is reduced to before it is spread over the grid
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a feature lies on a grid.
-
-    Attributes:
-        kind: `map` (channels × height × width), `channels-last` (height × width × channels), `tokens` (prefix tokens,
-            then a grid's, each with its channels) or `vector` (no grid: everything else).
-        channels: features per cell, or of the whole vector.
-        grid: (height, width) in cells; of a vector, of the grid that it is spread over.
-        prefix: number of tokens before the grid's.
-    """
-
-    kind: str
-    channels: int
-    grid: tuple[int, int]
-    prefix: int = 0
-
-    @classmethod
-    def of(cls, feature_shape: Sequence[int], input_shape: Sequence[int]) -> Layout:
-        """Recognises the layout of a feature.
-
-        A map of three dimensions is taken for channels-last if its first two have the aspect of the input and its last
-        two have not.
-
-        Args:
-            feature_shape: without the batch dimension.
-            input_shape: channels, height, width.
-        """
-        size = (input_shape[1], input_shape[2])
-        if len(feature_shape) == 3:
-            first, second, third = feature_shape
-            if not _is_grid((second, third), size) and _is_grid((first, second), size):
-                return cls("channels-last", third, (first, second))
-            if second * third > 1:
-                return cls("map", first, (second, third))
-        if len(feature_shape) == 2:
-            for prefix in PREFIXES:
-                grid = _token_grid(feature_shape[0] - prefix, size)
-                if grid is not None and prefix <= math.prod(grid) / 4:  # other numbers are a coincidence
-                    return cls("tokens", feature_shape[1], grid, prefix)
-        return cls("vector", math.prod(feature_shape), (_smallest(size[0]), _smallest(size[1])))
-
-
-def _is_grid(grid: tuple[int, int], size: tuple[int, int]) -> bool:
-    """Whether a grid of these cells has the aspect of an input of `size` pixels, but for rounding to a whole cell."""
-    (height, width), (rows, columns) = size, grid
-    return min(grid) > 1 and abs(rows / height - columns / width) < 1 / min(height, width)
-
-
-def _token_grid(tokens: int, size: tuple[int, int]) -> tuple[int, int] | None:
-    """Returns the grid of so many tokens: of the input's aspect, else square; `None` if there is none."""
-    for aspect in (size[0] / size[1], 1.0):
-        rows = round(math.sqrt(max(tokens, 0) * aspect))
-        if rows > 1 and tokens % rows == 0 and round(rows / aspect) == tokens // rows:
-            return rows, tokens // rows
-    return None
-
-
-def _smallest(side: int) -> int:
-    """Halves the side of an input as often as it stays large enough."""
-    while side >= 2 * SMALLEST_GRID - 1:
-        side = -(-side // 2)
-    return side
+RANK = 512  # most values that a vector is reduced to before it is spread over the grid
 
 
 def grid_sizes(grid: tuple[int, int], size: tuple[int, int]) -> list[tuple[int, int]]:
@@ -105,13 +37,13 @@ def _doublings(cells: int, side: int) -> int:
 
 @dataclass(frozen=True)
 class Enlarging:
-    """A transposed convolution along one dimension that takes `size` cells to exactly `target`, and uses all of them.
+    """A transposed convolution along one dimension from `size` cells to exactly `target`, which uses all of them.
 
-    Its kernel absorbs what the stride leaves over, so that no output is padded and nothing is resized afterwards.
+    Its kernel absorbs the remainder of the stride, so that no output is padded and nothing is resized afterwards.
 
     Attributes:
         stride: output cells per input cell.
-        kernel: odd or even as the sizes ask, and not below `overlap` strides.
+        kernel: odd or even as the sizes require, and at least `overlap` strides.
         padding: output cells cut off on both sides.
     """
 
@@ -121,7 +53,7 @@ class Enlarging:
 
     @classmethod
     def between(cls, size: int, target: int, overlap: int) -> Enlarging:
-        """Returns the one for these sizes, whose neighbouring kernels overlap `overlap`-fold."""
+        """Returns the convolution for these sizes, whose neighbouring kernels overlap `overlap`-fold."""
         stride = max(1, min(round(target / size), (target - 1) // (size - 1))) if size > 1 else 1
         least = target - (size - 1) * stride
         kernel = max(least, overlap * stride, 2 * overlap - 1)
@@ -145,10 +77,10 @@ class ResidualBlock(nn.Module):
     train, and without it a sample's output cannot depend on the others of its batch.
 
     Args:
-        inputs: channels it takes.
-        outputs: channels it gives.
-        grid: (height, width) it takes.
-        target: (height, width) it gives.
+        inputs: channels of the input.
+        outputs: channels of the output.
+        grid: (height, width) of the input.
+        target: (height, width) of the output.
     """
 
     def __init__(self, inputs: int, outputs: int, grid: tuple[int, int], target: tuple[int, int]) -> None:
@@ -160,15 +92,15 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Takes `batch × inputs × grid` to `batch × outputs × target`."""
+        """Converts `batch × inputs × grid` to `batch × outputs × target`."""
         return self.parallel(x) + self.second(F.relu(self.first(F.relu(x))))
 
 
 class Decoder(nn.Module):
-    """Six residual blocks that take a feature to an input of the network.
+    """Six residual blocks that reconstruct an input of the network from a feature.
 
     The feature is standardised by fixed statistics of its channels, laid out as a map, and enlarged by as many of the
-    first blocks as its size asks. Each sample is decoded on its own, in training too.
+    first blocks as its size requires. Each sample is decoded on its own, in training too.
 
     Args:
         feature_shape: of the feature, without the batch dimension.
@@ -186,26 +118,26 @@ class Decoder(nn.Module):
         super().__init__()
         self.feature_shape, self.input_shape = tuple(feature_shape), tuple(input_shape)
         _check(self.feature_shape, self.input_shape, width)
-        self.layout = Layout.of(self.feature_shape, self.input_shape)
+        self.grid = FeatureGrid.of(self.feature_shape, self.input_shape)
         self.width = width
-        channels = self.layout.channels
+        channels = self.grid.channels
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("std", torch.ones(channels))
-        self.prefix = nn.Linear(self.layout.prefix * channels, channels) if self.layout.prefix else None
+        self.prefix = nn.Linear(self.grid.prefix * channels, channels) if self.grid.prefix else None
         self.entrance, channels = self._entrance(channels)
         self.blocks = self._blocks(channels)
         self.head = nn.Conv2d(width, self.input_shape[0], 3, padding=1)
 
     def _entrance(self, channels: int) -> tuple[nn.Module, int]:
-        """Returns what comes before the blocks, and the channels that it leaves."""
+        """Returns the module before the blocks, and its number of output channels."""
         most = 8 * self.width
-        if self.layout.kind == "vector":
+        if self.grid.kind == "vector":
             rank = nn.Linear(channels, RANK) if channels > RANK else nn.Identity()
-            channels, cells = min(channels, RANK), self.layout.grid
+            channels, cells = min(channels, RANK), self.grid.cells
             # As many channels as keep all of a long vector.
-            given = min(most, max(2 * self.width, -(-channels // math.prod(cells))))
-            spread = nn.Linear(channels, given * math.prod(cells))
-            return nn.Sequential(rank, spread, nn.Unflatten(1, (given, *cells))), given
+            spread_to = min(most, max(2 * self.width, -(-channels // math.prod(cells))))
+            spread = nn.Linear(channels, spread_to * math.prod(cells))
+            return nn.Sequential(rank, spread, nn.Unflatten(1, (spread_to, *cells))), spread_to
         if channels > most:
             return nn.Conv2d(channels, most, 1), most
         return nn.Identity(), channels
@@ -213,17 +145,17 @@ class Decoder(nn.Module):
     def _blocks(self, channels: int) -> nn.Sequential:
         """Returns the six blocks: first those that enlarge, then those at full size."""
         size = self.input_shape[1], self.input_shape[2]
-        grid = min(self.layout.grid[0], size[0]), min(self.layout.grid[1], size[1])
+        grid = min(self.grid.cells[0], size[0]), min(self.grid.cells[1], size[1])
         sizes = grid_sizes(grid, size)
         blocks = []
         for target in [*sizes, *[size] * (BLOCKS - len(sizes))]:
-            given = self.width * _multiple(size[0] / target[0])
-            blocks.append(ResidualBlock(channels, given, grid, target))
-            channels, grid = given, target
+            outputs = self.width * _multiple(size[0] / target[0])
+            blocks.append(ResidualBlock(channels, outputs, grid, target))
+            channels, grid = outputs, target
         return nn.Sequential(*blocks)
 
     def calibrate(self, features: torch.Tensor) -> None:
-        """Sets the statistics that features are standardised by.
+        """Sets the statistics that standardise the features.
 
         Args:
             features: of some hundred inputs, `batch × feature shape`.
@@ -236,13 +168,13 @@ class Decoder(nn.Module):
         self.std.copy_(torch.where(spread > floor, spread, 1.0 if floor == 0 else spread.square().mean().sqrt()))
 
     def _rows(self, features: torch.Tensor) -> torch.Tensor:
-        """Returns the features as rows of channels."""
-        if self.layout.kind == "map":
+        """Returns the features as rows of channels, `rows × channels`."""
+        if self.grid.kind == "map":
             return features.movedim(1, -1).flatten(0, -2)
-        return features.reshape(len(features), -1) if self.layout.kind == "vector" else features.flatten(0, -2)
+        return features.reshape(len(features), -1) if self.grid.kind == "vector" else features.flatten(0, -2)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Takes `batch × feature shape` to `batch × channels × height × width` in the network's input space.
+        """Decodes `batch × feature shape` to `batch × channels × height × width` in the network's input space.
 
         Raises:
             InfodiscardError: the features have another shape.
@@ -260,22 +192,22 @@ class Decoder(nn.Module):
 
     def _arranged(self, features: torch.Tensor) -> torch.Tensor:
         """Returns the standardised features as maps (`batch × channels × grid`), or as vectors."""
-        layout = self.layout
-        if layout.kind == "vector":
+        grid = self.grid
+        if grid.kind == "vector":
             return (features.reshape(len(features), -1) - self.mean) / self.std
-        if layout.kind == "map":
+        if grid.kind == "map":
             return (features - self.mean[:, None, None]) / self.std[:, None, None]
         x = (features - self.mean) / self.std
-        if layout.kind == "tokens":
-            x, prefix = x[:, layout.prefix :], x[:, : layout.prefix]
+        if grid.kind == "tokens":
+            x, prefix = x[:, grid.prefix :], x[:, : grid.prefix]
             if self.prefix is not None:
                 x = x + self.prefix(prefix.flatten(1))[:, None]
-            x = x.unflatten(1, layout.grid)
+            x = x.unflatten(1, grid.cells)
         return x.movedim(-1, 1)
 
 
 def _multiple(coarseness: float) -> int:
-    """Returns how many times `width` a grid has channels: 1 at full size, 2 at a half or a quarter, 4 below."""
+    """Returns the channels of a grid in multiples of `width`: 1 at full size, 2 at a half or a quarter, 4 below."""
     return 1 if coarseness < 1.5 else 2 if coarseness < 6 else 4
 
 

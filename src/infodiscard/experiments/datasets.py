@@ -1,4 +1,4 @@
-"""Where the studies find CIFAR-10, CUB-200-2011 and trained weights."""
+"""The folder of data sets for the studies: CIFAR-10, CUB-200-2011 and trained weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CUB_TABLES = (
 
 
 @dataclass(frozen=True)
-class Places:
+class DataFolder:
     """The user's folder of data sets.
 
     Attributes:
@@ -71,20 +71,20 @@ class Places:
         Raises:
             InfodiscardError: it is not there, or a file of it is missing.
         """
-        there = [] if self.root is None else sorted(self.root.iterdir())
-        found = [path for path in there if path.name.lower().startswith("cub") and path.is_dir()]
-        if not found:
+        entries = [] if self.root is None else sorted(self.root.iterdir())
+        folder = next((path for path in entries if path.name.lower().startswith("cub") and path.is_dir()), None)
+        if folder is None:
             where = "in a folder that --data-dir names" if self.root is None else f"in '{self.root}'"
             raise InfodiscardError(
                 f"This study needs CUB-200-2011 (a folder 'CUB_200_2011' {where}); fetch and unpack it from {CUB_PAGE}."
             )
-        missing = next((name for name in CUB_TABLES if not (found[0] / name).exists()), None)
+        missing = next((name for name in CUB_TABLES if not (folder / name).exists()), None)
         if missing is not None:
             raise InfodiscardError(
-                f"The data set is incomplete: '{found[0] / missing}' is missing; fetch and unpack CUB-200-2011 anew "
+                f"The data set is incomplete: '{folder / missing}' is missing; fetch and unpack CUB-200-2011 again "
                 f"from {CUB_PAGE}."
             )
-        return f"cub:{found[0]}"
+        return f"cub:{folder}"
 
     def weights(self, network: str) -> Path | None:
         """Returns the file of well-trained CIFAR-10 weights of a ResNet, if there is one."""

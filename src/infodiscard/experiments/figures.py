@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ..core.metrics.variable import CORRECTED
 from ..plots.layer_curves import LABELS
 from ..plots.palette import network_styles
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from ..results.plan import merged
 
 
 def panels(count: int, width: float = 4.2, height: float = 3.2) -> tuple[Figure, list[Axes]]:
-    """Returns a figure with so many axes in a row."""
-    from matplotlib.figure import Figure
-
+    """Returns a figure with `count` axes in a row."""
     figure = Figure(figsize=(width * count, height), dpi=110, layout="constrained")
     return figure, list(figure.subplots(1, count, squeeze=False)[0])
 
@@ -28,7 +25,7 @@ def panels(count: int, width: float = 4.2, height: float = 3.2) -> tuple[Figure,
 def curves(
     ax: Axes, table: pd.DataFrame, measure: str, networks: Sequence[str], title: str = "", by: str = "layer"
 ) -> None:
-    """Draws a measure by layer for some networks.
+    """Draws a measure of some networks by layer.
 
     Bars are standard errors: over trainings where there are several, else over images.
 
@@ -66,17 +63,17 @@ def curves(
         ax.set_xticks(range(len(layers)), [str(place + 1) for place in layers])
         ax.set_xlabel("measured layer, from the input", fontsize=8)
     ax.set_xlim(-0.6, len(layers) - 0.4)
-    finish(ax, said(rows, measure), title)
+    finish(ax, shown_variable(rows, measure), title)
 
 
-def said(rows: pd.DataFrame, measure: str) -> str:
-    """Returns the variable that some rows of `layer_means` show of a measure, as labels know it."""
+def shown_variable(rows: pd.DataFrame, measure: str) -> str:
+    """Returns the variable of a measure that rows of `layer_means` show, by the name that labels have for it."""
     corrected = "basis" in rows and (rows["basis"] == "corrected").any()
     return CORRECTED[measure] if corrected else measure
 
 
 def finish(ax: Axes, measure: str, title: str) -> None:
-    """Labels axes, of a variable, and takes away what is not needed."""
+    """Labels axes with a variable, and removes what is not needed."""
     ax.set_ylabel(LABELS.get(measure, measure.replace("_", " ")), fontsize=8)
     if title:
         ax.set_title(title, fontsize=9, loc="left")
@@ -90,8 +87,6 @@ def finish(ax: Axes, measure: str, title: str) -> None:
 
 def ordered_layers(rows: pd.DataFrame, networks: Sequence[str]) -> list[str]:
     """Returns the layers of all networks in one execution order."""
-    from ..results.plan import merged
-
     orders = []
     for network in networks:
         own = rows[rows["network"] == network].sort_values("position")

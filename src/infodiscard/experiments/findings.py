@@ -1,4 +1,4 @@
-"""What a study found: tables of means by layer, figures, and a verdict for each claim."""
+"""Results of a study: tables of means by layer, figures, and a verdict for each claim."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
 
 from ..analysis.display import REACHED, is_reached, mean_error, shown
 from ..analysis.paired import distrust
 from ..api.run import Run
 from ..core.files import told
+from .lab import TrainedNetwork
 from .verdicts import Claim
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-    from .lab import Product
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Findings:
 
     Attributes:
         study: its name.
-        title: what it asks.
+        title: the question.
         claims: of the paper, with a verdict each.
         table: one row per network, layer and measure.
         figures: by the name of their file.
-        notes: what a reader must know beside the numbers.
+        notes: what a reader must know besides the numbers.
     """
 
     study: str
@@ -45,23 +45,21 @@ class Findings:
 
 
 def layer_means(
-    product: Product, *runs: Run, layers: Sequence[str] = (), extra: Mapping[str, Any] | None = None
+    trained: TrainedNetwork, *runs: Run, layers: Sequence[str] = (), extra: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
     """Returns one row per layer and measure of a network: its mean over the images.
 
     Args:
-        product: the network.
+        trained: the network.
         runs: of this network alone.
         layers: which; all that were measured if none are named.
-        extra: columns that say more of it.
+        extra: further columns.
 
     Returns:
         The columns network, seed, accuracy, layer, position (0 for the first layer measured), measure (`sid`, `ru`,
         `concentration`, …), mean, se (over images, with the systematic error of a correction), n, basis (`corrected` or
         `reached`; empty for what has no such difference), reached (the mean as the search reached it), warning.
     """
-    import pandas as pd
-
     rows = []
     for run in runs:
         frame = run.to_dataframe()
@@ -75,7 +73,7 @@ def layer_means(
             for position, layer in enumerate(known):
                 part = frame[frame["layer"] == layer]
                 values = part[variable].dropna()
-                row = {"network": product.name, "seed": product.seed, "accuracy": product.accuracy, **(extra or {})}
+                row = {"network": trained.name, "seed": trained.seed, "accuracy": trained.accuracy, **(extra or {})}
                 row |= {"layer": layer, "position": position, "measure": measure, "mean": values.mean()}
                 row |= {"se": mean_error(part, variable), "n": len(values)}
                 row |= {"basis": basis, "reached": part[measure].mean()}
@@ -107,22 +105,18 @@ def write(findings: Findings, folder: Path, about: Mapping[str, Any]) -> Path:
     Args:
         findings: of a study.
         folder: where to; made if missing.
-        about: profile, command, seconds.
+        about: `profile`, `command` and `seconds`.
 
     Raises:
         InfodiscardError: the folder cannot be written.
     """
-    import torch
-
-    from .. import __name__ as package
-
     with told("write the study in", folder):
         folder.mkdir(parents=True, exist_ok=True)
         findings.table.to_csv(folder / "table.csv", index=False, float_format="%.5g")
         for name, figure in findings.figures.items():
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
             figure.savefig(folder / f"{name}.png", dpi=110)
-        versions = {package: _version(package), "torch": torch.__version__, "python": platform.python_version()}
+        versions = {"infodiscard": _version(), "torch": torch.__version__, "python": platform.python_version()}
         result = {
             "study": findings.study,
             "title": findings.title,
@@ -153,10 +147,8 @@ def table_row(*cells: str) -> str:
     return f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
+def _version() -> str:
     try:
-        return version(package)
+        return version("infodiscard")
     except PackageNotFoundError:
         return "not installed"

@@ -1,31 +1,35 @@
-"""Trains and measures what the studies need, each thing once: what is there already is used."""
+"""The lab: trains and measures the networks of the studies, each once, and uses again what is there."""
 
 from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..api.measure import measure
 from ..api.run import Run
 from ..data import ImageSet
 from ..data import load as load_data
 from ..networks.network import Network
 from ..results.store import holds_run
+from ..training.evaluate import accuracy
+from ..training.train_decoders import train_decoders
+from ..training.train_network import train
 from ..zoo import load as load_network
-from .datasets import Places
-from .presets import Profile
+from .datasets import DataFolder
+from .presets import Preset
 
 BIRDS_CROP = 1.5  # times the bird's box, where concentration is measured (the paper's section 4)
 
 
 @dataclass(frozen=True)
-class Product:
+class TrainedNetwork:
     """A trained network.
 
     Attributes:
@@ -44,101 +48,100 @@ class Product:
     mse: float | None = None
     seed: int | None = 0
 
+    @property
+    def file_name(self) -> str:
+        """Its name and seed, for names of files."""
+        return self.name if self.seed is None else f"{self.name}-seed{self.seed}"
+
 
 @dataclass(frozen=True)
-class Workshop:
+class Lab:
     """A folder in which networks are trained and measured for the studies.
 
     Attributes:
         out: the folder.
-        places: where the data are.
-        profile: how large everything is.
+        data: the data sets.
+        preset: the size of everything.
         device: where to measure.
     """
 
     out: Path
-    places: Places
-    profile: Profile
+    data: DataFolder
+    preset: Preset
     device: str = "cpu"
-    _products: dict[str, Product] = field(default_factory=dict, repr=False, compare=False)
+    _networks: dict[str, TrainedNetwork] = field(default_factory=dict, repr=False, compare=False)
 
     # -- networks ----------------------------------------------------------------------------------------------------
 
-    def train(self, spec: str, seed: int = 0, name: str = "", **recipe: Any) -> Product:
+    def train(self, spec: str, seed: int = 0, name: str = "", **recipe: Any) -> TrainedNetwork:
         """Returns a network trained on CIFAR-10; it is trained if it has not been yet.
 
         Args:
             spec: of a network of the zoo.
             seed: of its training.
             name: what tables call it; the spec's own if empty.
-            recipe: what differs from the profile's recipe; also `keep_epochs`.
+            recipe: fields that differ from the preset's recipe; also `keep_epochs`.
         """
-        profile = self.profile
-        usual = {"samples": profile.samples, "epochs": profile.epochs, "batch_size": profile.batch_size}
-        data = self.places.cifar10("train")
-        return self._trained(spec, data, self.places.cifar10("test"), seed, name, {**usual, **recipe})
+        preset = self.preset
+        usual = {"samples": preset.samples, "epochs": preset.epochs, "batch_size": preset.batch_size}
+        specs = {"data": self.data.cifar10("train"), "test_data": self.data.cifar10("test")}
+        return self._train(spec, name or spec.removeprefix("zoo:"), seed, {**specs, **usual, **recipe})
 
-    def train_plain(self, architecture: str, seed: int = 0, name: str = "", **recipe: Any) -> Product:
-        """Returns an AlexNet, VGG or ResNet-18/34 of the profile's width, trained on CIFAR-10."""
-        spec = self.profile.spec(architecture)
-        return self.train(spec, seed, name or architecture, **{"epochs": self.profile.plain_epochs, **recipe})
+    def train_plain(self, architecture: str, seed: int = 0, name: str = "", **recipe: Any) -> TrainedNetwork:
+        """Returns an AlexNet, VGG or ResNet-18/34 of the preset's width, trained on CIFAR-10."""
+        spec = self.preset.spec(architecture)
+        return self.train(spec, seed, name or architecture, **{"epochs": self.preset.plain_epochs, **recipe})
 
-    def train_on_birds(self, architecture: str, seed: int = 0) -> Product:
+    def train_on_birds(self, architecture: str, seed: int = 0) -> TrainedNetwork:
         """Returns an AlexNet or VGG trained on CUB-200-2011's birds with 1.5 × their boxes."""
-        profile, data = self.profile, self.places.cub()
+        preset, data = self.preset, self.data.cub()
         classes = len(self.birds("train", 1).classes)
-        spec = f"torchvision:{architecture}" if profile.cub_library else f"zoo:{architecture},{profile.cub_network}"
-        recipe = {"epochs": profile.cub_epochs, "batch_size": 32, "crop": BIRDS_CROP}
-        return self._trained(f"{spec},classes={classes}", data, data, seed, f"{architecture} on birds", recipe)
+        spec = f"torchvision:{architecture}" if preset.cub_library else f"zoo:{architecture},{preset.cub_network}"
+        recipe: dict[str, Any] = {"epochs": preset.cub_epochs, "batch_size": 32, "crop": BIRDS_CROP}
+        recipe |= {"data": data, "test_data": data}
+        return self._train(f"{spec},classes={classes}", f"{architecture} on birds", seed, recipe)
 
-    def _trained(self, spec: str, data: str, test_data: str, seed: int, name: str, recipe: dict[str, Any]) -> Product:
-        from ..training.train_network import train
-
-        name = name or spec.removeprefix("zoo:")
+    def _train(self, spec: str, name: str, seed: int, arguments: Mapping[str, Any]) -> TrainedNetwork:
         folder = self.out / "networks" / _slug(f"{name}-seed{seed}")
-        key = repr((folder.name, spec, data, test_data, sorted(recipe.items())))
-        # To see that a training is finished, its images are read and hashed; once is enough.
-        if key not in self._products:
+        key = repr((folder.name, spec, sorted(arguments.items())))
+        # Checking that a training is finished reads and hashes its images; once is enough.
+        if key not in self._networks:
             print(f"{folder.name}:", flush=True)
-            limit = self.profile.test_samples
-            made = train(spec, data, folder, test_data=test_data, test_samples=limit, seed=seed, **recipe)
-            assert made is not None
-            network = load_network(str(made.weights), name=name)
-            self._products[key] = Product(name, network, made.weights, made.accuracy, made.mse, seed)
-        return self._products[key]
+            result = train(spec, out=folder, test_samples=self.preset.test_samples, seed=seed, **arguments)
+            assert result is not None  # as it is only with `stop_after`
+            network = load_network(str(result.weights), name=name)
+            self._networks[key] = TrainedNetwork(name, network, result.weights, result.accuracy, result.mse, seed)
+        return self._networks[key]
 
-    def given(self, architecture: str) -> Product | None:
+    def given(self, architecture: str) -> TrainedNetwork | None:
         """Returns a well-trained CIFAR-10 ResNet from the user's folder, if it is there."""
-        from ..training.train_network import accuracy
-
-        path = self.places.weights(architecture)
+        path = self.data.weights(architecture)
         if path is None:
             return None
         name = f"{architecture} (given)"
-        if name not in self._products:
+        if name not in self._networks:
             network = load_network(f"zoo:{architecture}", path, name=name)
-            limit = self.profile.test_samples
-            share = accuracy(network, load_data(self.places.cifar10("test"), limit, network.input_size, "test"))
-            self._products[name] = Product(name, network, path, share, seed=None)
-        return self._products[name]
+            images = load_data(self.data.cifar10("test"), self.preset.test_samples, network.input_size, "test")
+            self._networks[name] = TrainedNetwork(name, network, path, accuracy(network, images), seed=None)
+        return self._networks[name]
 
     # -- images ------------------------------------------------------------------------------------------------------
 
     @cached_property
     def images(self) -> ImageSet:
         """The test images of CIFAR-10 that are measured."""
-        return self.test_images(self.profile.images)
+        return self.test_images(self.preset.images)
 
     def test_images(self, count: int) -> ImageSet:
         """Returns the first test images of CIFAR-10."""
-        return load_data(self.places.cifar10("test"), count, (32, 32), "test")
+        return load_data(self.data.cifar10("test"), count, (32, 32), "test")
 
     def birds(self, split: str, count: int | None, size: tuple[int, int] | None = (32, 32)) -> ImageSet:
         """Returns birds with 1.5 × their boxes, and the boxes as masks.
 
-        They are spread evenly over the split, whose order is that of the classes.
+        They are spread evenly over the split, which is ordered by class.
         """
-        every = load_data(self.places.cub(), 1 if count == 1 else None, size, split, BIRDS_CROP)
+        every = load_data(self.data.cub(), 1 if count == 1 else None, size, split, BIRDS_CROP)
         if count is None:
             return every
         rows = np.unique(np.linspace(0, len(every) - 1, min(count, len(every))).round().astype(int)).tolist()
@@ -146,60 +149,58 @@ class Workshop:
 
     # -- measurements ------------------------------------------------------------------------------------------------
 
-    def sid(self, product: Product, layers: Sequence[str], images: ImageSet | None = None) -> Run:
+    def sid(self, trained: TrainedNetwork, layers: Sequence[str], images: ImageSet | None = None) -> Run:
         """Returns a run of a network's SID, perhaps with more layers; it is measured if it has not been yet."""
-        return self._measured(product, layers, "sid", images, self.profile.sid_passes)
+        return self._measure(trained, layers, images or self.images, "sid", max_passes=self.preset.sid_passes)
 
-    def ru(self, product: Product, layers: Sequence[str], images: ImageSet | None = None) -> Run:
-        """Returns a run of a network's RU likewise, for which decoders are trained."""
-        return self._measured(product, layers, "ru", images, self.profile.ru_passes, self.decoders(product, layers))
+    def ru(self, trained: TrainedNetwork, layers: Sequence[str], images: ImageSet | None = None) -> Run:
+        """Returns a run of a network's RU, as `sid` does; the decoders that it needs are trained."""
+        images = images or self.images.take(self.preset.ru_images)
+        decoders = self.decoders(trained, layers)
+        return self._measure(trained, layers, images, "ru", max_passes=self.preset.ru_passes, decoders=decoders)
 
-    def _measured(
-        self,
-        product: Product,
-        layers: Sequence[str],
-        metric: str,
-        images: ImageSet | None,
-        passes: int,
-        decoders: Path | None = None,
+    def _measure(
+        self, trained: TrainedNetwork, layers: Sequence[str], images: ImageSet, metric: str, **options: Any
     ) -> Run:
-        from ..api.measure import measure
-
-        seed = "" if product.seed is None else f"-seed{product.seed}"
-        layers, folder = self._place(_slug(f"{product.name}{seed}-{metric}"), layers)
-        print(f"{metric.upper()} of {product.name}{seed.replace('-', ', ')}: {', '.join(layers)}", flush=True)
+        layers, folder = self._run_folder(_slug(f"{trained.file_name}-{metric}"), layers)
+        seed = "" if trained.seed is None else f", seed{trained.seed}"
+        print(f"{metric.upper()} of {trained.name}{seed}: {', '.join(layers)}", flush=True)
         return measure(
-            {product.name: product.network},
-            images or (self.images if metric == "sid" else self.images.take(self.profile.ru_images)),
+            {trained.name: trained.network},
+            images,
             layers=list(layers),
             metrics=[metric],
             out=folder,
             progress=False,
-            decoders=decoders,
-            tolerance=self.profile.tolerance,
-            max_passes=passes,
+            tolerance=self.preset.tolerance,
             device=self.device,
+            **options,
         )
 
-    def _place(self, name: str, layers: Sequence[str]) -> tuple[Sequence[str], Path]:
-        """Returns the folder of a run, and its layers: of one that measures these and perhaps more, if there is one."""
+    def _run_folder(self, name: str, layers: Sequence[str]) -> tuple[Sequence[str], Path]:
+        """Returns the layers and the folder of a run; an existing one if it has these layers and perhaps more."""
         runs = self.out / "runs"
         for folder in sorted(runs.glob(f"{glob.escape(name)}-[[]*")):
             if not holds_run(folder):  # after an early kill
                 continue
-            there = Run.open(folder).plan
-            known = there.layers[there.networks[0]]
-            if set(layers) <= set(known):
-                return known, folder
+            plan = Run.open(folder).plan
+            measured = plan.layers[plan.networks[0]]
+            if set(layers) <= set(measured):
+                return measured, folder
         return layers, runs / f"{name}-[{_slug('+'.join(layers))}]"
 
-    def decoders(self, product: Product, layers: Sequence[str]) -> Path:
+    def decoders(self, trained: TrainedNetwork, layers: Sequence[str]) -> Path:
         """Returns the folder with the decoders of a network's layers; they are trained if they have not been yet."""
-        from ..training.train_decoders import train_decoders
-
         folder = self.out / "decoders"
-        recipe = {"test_data": self.places.cifar10("test"), "test_samples": 64, **self.profile.decoder}
-        train_decoders(product.network, self.places.cifar10("train"), list(layers), folder, **recipe)
+        train_decoders(
+            trained.network,
+            self.data.cifar10("train"),
+            list(layers),
+            folder,
+            test_data=self.data.cifar10("test"),
+            test_samples=64,
+            **asdict(self.preset.decoder),
+        )
         return folder
 
 

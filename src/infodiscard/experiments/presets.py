@@ -1,19 +1,19 @@
-"""How large a study is: from a few minutes for a test to a paper's full setting."""
+"""Presets of a study's size: from a few minutes for a test to the paper's full setting."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from ..decoders.recipe import DecoderRecipe
 from ..errors import InfodiscardError, nearest
 
 
 @dataclass(frozen=True)
-class Profile:
-    """The size of everything that a study trains and measures.
+class Preset:
+    """The size of everything that a study trains and measures; what the command line calls a profile.
 
     Attributes:
-        name: what it is called.
+        name: as the command line takes it.
         width: times the usual channels of AlexNet, VGG and ResNet-18/34.
         seeds: how many times each network is trained.
         depths: of the ResNets for CIFAR-10, from the shallowest.
@@ -24,14 +24,14 @@ class Profile:
         plain_epochs: passes of AlexNet, VGG and ResNet-18/34.
         batch_size: images per training step.
         kept_epochs: whose weights the study of epochs measures.
-        ru_trainings: how many of the trainings it measures RU of.
+        ru_trainings: trainings whose RU it measures.
         test_samples: images that accuracies are measured on; `None` for all.
         images: measured images, and so the pairs behind each difference.
-        ru_images: likewise for RU, which takes several times as long.
+        ru_images: images measured for RU, which takes several times as long.
         sid_passes: most passes per image and layer for SID.
-        ru_passes: likewise for RU.
+        ru_passes: most passes per image and layer for RU.
         tolerance: gap to the optimum at which a solve stops, nats/pixel.
-        decoder: recipe values of RU's decoders.
+        decoder: recipe of RU's decoders.
         autoencoder_epochs: passes of the auto-encoders.
         thresholds: of pruning, in standard deviations of a layer's weights.
         retrain_epochs: passes after pruning.
@@ -59,7 +59,7 @@ class Profile:
     sid_passes: int
     ru_passes: int
     tolerance: float
-    decoder: dict[str, Any]
+    decoder: DecoderRecipe
     autoencoder_epochs: int
     thresholds: tuple[float, ...]
     retrain_epochs: int
@@ -69,11 +69,11 @@ class Profile:
     attacked: int
 
     def spec(self, name: str) -> str:
-        """Returns the spec of an AlexNet, VGG or ResNet-18/34 of this profile's width."""
+        """Returns the spec of an AlexNet, VGG or ResNet-18/34 of this preset's width."""
         return f"zoo:{name}" + ("" if self.width == 1 else f",width={self.width:g}")
 
 
-QUICK = Profile(
+QUICK = Preset(
     name="quick",
     width=0.05,
     seeds=2,
@@ -92,7 +92,7 @@ QUICK = Profile(
     sid_passes=256,
     ru_passes=256,
     tolerance=5.0,
-    decoder={"samples": 32, "epochs": 1, "width": 4},
+    decoder=DecoderRecipe(samples=32, epochs=1, width=4),
     autoencoder_epochs=1,
     thresholds=(0.5,),
     retrain_epochs=1,
@@ -102,7 +102,7 @@ QUICK = Profile(
     attacked=8,
 )
 
-CPU = Profile(
+CPU = Preset(
     name="cpu",
     width=0.25,
     seeds=3,
@@ -121,7 +121,7 @@ CPU = Profile(
     sid_passes=256,
     ru_passes=256,
     tolerance=0.05,
-    decoder={"samples": 6_400, "epochs": 3, "width": 8},
+    decoder=DecoderRecipe(samples=6_400, epochs=3, width=8),
     autoencoder_epochs=3,
     thresholds=(0.75, 1.25, 1.75),
     retrain_epochs=2,
@@ -131,7 +131,7 @@ CPU = Profile(
     attacked=256,
 )
 
-PAPER = Profile(
+PAPER = Preset(
     name="paper",
     width=1.0,
     seeds=3,
@@ -150,7 +150,7 @@ PAPER = Profile(
     sid_passes=5_000,
     ru_passes=1_600,
     tolerance=0.02,
-    decoder={"epochs": 20},
+    decoder=DecoderRecipe(epochs=20),
     autoencoder_epochs=50,
     thresholds=(0.5, 1.0, 1.5, 2.0),
     retrain_epochs=30,
@@ -160,18 +160,18 @@ PAPER = Profile(
     attacked=2_000,
 )
 
-PROFILES = {profile.name: profile for profile in (QUICK, CPU, PAPER)}
+PRESETS = {preset.name: preset for preset in (QUICK, CPU, PAPER)}
 
 
-def find(name: str) -> Profile:
-    """Returns a profile by its name.
+def find(name: str) -> Preset:
+    """Returns a preset by its name.
 
     Raises:
         InfodiscardError: there is none of that name.
     """
-    if name not in PROFILES:
+    if name not in PRESETS:
         raise InfodiscardError(
-            f"There is no profile '{name}'; near it is {nearest(name, list(PROFILES), 1)}, and allowed are "
-            f"{', '.join(PROFILES)}."
+            f"There is no profile '{name}'; near it is {nearest(name, list(PRESETS), 1)}, and allowed are "
+            f"{', '.join(PRESETS)}."
         )
-    return PROFILES[name]
+    return PRESETS[name]

@@ -1,4 +1,4 @@
-"""Runs a study in a workshop and writes what it found."""
+"""Reproduction of the paper's studies: runs one in a lab and writes its findings."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from ..core.files import told
 from ..errors import InfodiscardError, nearest
 from ..training.runtime import make_folder
-from . import presets as profiles
-from .datasets import Places
+from .datasets import DataFolder
 from .findings import Findings, table_row, write
-from .lab import Workshop
+from .lab import Lab
+from .presets import find
 
 STUDIES = ("coherency", "maps", "networks", "flaws", "compression", "distillation", "epochs", "robustness")
 
@@ -27,19 +27,19 @@ def reproduce(
 ) -> tuple[Findings, Path]:
     """Runs one of the paper's studies.
 
-    What it trains and measures lies in `out` and is used again: by the same command, which goes on where it was
+    What it trains and measures is kept in `out` and used again: by the same command, which continues where it was
     interrupted, and by the other studies.
 
     Args:
         study: one of `STUDIES`.
         profile: `quick` (minutes; for tests, it says nothing about networks), `cpu` (real training on two cores) or
             `paper` (the full setting, for a GPU).
-        data_dir: folder with the data sets (see `Places`); `None` downloads CIFAR-10.
+        data_dir: folder with the data sets (see `DataFolder`); `None` downloads CIFAR-10.
         out: where everything goes; `runs/reproduce-PROFILE` by default.
         device: where to measure.
 
     Returns:
-        What was found, and the folder that it was written to.
+        The findings, and the folder that they were written to.
 
     Raises:
         InfodiscardError: an unknown study or profile, or a data set that is missing or incomplete.
@@ -49,12 +49,11 @@ def reproduce(
             f"There is no study '{study}'; near it is {nearest(study, STUDIES, 1)}, and allowed are "
             f"{', '.join(STUDIES)}."
         )
-    size = profiles.find(profile)
-    places = Places(None if data_dir is None else Path(data_dir))
+    preset, data = find(profile), DataFolder(None if data_dir is None else Path(data_dir))
     folder = make_folder(Path(out) if out is not None else Path("runs") / f"reproduce-{profile}")
-    shop = Workshop(folder, places, size, device)
+    lab = Lab(folder, data, preset, device)
     earlier, begin = _seconds(folder / study / "result.json"), time.monotonic()
-    findings: Findings = import_module(f"{__package__}.studies.{study}").run(shop)
+    findings: Findings = import_module(f"{__package__}.studies.{study}").run(lab)
     command = f"infodiscard reproduce {study} --profile {profile}" + ("" if data_dir is None else " --data-dir DIR")
     about = {"profile": profile, "command": command, "seconds": earlier + time.monotonic() - begin}
     write(findings, folder / study, about)
@@ -76,10 +75,10 @@ def collect(folder: Path) -> Path:
         InfodiscardError: the page cannot be written.
     """
     results = {name: folder / name / "result.json" for name in STUDIES}
-    found = {name: json.loads(path.read_text()) for name, path in results.items() if path.exists()}
+    studies = {name: json.loads(path.read_text()) for name, path in results.items() if path.exists()}
     lines = ["| study | claim | here |", "|---|---|---|"]
-    lines += [table_row(name, claim["text"], claim["verdict"]) for name in found for claim in found[name]["claims"]]
-    pages = [(folder / name / "result.md").read_text().replace("](", f"]({name}/") for name in found]
+    lines += [table_row(name, claim["text"], claim["verdict"]) for name in studies for claim in studies[name]["claims"]]
+    pages = [(folder / name / "result.md").read_text().replace("](", f"]({name}/") for name in studies]
     page = folder / "studies.md"
     with told("write the page of all studies", page):
         page.write_text("\n".join([*lines, "", *pages]))

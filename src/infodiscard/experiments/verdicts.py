@@ -1,4 +1,4 @@
-"""Whether a claim held, and the statistic behind the answer."""
+"""Verdicts: whether a claim of the paper holds, and the statistic behind the answer."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from ..analysis.statistics import t_quantile
 
 HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "cannot tell"
-FEW = 3  # trainings below which nothing is said about networks in general
+FEW = 3  # fewer trainings say nothing about networks in general
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One sentence of the paper, and what came out here.
+    """One claim of the paper, and the verdict here.
 
     Attributes:
         text: the claim.
         verdict: `holds`, `does not hold` or `cannot tell`.
-        statistic: what it rests on, in words and numbers.
+        statistic: behind the verdict, in words and numbers.
     """
 
     text: str
@@ -49,16 +49,16 @@ class Interval:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Interval:
-        """Returns the interval of independent values; NaN are left out."""
-        given = np.asarray([value for value in values if not math.isnan(value)], np.float64)
-        if not len(given):
+        """Returns the interval of independent values; NaN are omitted."""
+        known = np.asarray([value for value in values if not math.isnan(value)], np.float64)
+        if not len(known):
             return cls(math.nan, math.nan, math.nan, math.nan, 0)
-        mean = float(given.mean())
-        if len(given) == 1:
+        mean = float(known.mean())
+        if len(known) == 1:
             return cls(mean, math.nan, math.nan, math.nan, 1)
-        se = float(given.std(ddof=1) / math.sqrt(len(given)))
-        half = t_quantile(len(given) - 1) * se
-        return cls(mean, se, mean - half, mean + half, len(given))
+        se = float(known.std(ddof=1) / math.sqrt(len(known)))
+        half = t_quantile(len(known) - 1) * se
+        return cls(mean, se, mean - half, mean + half, len(known))
 
     def words(self, what: str, unit: str = "nats/pixel", of: str = "trainings") -> str:
         """Returns `what`, the numbers and what they are a mean of."""

@@ -1,10 +1,9 @@
-"""One decoder's training: its recipe, its state and its checkpoint; `train_decoder.py` drives several at once."""
+"""The training of one decoder: its state and its checkpoint. `decoder_module` trains several at once."""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,79 +11,40 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from ..decoders import cache as decoders
+from ..core.files import told, write_atomically
 from ..decoders.architecture import Decoder
+from ..decoders.cache import Origin
 from ..errors import InfodiscardError
 
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
 EXPLODED = 20.0  # times the loss of a decoder that answers nothing but zeros
 
 
-@dataclass(frozen=True)
-class DecoderRecipe:
-    """What fixes the training of a decoder: the same recipe for the same images and layer gives the same weights.
-
-    Attributes:
-        samples: how many of the images to use, from the first; `None` for all.
-        epochs: passes over them.
-        batch_size: images per step.
-        seed: of the initial weights, the validation split and the order of images.
-        lr: peak learning rate; it rises linearly and falls along a cosine.
-        weight_decay: of every parameter, decoupled from the gradient.
-        width: channels of the decoder at the input's full size.
-        bf16: whether the decoder is trained in bfloat16 (slower on processors without units for it).
-        validation_share: share of the images that are held out to choose the epoch whose weights are kept.
-        patience: epochs without a better validation loss after which the training ends.
-        half: whether the weights are written in 16 bits, for a file of half the size.
-    """
-
-    samples: int | None = None
-    epochs: int = 5
-    batch_size: int = 32
-    seed: int = 0
-    lr: float = 8e-3
-    weight_decay: float = 1e-4
-    width: int = 16
-    bf16: bool = False
-    validation_share: float = 0.05
-    patience: int = 3
-    half: bool = False
-
-    def __post_init__(self) -> None:
-        for what in ("epochs", "batch_size", "lr", "width", "patience"):
-            if not getattr(self, what) > 0:
-                raise InfodiscardError(f"{what} is {getattr(self, what)}; give a number above 0.")
-        if not 0 < self.validation_share < 1 or self.weight_decay < 0:
-            raise InfodiscardError(
-                "Give a validation share between 0 and 1, such as 0.05, and a weight decay of 0 or more."
-            )
-
-
 _PROGRESS = ("epoch", "loss", "validation", "best", "best_state", "stale")
 
 
 @dataclass
-class Course:
+class DecoderTraining:
     """The training of one layer's decoder.
 
     Attributes:
-        layer: address.
+        origin: layer, network, images and recipe.
         decoder: what is trained.
-        file: where it goes in the end.
-        checkpoint: where its state lies until then.
+        file: of the final decoder.
+        checkpoint: the file of its state until then.
         optimizer: made when the decoder is on its device.
         resumed: the optimiser's state in the checkpoint; `None` if there was no checkpoint.
-        epoch: how many have been finished.
+        epoch: how many are completed.
         loss: training loss of the last one.
-        validation: validation loss likewise.
+        validation: validation loss of the last one.
         best: least validation loss so far.
-        best_state: parameters that had it.
+        best_state: the parameters with that loss.
         stale: epochs since then.
         trouble: why it was stopped; empty if it was not.
         sums: loss × images and images, within an epoch.
     """
 
-    layer: str
+    origin: Origin
     decoder: Decoder
     file: Path
     checkpoint: Path
@@ -101,35 +61,32 @@ class Course:
 
     @classmethod
     def of(
-        cls,
-        layer: str,
-        shape: tuple[int, ...],
-        inputs: tuple[int, ...],
-        plan: DecoderRecipe,
-        folder: Path,
-        about: Mapping[str, Any],
-    ) -> Course:
-        """Returns a training, from its checkpoint on if there is one; all that it depends on names its files.
+        cls, origin: Origin, feature_shape: tuple[int, ...], input_shape: tuple[int, ...], folder: Path
+    ) -> DecoderTraining:
+        """Returns a training, from its checkpoint if there is one.
 
         Args:
-            layer: address.
-            shape: of one feature.
-            inputs: shape of one input, C × H × W.
-            plan: the recipe.
-            folder: where the files go.
-            about: what else the weights depend on.
+            origin: all that it depends on, which names its files.
+            feature_shape: of the feature, without the batch dimension.
+            input_shape: channels, height and width of the input.
+            folder: of the files.
 
         Raises:
             InfodiscardError: the checkpoint is broken.
         """
-        file = decoders.file_of(folder, layer, decoders.training_key({**about, "layer": layer}))
+        file = origin.file(folder)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(plan.seed)
-            decoder = Decoder(shape, inputs, plan.width)
-        course = cls(layer, decoder.to(memory_format=torch.channels_last), file, file.with_suffix(".ckpt"))
-        if course.checkpoint.exists():
-            course._read()
-        return course
+            torch.manual_seed(origin.recipe.seed)
+            decoder = Decoder(feature_shape, input_shape, origin.recipe.width)
+        training = cls(origin, decoder.to(memory_format=torch.channels_last), file, file.with_suffix(".ckpt"))
+        if training.checkpoint.exists():
+            training._read()
+        return training
+
+    @property
+    def layer(self) -> str:
+        """Address of the layer that it decodes."""
+        return self.origin.layer
 
     def _read(self) -> None:
         try:
@@ -141,28 +98,35 @@ class Course:
                 setattr(self, name, state[name])
         except Exception as error:
             raise InfodiscardError(
-                f"'{self.checkpoint}' is not a whole checkpoint of a decoder; delete it to start anew."
+                f"'{self.checkpoint}' is not a whole checkpoint of a decoder; delete it to start again."
             ) from error
 
-    def ended(self, plan: DecoderRecipe) -> bool:
+    def ended(self) -> bool:
         """Whether nothing is left to train."""
-        return not self.trouble and (self.epoch >= plan.epochs or self.stale >= plan.patience)
+        recipe = self.origin.recipe
+        return not self.trouble and (self.epoch >= recipe.epochs or self.stale >= recipe.patience)
 
-    def start(self, plan: DecoderRecipe, features: torch.Tensor) -> None:
-        """Makes the optimiser, on the device where the decoder is by now.
+    def start(self, features: torch.Tensor) -> None:
+        """Makes the optimiser, once the decoder is on its device.
 
         Args:
-            plan: the recipe.
-            features: of some training images, for the decoder's statistics.
+            features: of some training images, `batch × feature shape`, for the decoder's statistics.
         """
-        self.optimizer = torch.optim.AdamW(self.decoder.parameters(), plan.lr, weight_decay=plan.weight_decay)
+        recipe = self.origin.recipe
+        self.optimizer = torch.optim.AdamW(self.decoder.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
         if self.resumed is None:
             self.decoder.calibrate(features)
         else:
             self.optimizer.load_state_dict(self.resumed)
 
-    def step(self, feature: torch.Tensor, target: torch.Tensor, rate: float) -> None:
-        """Takes one step, or notes that the loss has exploded."""
+    def step(self, feature: torch.Tensor, target: torch.Tensor, lr: float) -> None:
+        """Takes one step, or notes that the loss has exploded.
+
+        Args:
+            feature: `batch × feature shape`.
+            target: the normalised inputs, `batch × C × H × W`.
+            lr: learning rate.
+        """
         assert self.optimizer is not None
         loss = F.mse_loss(self.decoder(feature), target)
         value = loss.item()
@@ -170,7 +134,7 @@ class Course:
             self.trouble = f"its loss was {value:.3g} in epoch {self.epoch + 1}"
             return
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = lr
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -178,7 +142,7 @@ class Course:
         self.sums[1] += len(target)
 
     def finish_epoch(self, validation: float) -> None:
-        """Takes the epoch's losses down and writes the checkpoint."""
+        """Records the epoch's losses and writes the checkpoint."""
         if not math.isfinite(validation):
             self.trouble = f"its validation loss was {validation} after epoch {self.epoch + 1}"
             return
@@ -195,7 +159,8 @@ class Course:
         state |= {"decoder": self.decoder.state_dict(), "optimizer": self.optimizer.state_dict()}
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        decoders.write(self.checkpoint, buffer.getvalue())
+        with told("write", self.checkpoint):
+            write_atomically(self.checkpoint, lambda temporary: temporary.write_bytes(buffer.getvalue()))
 
 
 def rate(step: int, steps: int, peak: float) -> float:

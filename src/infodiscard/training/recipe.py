@@ -1,10 +1,10 @@
-"""What fixes the training of a network."""
+"""The recipe of a network's training: data, hyperparameters and seed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from ..errors import InfodiscardError
 
@@ -25,13 +25,13 @@ USUAL: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """What fixes a training: the same recipe on the same data and machine gives the same weights.
+    """Everything that fixes a training: the same recipe on the same data and machine gives the same weights.
 
     Attributes:
         network: a spec, such as `resnet20` (of the zoo), `vgg16,width=0.25` or `torchvision:vgg16,classes=200`.
         data: spec of the training images, as `data.load` takes it.
         samples: how many of them to use, from the first; `None` for all.
-        crop: for `cub`, how many times the bird's box to keep.
+        crop: for `cub`, the part to keep, in times of the bird's box.
         epochs: passes over them.
         batch_size: images per step.
         seed: of the initial weights, the order of images and their augmentation.
@@ -41,7 +41,7 @@ class Recipe:
         label_smoothing: share of the target spread evenly over the classes.
         weights: file of the weights to start from; `None` for random ones.
         keep: what of those weights stays: `zeros`, those that are 0 (pruned ones); `shared`, also the equality of those
-            that are equal (see `infodiscard.training.compress.hold`).
+            that are equal (see `infodiscard.training.pruning.hold`).
         teacher: spec of a network to learn from, or the file of one that was trained here; `None` for none.
         teacher_weights: the teacher's weights, where its spec does not bring them.
         temperature: T that soft targets are computed at.
@@ -87,8 +87,8 @@ class Recipe:
                 )
 
     @classmethod
-    def usual(cls, network: str, data: str, **given: Any) -> Recipe:
-        """Returns the usual recipe for a network, with what is given (and not `None`) in place of it.
+    def usual(cls, network: str, data: str, **given: Any) -> Self:
+        """Returns the usual recipe for a network, with the fields that are given (and not `None`) in its place.
 
         The usual learning rate of SGD is proportional to the images in a step.
 
@@ -101,12 +101,12 @@ class Recipe:
         optimizer = usual.get("optimizer", "sgd")
         if optimizer == "sgd" and usual:
             usual["lr"] *= chosen.get("batch_size", 128) / 128
-        plan = cls(network, data, **(usual | chosen))
-        if plan.optimizer != optimizer and "lr" not in chosen:
+        recipe = cls(network, data, **(usual | chosen))
+        if recipe.optimizer != optimizer and "lr" not in chosen:
             raise InfodiscardError(
-                f"The usual learning rate of '{network}' is for {optimizer}, not for {plan.optimizer}; give lr, too."
+                f"The usual learning rate of '{network}' is for {optimizer}, not for {recipe.optimizer}; give lr, too."
             )
-        return plan
+        return recipe
 
     @property
     def spec(self) -> str:
@@ -115,31 +115,31 @@ class Recipe:
 
     @property
     def teacher_spec(self) -> str | None:
-        """The teacher's spec likewise; `None` if there is none."""
+        """The teacher's spec with its kind; `None` if there is no teacher."""
         if self.teacher is None or self.teacher == "demo" or self.teacher.endswith(".safetensors"):
             return self.teacher
         return self.teacher if self.teacher.partition(",")[0].count(":") else f"zoo:{self.teacher}"
 
     @property
     def file_name(self) -> str:
-        """Name of the weights' file, without its ending: the architecture's."""
+        """Name of the weights file, without its extension: the architecture's."""
         return self.spec.partition(",")[0].rpartition(":")[2].replace("/", "-")
 
 
 NAMED_BY_HASH = {"data": "data_hash", "weights": "weights_hash", "teacher": "teacher_hash"}
 
 
-def differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """Names what two recipes differ in; empty if they are equal.
+def differing(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Names the fields that two recipes differ in; empty if they are equal.
 
-    Files count by their contents where both recipes hold the hash, wherever they lie. What an older recipe does not
-    name is taken as not used.
+    Files are compared by their contents where both recipes hold the hash, wherever they are. A field that an older
+    recipe lacks is taken as not used.
     """
     usual = {name: item.default for name, item in Recipe.__dataclass_fields__.items()}
-    hashed = {name: key for name, key in NAMED_BY_HASH.items() if found.get(key) and wanted.get(key)}
+    hashed = {name: key for name, key in NAMED_BY_HASH.items() if recorded.get(key) and wanted.get(key)}
 
     def value(recipe: Mapping[str, Any], name: str) -> Any:
         return recipe.get(hashed.get(name, name), usual.get(name))
 
-    names = [name for name in {**found, **wanted} if name not in (*NAMED_BY_HASH.values(), "teacher_weights")]
-    return ", ".join(name for name in names if value(found, name) != value(wanted, name))
+    names = [name for name in {**recorded, **wanted} if name not in (*NAMED_BY_HASH.values(), "teacher_weights")]
+    return ", ".join(name for name in names if value(recorded, name) != value(wanted, name))

@@ -1,4 +1,4 @@
-"""What every training with Lightning needs."""
+"""Settings and helpers that all trainings with Lightning share."""
 
 from __future__ import annotations
 
@@ -13,23 +13,31 @@ import numpy as np
 
 from ..errors import InfodiscardError
 
+TRAINER: dict[str, Any] = {
+    "accelerator": "auto",
+    "devices": 1,
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "reload_dataloaders_every_n_epochs": 1,
+}
+"""Arguments of Lightning's `Trainer` that all trainings share."""
 
-def load_lightning() -> Any:
-    """Returns the library.
+
+def require_lightning() -> None:
+    """Checks that Lightning is installed, before `network_module` or `decoder_module` imports it.
 
     Raises:
-        InfodiscardError: it is not installed.
+        InfodiscardError: it is not.
     """
     try:
-        import lightning
-        import lightning.pytorch
+        import lightning.pytorch  # noqa: F401  (optional, and takes seconds)
     except ImportError as error:
         raise InfodiscardError("Training needs Lightning; install it with pip install 'infodiscard[train]'.") from error
-    return lightning
 
 
 def make_folder(path: Path) -> Path:
-    """Makes a folder if it is missing.
+    """Makes a folder if it is missing, and returns it.
 
     Raises:
         InfodiscardError: it cannot be made.
@@ -42,13 +50,13 @@ def make_folder(path: Path) -> Path:
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """Returns a seed for the epoch, so that a training that goes on draws what it would have drawn anyway."""
+    """Returns the seed of an epoch, so that a resumed training draws the same numbers as an uninterrupted one."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps Lightning's banner and its own misuses of others to itself; other warnings still come."""
+    """Silences Lightning's banner and the warnings that Lightning itself causes; other warnings still appear."""
     log = logging.getLogger("lightning.pytorch")
     level = log.level
     log.setLevel(logging.WARNING)

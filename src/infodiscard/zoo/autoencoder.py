@@ -12,10 +12,10 @@ WIDTH = 16  # of the decoder
 
 
 class AutoEncoder(nn.Module):
-    """Restores its input. The encoder's layers have the names that they have in the classifier.
+    """Restores its input. The encoder's layers have the same names as in the classifier.
 
-    The encoder ends with the last stage's maps: what comes between them and the linear layer, an average over all
-    pixels, would leave nothing to restore an image from.
+    The encoder ends with the last stage's maps: the average over all pixels, which follows in the classifier, would
+    leave nothing to restore an image from.
 
     Args:
         depth: of the ResNet, 6n + 2.
@@ -34,10 +34,10 @@ class AutoEncoder(nn.Module):
         self.decoder = Decoder((channels, rows, columns), (3, *size), WIDTH)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Takes normalised images, `batch × 3 × H × W`, to as many of the same shape."""
+        """Converts normalised images, `batch × 3 × H × W`, to reconstructions of the same shape."""
         return self.decoder(self.encode(x))
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """Takes normalised images to the last stage's maps."""
+        """Converts normalised images, `batch × 3 × H × W`, to the last stage's maps, `batch × C × ⌈H/4⌉ × ⌈W/4⌉`."""
         x = self.relu(self.bn1(self.conv1(x)))
         return self.layer3(self.layer2(self.layer1(x)))

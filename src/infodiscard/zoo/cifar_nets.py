@@ -1,7 +1,7 @@
-"""AlexNet, VGG and ResNet-18/34 for small images: torchvision's own, with the changes that 32×32 pixels ask.
+"""AlexNet, VGG and ResNet-18/34 for small images: torchvision's own, changed for 32×32 pixels.
 
-What is usual for CIFAR-10: strides and poolings at the entrance are taken out until the last feature still has a few
-pixels, VGG has batch normalisation and one linear layer at its end, and all of them pool over what is left at the end,
+As is usual for CIFAR-10, strides and poolings at the entrance are removed until the last feature still has a few
+pixels, VGG has batch normalisation and one linear layer at its end, and all of them pool over the last feature,
 so that they take larger images too. `width` multiplies the channels of every layer.
 """
 
@@ -17,13 +17,19 @@ from torchvision.models.vgg import VGG, cfgs, make_layers
 
 VGG_PLANS = {"vgg16": "D", "vgg19": "E"}
 RESNET_BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
-SMALLEST = {"alexnet": 8, "vgg16": 32, "vgg19": 32}  # sides that the poolings leave a pixel of
 HIDDEN = 1024  # units of AlexNet's two hidden linear layers, instead of 4096 for images of 224×224
 
 
 def channels(usual: int, width: float) -> int:
     """Returns `usual` times `width`, rounded to a whole number of at least 1."""
     return max(1, round(usual * width))
+
+
+def build(name: str, classes: int = 10, width: float = 1.0) -> nn.Module:
+    """Returns `alexnet`, `vgg16`, `vgg19`, `resnet18` or `resnet34` with random weights."""
+    if name in VGG_PLANS:
+        return vgg(name, classes, width)
+    return alexnet(classes, width) if name == "alexnet" else SmallResNet(RESNET_BLOCKS[name], classes, width)
 
 
 def alexnet(classes: int = 10, width: float = 1.0) -> AlexNet:
@@ -97,7 +103,7 @@ class SmallResNet(ResNet):
 
 
 def _hollow(architecture: Any, *args: Any, **kwargs: Any) -> Any:
-    """Returns a network whose layers have no memory (0.5 GB otherwise), as all of them are replaced."""
+    """Returns a network whose layers take no memory (0.5 GB otherwise), as all of them are replaced."""
     with torch.device("meta"):
         return architecture(*args, **kwargs)
 

@@ -23,8 +23,8 @@ class BasicBlock(nn.Module):
     """Two 3×3 convolutions and a shortcut; its output is what follows the last ReLU.
 
     Args:
-        inputs: channels it takes.
-        outputs: channels it gives.
+        inputs: channels of the input.
+        outputs: channels of the output.
         stride: spatial stride of the first convolution, and of the shortcut.
     """
 
@@ -40,7 +40,7 @@ class BasicBlock(nn.Module):
         self.new_channels = outputs - inputs
 
     def shortcut(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns `x` subsampled by the stride, between two halves of the new channels, which are zero (option A)."""
+        """Returns `x`, `batch × inputs × H × W`, subsampled by the stride, amid zeros for new channels (option A)."""
         if self.stride == 1 and self.new_channels == 0:
             return x
         before = self.new_channels // 2
@@ -48,7 +48,7 @@ class BasicBlock(nn.Module):
         return F.pad(x, (0, 0, 0, 0, before, self.new_channels - before))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Takes `batch × inputs × H × W` to `batch × outputs × H/stride × W/stride`."""
+        """Converts `batch × inputs × H × W` to `batch × outputs × H/stride × W/stride`."""
         y = self.relu1(self.bn1(self.conv1(x)))
         return self.relu2(self.bn2(self.conv2(y)) + self.shortcut(x))
 
@@ -57,7 +57,7 @@ class DamagingBlock(nn.Sequential):
     """Two 1×1 convolutions through a bottleneck, each followed by a ReLU, and no shortcut (Ma et al. 2019, Fig. 4a).
 
     Args:
-        channels: that it takes and gives.
+        channels: of its input and output.
         bottleneck: channels between the two convolutions.
     """
 
@@ -94,7 +94,7 @@ class CifarResNet(nn.Module):
         self.apply(_initialise)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Takes normalised images, `batch × 3 × H × W`, to logits, `batch × classes`."""
+        """Converts normalised images, `batch × 3 × H × W`, to logits, `batch × classes`."""
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.linear(x.mean(dim=(2, 3)))
@@ -106,13 +106,13 @@ def resnet(depth: int, classes: int = 10) -> CifarResNet:
 
 
 def damage_positions(depth: int) -> list[str]:
-    """Returns the blocks of a ResNet after which another block comes, and so one can be put."""
+    """Returns the blocks of a ResNet that a damaging block can follow: all but the last."""
     blocks = (depth - 2) // 6
     return [f"{stage}.{i}" for stage in STAGES for i in range(blocks)][:-1]
 
 
 def _damaged(depth: int, blocks: int, damage: str | None) -> tuple[str, int | None]:
-    """Takes `layer2.1` to ("layer2", 1)."""
+    """Converts `layer2.1` to ("layer2", 1)."""
     if damage is None:
         return "", None
     allowed = damage_positions(depth)

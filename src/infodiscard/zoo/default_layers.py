@@ -1,4 +1,4 @@
-"""Which layers to measure when the user names none: the stem, each stage's output, and the logits."""
+"""Default layers, measured when the user names none: the stem, each stage's output, and the logits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from ..networks.addresses import HIDDEN, OUTPUT
 
 MANY = 8
-"""Stages; where a network has more of them, each is a block, and those at quarters of the depth will do."""
+"""Stages; where a network has more of them, each is a block, and those at quarters of the depth are enough."""
 
 LAYERS: dict[str, tuple[str, ...]] = {
     "CifarResNet": ("bn1", "layer1", "layer2", "layer3", "linear"),
@@ -33,9 +33,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
 def default_layers(module: nn.Module) -> tuple[str, ...]:
     """Returns the addresses of a network's usual layers, in the order in which they are computed.
 
-    They are what timm's networks say of themselves (`feature_info`), the hidden states of Hugging Face's transformers
-    at quarters of their depth, and for the architectures of torchvision and of the zoo what is written here. For
-    others, there are none.
+    They are `feature_info` of timm's networks, the hidden states of Hugging Face's transformers at quarters of their
+    depth, and for the architectures of torchvision and of the zoo those of `LAYERS` and below. Others have none.
     """
     architecture, children = type(module).__name__, dict(module.named_modules())
     if hasattr(module, "feature_info"):
@@ -57,7 +56,7 @@ def _of_timm(module: Any, children: Mapping[str, nn.Module]) -> tuple[str, ...]:
     """Returns the modules whose outputs timm calls features, and the classifier."""
     info = module.feature_info
     listed = info.module_name() if hasattr(info, "module_name") else [each["module"] for each in info]
-    # A few name what is no module, or a list of modules, which is never called.
+    # A few name no module, or a list of modules, which is never called.
     stages = [name for name in dict.fromkeys(listed) if name and _called(children.get(name))]
     classifier = (getattr(module, "pretrained_cfg", None) or {}).get("classifier")
     known = isinstance(classifier, str) and not isinstance(children.get(classifier), nn.Identity | None)
@@ -85,12 +84,12 @@ def _logits(children: Mapping[str, nn.Module]) -> tuple[str]:
 
 
 def _children(children: Mapping[str, nn.Module], trunk: str) -> list[str]:
-    """Returns the names of what a module is made of."""
+    """Returns the names of a module's children."""
     return [f"{trunk}.{name}" for name, _ in children[trunk].named_children()] if trunk in children else []
 
 
 def _quarters(blocks: Sequence[str]) -> tuple[str, ...]:
-    """Returns the blocks after which a quarter, half, three quarters and all of the depth is passed."""
+    """Returns the blocks that end a quarter, half, three quarters and all of the depth."""
     return tuple(dict.fromkeys(blocks[max(0, len(blocks) * quarter // 4 - 1)] for quarter in (1, 2, 3, 4) if blocks))
 
 

@@ -1,4 +1,4 @@
-"""Networks in the form in which the Hugging Face library transformers saves them, and their tokenizers."""
+"""Networks as the Hugging Face library transformers saves them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 KIND = "hf:"
-ENDINGS = {  # of the class that a directory says it holds → the class of transformers that opens all such
+ENDINGS = {  # of the class that a configuration names → the class of transformers that opens all of them
     "ForSequenceClassification": "AutoModelForSequenceClassification",
     "ForImageClassification": "AutoModelForImageClassification",
     "ForTokenClassification": "AutoModelForTokenClassification",
@@ -31,7 +31,7 @@ EXAMPLE = 8
 def load_model(place: str, allow_random: bool = False) -> Network:
     """Returns a model that `save_pretrained` wrote, or one of the Hugging Face hub, which is downloaded.
 
-    Only safetensors are read, and no code that a directory brings is run. The model computes in float32. Of an image
+    Only safetensors are read, and no code in a directory is run. The model computes in float32. Of an image
     model, mean, standard deviation and size are those of its image processor, where there is one.
 
     Args:
@@ -123,13 +123,13 @@ def example(network: Network) -> dict[str, torch.Tensor]:
 
 
 def _opener(architectures: list[str] | None) -> str:
-    """Returns the class of transformers that opens what a configuration says was saved."""
+    """Returns the class of transformers that opens the class that a configuration names."""
     name = (architectures or [""])[0]
     return next((opener for ending, opener in ENDINGS.items() if name.endswith(ending)), "AutoModel")
 
 
 def _image_space(path: str, module: Any) -> dict[str, Any]:
-    """Returns how an image model takes its images, as `Network` calls it; nothing of other models."""
+    """Returns the mean, std and input_size of an image model, as `Network` has them; nothing for other models."""
     if module.main_input_name != "pixel_values":
         return {}
     transformers = library()
@@ -138,7 +138,7 @@ def _image_space(path: str, module: Any) -> dict[str, Any]:
         with quiet(transformers):
             processor = transformers.AutoImageProcessor.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError, ImportError):
-        return {"input_size": _pair(own)}  # which leaves the user to say the rest
+        return {"input_size": _pair(own)}  # so that the user has to give the rest
     channels = getattr(module.config, "num_channels", 3)
     normalised = getattr(processor, "do_normalize", True)
     mean, std = (processor.image_mean, processor.image_std) if normalised else ([0.0] * channels, [1.0] * channels)
@@ -151,7 +151,7 @@ def _image_space(path: str, module: Any) -> dict[str, Any]:
 
 
 def _pair(size: Any) -> tuple[int, int] | None:
-    """Takes a size as transformers says it (one number, two, or by name) to (height, width); `None` if it is open."""
+    """Converts a size of transformers (one number, two, or named) to (height, width); `None` if it is open."""
     if isinstance(size, int):
         return size, size
     if isinstance(size, list | tuple):

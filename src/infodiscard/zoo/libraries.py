@@ -1,4 +1,4 @@
-"""Networks from torchvision, timm and the user's own file. The libraries are imported only when asked for."""
+"""Networks from torchvision, timm and the user's own file. The libraries are imported only when used."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .spec import Spec
 def from_torchvision(spec: Spec, download: str | None, source: str) -> Network:
     """Returns `torchvision.models.<name>`, with random weights or those that it downloads.
 
-    Normalisation and size are those of the weights, or of its default weights, where these say them. If `classes` is
-    given, its last linear layer is a new one with so many logits.
+    Normalisation and size are those of the weights, or of the default weights, where these have them. If `classes` is
+    given, the last linear layer is a new one with that many logits.
 
     Args:
         spec: the model's name and options.
         download: `DEFAULT`, the name of one of its weights, or `None`.
-        source: the spec as given, for the record.
+        source: the spec, for the record.
 
     Raises:
         InfodiscardError: it has no such model or weights, or cannot download them.
@@ -45,7 +45,7 @@ def from_torchvision(spec: Spec, download: str | None, source: str) -> Network:
             f"or .pth file, or one of {', '.join(known.__members__)}."
         )
     chosen = None if download is None else known[download]
-    # Left alone, segmentation and detection models download their backbone's weights.
+    # By default, segmentation and detection models download their backbone's weights.
     backbone = "weights_backbone" in signature(models.get_model_builder(what)).parameters and chosen is None
     try:
         with warnings.catch_warnings():
@@ -136,20 +136,20 @@ def from_file(place: str, function: str, spec: str) -> Network:
             f"'{place}' has no function '{function}'; give the name of one that returns the network."
         )
     try:
-        made = build()
+        built = build()
     except Exception as error:
-        raise InfodiscardError(f"'{spec}' failed with {type(error).__name__}: {error}; mend the function.") from error
-    if isinstance(made, Network):
-        return made
-    if not isinstance(made, nn.Module):
+        raise InfodiscardError(f"'{spec}' failed with {type(error).__name__}: {error}; fix the function.") from error
+    if isinstance(built, Network):
+        return built
+    if not isinstance(built, nn.Module):
         raise InfodiscardError(
-            f"'{spec}' returned {type(made).__name__}; let it return a torch.nn.Module or a Network."
+            f"'{spec}' returned {type(built).__name__}; let it return a torch.nn.Module or a Network."
         )
-    return Network(made, name=function, default_layers=default_layers(made), source=spec)
+    return Network(built, name=function, default_layers=default_layers(built), source=spec)
 
 
 def _import(place: str) -> ModuleType:
-    """Runs the file as a module whose name cannot meet another's."""
+    """Runs the file as a module with a name of its own."""
     path = Path(place).expanduser().resolve()
     if not path.is_file():
         raise InfodiscardError(f"There is no file '{place}'; give the path of a Python file that exists.")
@@ -157,13 +157,13 @@ def _import(place: str) -> ModuleType:
     module_spec = importlib.util.spec_from_file_location(name, path)
     assert module_spec is not None and module_spec.loader is not None  # it ends in .py
     module = importlib.util.module_from_spec(module_spec)
-    sys.modules[name] = module  # dataclasses and pickling look their module up there
+    sys.modules[name] = module  # where dataclasses and pickling look their module up
     try:
         module_spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise InfodiscardError(
-            f"'{place}' cannot be imported: {type(error).__name__}: {error}; mend the file."
+            f"'{place}' cannot be imported: {type(error).__name__}: {error}; fix the file."
         ) from error
     return module
 

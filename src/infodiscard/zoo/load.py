@@ -1,4 +1,4 @@
-"""From a spec to a `Network`."""
+"""Loading of networks: from a spec to a `Network`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from torch import nn
 
 from ..errors import InfodiscardError, nearest
 from ..networks.network import Network
+from . import huggingface, libraries
+from .autoencoder import AutoEncoder
 from .cifar_resnet import DEPTHS, CifarResNet
 from .default_layers import default_layers
 from .spec import Spec
@@ -24,6 +26,7 @@ DEMO = "resnet20", "resnet20_cifar10.safetensors"
 # He et al.'s CIFAR networks are mostly passed around as trained with ImageNet's statistics.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZE = 32, 32
+SMALLEST = {"alexnet": 8, "vgg16": 32, "vgg19": 32}  # sides that the poolings leave a pixel of
 
 
 def names() -> list[str]:
@@ -50,18 +53,18 @@ def load(
         spec: `demo` (a ResNet-20 trained on CIFAR-10, carried in the package); `zoo:NAME`; `torchvision:NAME`;
             `timm:NAME`; `hf:DIR`, a model that transformers' `save_pretrained` wrote, or its name on the Hugging Face
             hub, which is downloaded (`zoo.huggingface`); a `.safetensors` file that `infodiscard train` wrote, which
-            says itself what it is of; or `FILE.py:FUNCTION`, which runs the file and calls the function without
+            names its network itself; or `FILE.py:FUNCTION`, which runs the file and calls the function without
             arguments for a module, with its weights in it or to be given here, or for a `Network`. Options may follow
             the names of zoo and torchvision after commas: `classes=200`, `size=64x64`, and in the zoo `width=0.25`
-            (times the usual channels) and `damage=layer2.1` (see `zoo.resnet`).
+            (times the usual channels) and `damage=layer2.1` (see `zoo.cifar_resnet`).
         weights: a `.safetensors`, `.pt` or `.pth` file with the state dict; for torchvision also `DEFAULT` or another
             name of its weights, and for timm `pretrained`, which these libraries download.
-        mean: per-channel mean of images in [0, 1]; `None` for the network's own, where it is known.
-        std: per-channel standard deviation likewise.
-        input_size: (height, width) likewise.
+        mean: per-channel mean of images in [0, 1]; `None` for the network's own.
+        std: per-channel standard deviation of them; `None` for the network's own.
+        input_size: (height, width); `None` for the network's own.
         name: what tables call it; `None` for the last part of the spec.
-        allow_random: whether random weights will do where none are given.
-        seed: of random weights; the global generator is left as it was.
+        allow_random: whether to allow random weights where none are given.
+        seed: of random weights; the global generator is not touched.
 
     Raises:
         InfodiscardError: the spec is unknown, a library or file is missing, the weights do not fit, or there are none.
@@ -79,22 +82,20 @@ def load(
             f"--weights {_weights_hint(spec)}, or --random-weights if random ones are what you want."
         )
     network.module.eval()
-    given = {"mean": mean, "std": std, "input_size": input_size, "name": name}
-    return replace(network, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
+    overrides = {"mean": mean, "std": std, "input_size": input_size, "name": name}
+    return replace(network, **{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
 
 
 @contextmanager
 def _own_rng(seed: int) -> Iterator[None]:
-    """Seeds torch's generator for the block and puts it back as it was."""
+    """Seeds torch's global generator for the block, and restores it afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
 
 
 def _open(spec: str, weights: str | Path | None, allow_random: bool) -> Network:
-    """Returns the network with random weights, or with those that its library or function brings."""
-    from . import huggingface, libraries
-
+    """Returns the network with random weights, or with those of its library or function."""
     if spec.startswith(huggingface.KIND):
         if weights is not None:
             raise InfodiscardError(f"'{spec}' brings its own weights; leave --weights out for it ('-').")
@@ -120,7 +121,7 @@ def _open(spec: str, weights: str | Path | None, allow_random: bool) -> Network:
 
 
 def _trained(path: str, weights: str | Path | None, name: str | None) -> tuple[str, str, str]:
-    """Takes the file of a trained network to its spec, the weights' path and its name."""
+    """Returns the spec, the weights' path and the name of the network in a file of trained weights."""
     if weights is not None:
         raise InfodiscardError(f"'{path}' holds weights itself; leave --weights out for it ('-').")
     return trained_spec(Path(path)), path, name or Path(path).stem
@@ -134,8 +135,6 @@ def _zoo(spec: Spec, text: str) -> Network:
 
 def _module(spec: Spec) -> nn.Module:
     """Returns a network of the zoo with random weights."""
-    from .autoencoder import AutoEncoder
-
     _check(spec)
     width, classes = spec.number("width", 1.0), spec.count("classes", 10)
     name, depth = spec.name, int("".join(character for character in spec.name if character.isdigit()) or 0)
@@ -143,15 +142,13 @@ def _module(spec: Spec) -> nn.Module:
         return AutoEncoder(depth, spec.size() or SIZE, width)
     if depth in DEPTHS:
         return CifarResNet(depth, classes, width, spec.options.get("damage"))
-    from .cifar_nets import RESNET_BLOCKS, VGG_PLANS, SmallResNet, alexnet, vgg  # torchvision, which takes seconds
+    from . import cifar_nets  # torchvision, which takes seconds
 
-    if name in VGG_PLANS:
-        return vgg(name, classes, width)
-    return alexnet(classes, width) if name == "alexnet" else SmallResNet(RESNET_BLOCKS[name], classes, width)
+    return cifar_nets.build(name, classes, width)
 
 
 def _check(spec: Spec) -> None:
-    """Raises InfodiscardError if the network has no such option, or its poolings leave nothing of such images."""
+    """Raises InfodiscardError if the network has no such option, or its poolings leave nothing of images that small."""
     name, size = spec.name, spec.size() or SIZE
     damageable = [f"resnet{depth}" for depth in DEPTHS]
     if "damage" in spec.options and name not in damageable:
@@ -160,8 +157,6 @@ def _check(spec: Spec) -> None:
         raise InfodiscardError(f"'{name}' restores images and knows no classes; leave classes out.")
     if name in damageable or name.startswith("autoencoder"):
         return
-    from .cifar_nets import SMALLEST
-
     least = SMALLEST.get(name, 1)
     if min(size) < least:
         raise InfodiscardError(

@@ -1,4 +1,4 @@
-"""The text that names a network: `KIND:NAME,key=value,…`."""
+"""Specs: the text that names a network, `KIND:NAME,key=value,…`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Spec:
-    """A network of the zoo or of a library, and how it differs from the usual one.
+    """A network of the zoo or of a library, and its options.
 
     Attributes:
         kind: `demo`, `zoo`, `torchvision` or `timm`.
-        name: what that kind calls it.
+        name: within that kind.
         options: `width` (times the usual number of channels), `classes`, `size` (HEIGHTxWIDTH), `damage` (the block of
-            a ResNet after which one without a skip is put), as far as they are given.
+            a ResNet that a block without a skip follows), where given.
     """
 
     kind: str
@@ -31,7 +31,7 @@ class Spec:
 
     @classmethod
     def parse(cls, text: str) -> Spec:
-        """Reads one.
+        """Parses a spec.
 
         Raises:
             InfodiscardError: an option is not `key=value`, not one of the kind's, or given twice.
@@ -59,7 +59,7 @@ class Spec:
         """Returns an option that is a number above 0 and below a million.
 
         Raises:
-            InfodiscardError: it is none.
+            InfodiscardError: it is not such a number.
         """
         try:
             value = float(self.options.get(key, usual))
@@ -75,7 +75,7 @@ class Spec:
         """Returns an option that is a whole number above 0.
 
         Raises:
-            InfodiscardError: it is none.
+            InfodiscardError: it is not such a number.
         """
         value = self.number(key, usual)
         if value != int(value):
@@ -83,15 +83,15 @@ class Spec:
         return int(value)
 
     def size(self) -> tuple[int, int] | None:
-        """Returns (height, width) as given; `None` if they are not.
+        """Returns the option `size` as (height, width); `None` if it is not given.
 
         Raises:
-            InfodiscardError: they are no sizes.
+            InfodiscardError: it is no size.
         """
         text = self.options.get("size")
         if text is None:
             return None
-        found = re.fullmatch(r"([1-9][0-9]*)(?:[x×]([1-9][0-9]*))?", text)
-        if found is None:
+        match = re.fullmatch(r"([1-9][0-9]*)(?:[x×]([1-9][0-9]*))?", text)
+        if match is None:
             raise InfodiscardError(f"size was '{text}'; give pixels as one number or as HEIGHTxWIDTH, such as 64x64.")
-        return int(found[1]), int(found[2] or found[1])
+        return int(match[1]), int(match[2] or match[1])

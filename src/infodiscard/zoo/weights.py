@@ -1,4 +1,4 @@
-"""Puts a state dict from a file into a module, strictly and without unpickling objects."""
+"""Weights files: a module's state dict, read strictly and without unpickling objects, and written whole."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import nn
 
+from ..core.files import read_metadata, told, write_atomically
 from ..errors import InfodiscardError
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
@@ -21,7 +25,7 @@ WRAPPERS = ("state_dict", "model")
 def load_weights(module: nn.Module, path: Path) -> None:
     """Loads a state dict into the module, in place.
 
-    Wrapping dicts (`state_dict`, `model`) and the prefix `module.` of data-parallel training are taken off.
+    Wrapping dicts (`state_dict`, `model`) and the prefix `module.` of data-parallel training are removed.
 
     Raises:
         InfodiscardError: the file is missing, of another kind, broken, or does not fit the module.
@@ -37,15 +41,12 @@ def trained_spec(path: Path) -> str:
     Raises:
         InfodiscardError: there is no such file, it does not say, or it is a network of a Python file.
     """
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         raise InfodiscardError(f"There is no weights file '{path}'; give the path of one that exists.")
     try:
-        with safe_open(path, "pt") as file:
-            recipe = json.loads((file.metadata() or {})["recipe"])
+        recipe = json.loads(read_metadata(path)["recipe"])
         network = (recipe[-1] if isinstance(recipe, list) else recipe)["network"]
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
+    except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
         raise InfodiscardError(
             f"'{path}' does not say which network its weights are of, as a file of infodiscard train does; name the "
             f"network and give the file as its weights, as in 'zoo:resnet20 --weights {path}'."
@@ -59,6 +60,18 @@ def trained_spec(path: Path) -> str:
     return str(network) if ":" in str(network) else f"zoo:{network}"
 
 
+def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
+    """Writes a module's state dict as safetensors, all of it or nothing.
+
+    Raises:
+        InfodiscardError: it cannot be written.
+    """
+    state = {key: value.cpu().contiguous() for key, value in module.state_dict().items()}
+    content = to_bytes(state, dict(metadata))
+    with told("write", path):
+        write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
 def _read(path: Path) -> Any:
     if path.suffix not in SUFFIXES:
         raise InfodiscardError(f"The weights '{path}' are of no known kind; give a .safetensors, .pt or .pth file.")
@@ -68,9 +81,6 @@ def _read(path: Path) -> Any:
 
 
 def _read_safetensors(path: Path) -> Any:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:

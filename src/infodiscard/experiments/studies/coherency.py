@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 
 from ...analysis.attribution import BASELINES
@@ -18,7 +19,7 @@ from ...errors import InfodiscardError
 from ...networks.network import Network
 from ..figures import finish, panels
 from ..findings import Findings, layer_means
-from ..lab import Product, Workshop
+from ..lab import Lab, TrainedNetwork
 from ..verdicts import Claim, direction, equality
 
 NAME, TITLE = "coherency", "does a rescaling that changes no output change what is measured?"
@@ -29,24 +30,28 @@ CAM_LAYER = "features.43"  # the only one that a class activation map is defined
 RU_LAYER = "features.22"
 MARGIN = 0.02  # nats/pixel, the solver's own tolerance
 MOVED = 0.05  # of log₂ of a map's magnitude
+STYLES: dict[str, dict[str, Any]] = {
+    "before": {"ls": "-", "marker": "o", "ms": 5},
+    "after": {"ls": "--", "marker": "x"},
+}
 
 
-def run(shop: Workshop) -> Findings:
-    """Rescales the two layers about each stage's last ReLU in turn, and measures there before and after."""
-    before = shop.train_plain(ARCHITECTURE, 0)
-    sid_before = shop.sid(before, STAGES)
-    ru_before = shop.ru(before, [RU_LAYER])
+def run(lab: Lab) -> Findings:
+    """Rescales the layers around each stage's last ReLU, one stage at a time, and measures before and after."""
+    before = lab.train_plain(ARCHITECTURE, 0)
+    sid_before = lab.sid(before, STAGES)
+    ru_before = lab.ru(before, [RU_LAYER])
     frames = [sid_before.to_dataframe().assign(state="before"), ru_before.to_dataframe().assign(state="before")]
     tables = [layer_means(before, sid_before, ru_before, extra={"state": "before"})]
     magnitudes = []
     for layer in STAGES:
         after = replace(before, name=f"{ARCHITECTURE} rescaled at {layer}", network=rescaled(before.network, layer))
-        runs = [shop.sid(after, [layer])]
+        runs = [lab.sid(after, [layer])]
         if layer == RU_LAYER:
-            runs.append(shop.ru(after, [layer]))
+            runs.append(lab.ru(after, [layer]))
         tables.append(layer_means(after, *runs, extra={"state": "after"}))
         frames += [each.to_dataframe().assign(state="after") for each in runs]
-        magnitudes.append(_magnitudes(shop, before, after, layer))
+        magnitudes.append(_magnitudes(lab, before, after, layer))
     images, maps = pd.concat(frames, ignore_index=True), pd.concat(magnitudes, ignore_index=True)
     table = pd.concat([*tables, _means(maps, before)], ignore_index=True)
     notes = (
@@ -72,7 +77,7 @@ def rescaled(network: Network, layer: str, factor: float = FACTOR) -> Network:
         A network with the same output.
 
     Raises:
-        InfodiscardError: the layer is no such ReLU.
+        InfodiscardError: the layer is not such a ReLU.
     """
     module: Any = copy.deepcopy(network.module)
     parts = list(getattr(module, "features", []))
@@ -97,10 +102,10 @@ def rescaled(network: Network, layer: str, factor: float = FACTOR) -> Network:
     return replace(network, module=module)
 
 
-def _magnitudes(shop: Workshop, before: Product, after: Product, layer: str) -> pd.DataFrame:
+def _magnitudes(lab: Lab, before: TrainedNetwork, after: TrainedNetwork, layer: str) -> pd.DataFrame:
     """Returns the mean absolute value of each map of each image, before and after."""
-    inputs = before.network.normalise(shop.images.images)
-    labels = shop.images.labels
+    inputs = before.network.normalise(lab.images.images)
+    labels = lab.images.labels
     assert labels is not None
     rows = []
     for measure, method in BASELINES.items():
@@ -109,15 +114,15 @@ def _magnitudes(shop: Workshop, before: Product, after: Product, layer: str) -> 
         where = CAM_LAYER if measure == "cam" else layer
         pair = [method(each.network, where, inputs, labels).abs().flatten(1).mean(1) for each in (before, after)]
         for state, values in zip(("before", "after"), pair, strict=True):
-            for name, value in zip(shop.images.names, values.tolist(), strict=True):
+            for name, value in zip(lab.images.names, values.tolist(), strict=True):
                 rows.append({"measure": measure, "layer": layer, "sample": name, "state": state, "value": value})
     return pd.DataFrame(rows)
 
 
-def _means(maps: pd.DataFrame, product: Product) -> pd.DataFrame:
+def _means(maps: pd.DataFrame, trained: TrainedNetwork) -> pd.DataFrame:
     groups = maps.groupby(["measure", "layer", "state"], sort=False)["value"]
     table = groups.agg(["mean", "sem", "size"]).reset_index().rename(columns={"sem": "se", "size": "n"})
-    return table.assign(network=product.name, seed=product.seed, position=table["layer"].map(STAGES.index))
+    return table.assign(network=trained.name, seed=trained.seed, position=table["layer"].map(STAGES.index))
 
 
 def _claims(images: pd.DataFrame, maps: pd.DataFrame) -> tuple[Claim, ...]:
@@ -141,7 +146,7 @@ def _claims(images: pd.DataFrame, maps: pd.DataFrame) -> tuple[Claim, ...]:
     return tuple(claims)
 
 
-def _figure(images: pd.DataFrame, maps: pd.DataFrame):  # type: ignore[no-untyped-def]
+def _figure(images: pd.DataFrame, maps: pd.DataFrame) -> Figure:
     """Draws the magnitude of each measure by layer, before and after."""
     names = {"sid": "SID", "ru": "RU", "gradient": "gradient map", "grad_cam": "Grad-CAM", "cam": "CAM"}
     figure, axes = panels(len(names), 2.6, 2.8)
@@ -150,7 +155,7 @@ def _figure(images: pd.DataFrame, maps: pd.DataFrame):  # type: ignore[no-untype
         if own.empty:
             value = shown(measure, images)
             own = images.dropna(subset=[value]).rename(columns={value: "value"})
-        for state, style in (("before", {"ls": "-", "marker": "o", "ms": 5}), ("after", {"ls": "--", "marker": "x"})):
+        for state, style in STYLES.items():
             mean = own[own["state"] == state].groupby("layer")["value"].mean()
             place = [STAGES.index(layer) + 1 for layer in mean.index]
             order = np.argsort(place)

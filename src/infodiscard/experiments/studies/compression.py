@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from ...training.compress import compress
 from ...zoo import load as load_network
 from ..figures import curves, panels
 from ..findings import Findings, layer_means, mean_of
-from ..lab import BIRDS_CROP, Product, Workshop
+from ..lab import BIRDS_CROP, Lab, TrainedNetwork
 from ..verdicts import Claim, direction, equality
 from .networks import POOLINGS, bird_poolings
 
@@ -22,62 +23,60 @@ HARDLY = 0.05
 """What still counts as hardly moving, in nats/pixel: a change of σ by 5 %."""
 
 
-def run(shop: Workshop) -> Findings:
+def run(lab: Lab) -> Findings:
     """Compresses each training of VGG-16, for CIFAR-10 and for birds, and measures before and after."""
-    shop.places.cub()  # if the birds are missing, it is said before anything is trained
+    lab.data.cub()  # reports missing birds before anything is trained
     tables, sizes = [], []
-    for seed in range(shop.profile.seeds):
-        original = shop.train_plain(ARCHITECTURE, seed)
-        made = [(original, ""), *compressed(shop, original)]
-        for product, about in made:
-            tables.append(layer_means(product, shop.sid(product, LAYERS)))
+    for seed in range(lab.preset.seeds):
+        original = lab.train_plain(ARCHITECTURE, seed)
+        made = [(original, ""), *compressed(lab, original)]
+        for trained, about in made:
+            tables.append(layer_means(trained, lab.sid(trained, LAYERS)))
             sizes += [about] if about else []
-        for product, _ in (made[0], made[-1]):  # the claims need no more, and decoders take long
-            tables.append(layer_means(product, shop.ru(product, RU_LAYERS)))
-        original = shop.train_on_birds(ARCHITECTURE, seed)
-        images = shop.birds("test", shop.profile.images, original.network.input_size)
-        for product, about in [(original, ""), *compressed(shop, original)]:
-            tables.append(layer_means(product, shop.sid(product, bird_poolings(shop, ARCHITECTURE), images)))
+        for trained, _ in (made[0], made[-1]):  # the claims need no more, and decoders take long
+            tables.append(layer_means(trained, lab.ru(trained, RU_LAYERS)))
+        original = lab.train_on_birds(ARCHITECTURE, seed)
+        images = lab.birds("test", lab.preset.images, original.network.input_size)
+        for trained, about in [(original, ""), *compressed(lab, original)]:
+            tables.append(layer_means(trained, lab.sid(trained, bird_poolings(lab, ARCHITECTURE), images)))
             sizes += [about] if about else []
     table = pd.concat(tables, ignore_index=True)
     figure, axes = panels(3)
-    names = [ARCHITECTURE, *(_name(ARCHITECTURE, threshold) for threshold in shop.profile.thresholds)]
+    names = [ARCHITECTURE, *(_name(ARCHITECTURE, threshold) for threshold in lab.preset.thresholds)]
     birds = f"{ARCHITECTURE} on birds"
-    watchers = [birds, *(_name(birds, threshold) for threshold in shop.profile.thresholds)]
+    watchers = [birds, *(_name(birds, threshold) for threshold in lab.preset.thresholds)]
     for ax, measure, shown in zip(axes, ("sid", "ru", "concentration"), (names, names, watchers), strict=True):
         curves(ax, table, measure, shown, "birds" if shown is watchers else "CIFAR-10", by="position")
         ax.legend(fontsize=6, frameon=False)
     notes = ("Weights left, bytes and test accuracy: " + "; ".join(sizes) + ".",)
-    return Findings(NAME, TITLE, _claims(shop, table), table, {"compression": figure}, notes)
+    return Findings(NAME, TITLE, _claims(lab, table), table, {"compression": figure}, notes)
 
 
-def compressed(shop: Workshop, original: Product) -> list[tuple[Product, str]]:
+def compressed(lab: Lab, original: TrainedNetwork) -> list[tuple[TrainedNetwork, str]]:
     """Returns the compressed networks of an original for CIFAR-10 or for birds, each with its size in words."""
-    from ...training.compress import compress
-
-    profile, made = shop.profile, []
+    preset, made = lab.preset, []
     if original.name == ARCHITECTURE:
-        data: dict[str, Any] = {"data": shop.places.cifar10("train"), "test_data": shop.places.cifar10("test")}
+        specs: dict[str, Any] = {"data": lab.data.cifar10("train"), "test_data": lab.data.cifar10("test")}
         recipe: dict[str, Any] = {
-            "samples": profile.samples,
-            "epochs": profile.retrain_epochs,
-            "batch_size": profile.batch_size,
+            "samples": preset.samples,
+            "epochs": preset.retrain_epochs,
+            "batch_size": preset.batch_size,
         }
     else:
-        data = {"data": shop.places.cub(), "test_data": shop.places.cub()}
-        recipe = {"epochs": max(1, profile.cub_epochs // 4), "batch_size": 32, "crop": BIRDS_CROP}
-    for threshold in profile.thresholds:
+        specs = {"data": lab.data.cub(), "test_data": lab.data.cub()}
+        recipe = {"epochs": max(1, preset.cub_epochs // 4), "batch_size": 32, "crop": BIRDS_CROP}
+    for threshold in preset.thresholds:
         name = _name(original.name, threshold)
-        folder = shop.out / "networks" / f"{name.replace(' ', '-')}-seed{original.seed}"
+        folder = lab.out / "networks" / f"{name.replace(' ', '-')}-seed{original.seed}"
         print(f"{folder.name}:", flush=True)
         result = compress(
             original.network.source,
             threshold=threshold,
             out=folder,
             weights=original.weights,
-            test_samples=profile.test_samples,
+            test_samples=preset.test_samples,
             seed=original.seed,
-            **data,
+            **specs,
             **recipe,
         )
         total = result.report.iloc[-1]
@@ -95,9 +94,9 @@ def _name(original: str, threshold: float) -> str:
     return f"{original} pruned at {threshold:g} std"
 
 
-def _claims(shop: Workshop, table: pd.DataFrame) -> tuple[Claim, ...]:
+def _claims(lab: Lab, table: pd.DataFrame) -> tuple[Claim, ...]:
     """At the highest threshold, where there is most to see."""
-    threshold, seeds = shop.profile.thresholds[-1], range(shop.profile.seeds)
+    threshold, seeds = lab.preset.thresholds[-1], range(lab.preset.seeds)
 
     def change(original: str, measure: str) -> list[float]:
         pairs = [

@@ -6,7 +6,7 @@ import pandas as pd
 
 from ..figures import curves, panels
 from ..findings import Findings, accuracies, layer_means, mean_of
-from ..lab import Product, Workshop
+from ..lab import Lab, TrainedNetwork
 from ..verdicts import direction
 from .networks import POOLINGS
 
@@ -16,10 +16,10 @@ PLAIN = "alexnet"
 LAYERS = (*POOLINGS[PLAIN], "classifier.6")
 
 
-def run(shop: Workshop) -> Findings:
+def run(lab: Lab) -> Findings:
     """Trains AlexNet with and without teachers, and measures SID after each pooling and at the logits."""
-    table = pd.concat([layer_means(each, shop.sid(each, LAYERS)) for each in students(shop)], ignore_index=True)
-    seeds = range(shop.profile.seeds)
+    table = pd.concat([layer_means(each, lab.sid(each, LAYERS)) for each in students(lab)], ignore_index=True)
+    seeds = range(lab.preset.seeds)
     text = "AlexNet distilled from {} discards less than one trained ordinarily."
     claims = []
     for teacher in TEACHERS:
@@ -32,19 +32,19 @@ def run(shop: Workshop) -> Findings:
     figure, axes = panels(1)
     curves(axes[0], table, "sid", [PLAIN, *map(student_name, TEACHERS)])
     axes[0].legend(fontsize=7, frameon=False)
-    teachers = ", ".join(f"{each.name} {each.accuracy:.1%}" for each in map(shop.train_plain, TEACHERS))
+    teachers = ", ".join(f"{each.name} {each.accuracy:.1%}" for each in map(lab.train_plain, TEACHERS))
     return Findings(NAME, TITLE, tuple(claims), table, {"distillation": figure},
                     (accuracies(table), f"Teachers' test accuracy: {teachers}."))  # fmt: skip
 
 
-def students(shop: Workshop) -> list[Product]:
+def students(lab: Lab) -> list[TrainedNetwork]:
     """Returns AlexNet trained ordinarily and by each teacher, with every seed."""
     made = []
-    for seed in range(shop.profile.seeds):
-        made.append(shop.train_plain(PLAIN, seed))
+    for seed in range(lab.preset.seeds):
+        made.append(lab.train_plain(PLAIN, seed))
         for architecture in TEACHERS:
-            teacher = shop.train_plain(architecture).weights
-            made.append(shop.train_plain(PLAIN, seed, student_name(architecture), teacher=str(teacher)))
+            teacher = lab.train_plain(architecture).weights
+            made.append(lab.train_plain(PLAIN, seed, student_name(architecture), teacher=str(teacher)))
     return made
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from ...analysis.display import shown
 from ...plots.palette import COLOURS
 from ...zoo import load as load_network
-from ..figures import finish, panels, said
+from ..figures import finish, panels, shown_variable
 from ..findings import Findings, accuracies, layer_means
-from ..lab import Product, Workshop
+from ..lab import Lab, TrainedNetwork
 from ..verdicts import Claim, direction
 
 NAME, TITLE = "epochs", "do high layers first take information in, and then throw it away?"
@@ -19,42 +20,42 @@ LAYERS = ("layer1", "layer2", "layer3")
 RU_LAYERS = ("layer3",)
 
 
-def run(shop: Workshop) -> Findings:
+def run(lab: Lab) -> Findings:
     """Measures the weights of some epochs of each training."""
     tables, images = [], []
-    for seed in range(shop.profile.seeds):
-        for epoch, product in checkpoints(shop, seed):
-            runs = [shop.sid(product, LAYERS)]
-            if seed < shop.profile.ru_trainings:
-                runs.append(shop.ru(product, RU_LAYERS))
-            tables.append(layer_means(product, *runs, extra={"epoch": epoch}))
+    for seed in range(lab.preset.seeds):
+        for epoch, trained in checkpoints(lab, seed):
+            runs = [lab.sid(trained, LAYERS)]
+            if seed < lab.preset.ru_trainings:
+                runs.append(lab.ru(trained, RU_LAYERS))
+            tables.append(layer_means(trained, *runs, extra={"epoch": epoch}))
             images += [run.to_dataframe().assign(seed=seed, epoch=epoch) for run in runs]
     table, every = pd.concat(tables, ignore_index=True), pd.concat(images, ignore_index=True)
     claims = _claims(every)
-    if shop.profile.ru_trainings > 1:  # one has nothing to choose the epoch of the least by
+    if lab.preset.ru_trainings > 1:  # one has nothing to choose the epoch of the least by
         claims += _claims(every, "ru")
-    return Findings(NAME, TITLE, claims, table, {"epochs": _figure(table)}, (_accuracy(shop),))
+    return Findings(NAME, TITLE, claims, table, {"epochs": _figure(table)}, (_accuracy(lab),))
 
 
-def architecture(shop: Workshop) -> str:
+def architecture(lab: Lab) -> str:
     """Returns the spec of what is trained: the second of the profile's ResNets, or its only one."""
-    return f"zoo:resnet{shop.profile.depths[:2][-1]}"
+    return f"zoo:resnet{lab.preset.depths[:2][-1]}"
 
 
-def final(shop: Workshop, seed: int) -> Product:
+def final(lab: Lab, seed: int) -> TrainedNetwork:
     """Returns the trained network."""
-    return shop.train(architecture(shop), seed, keep_epochs=shop.profile.kept_epochs)
+    return lab.train(architecture(lab), seed, keep_epochs=lab.preset.kept_epochs)
 
 
-def checkpoints(shop: Workshop, seed: int) -> list[tuple[int, Product]]:
+def checkpoints(lab: Lab, seed: int) -> list[tuple[int, TrainedNetwork]]:
     """Returns the networks of a training by epoch."""
-    product, made = final(shop, seed), []
-    for epoch in shop.profile.kept_epochs:
-        weights = product.weights.with_name(f"epoch-{epoch:03}.safetensors")
+    trained, made = final(lab, seed), []
+    for epoch in lab.preset.kept_epochs:
+        weights = trained.weights.with_name(f"epoch-{epoch:03}.safetensors")
         # The last epoch's weights are the network's, by whose name other studies measure it.
-        name = f"{product.name} epoch {epoch}" if epoch < shop.profile.epochs else product.name
+        name = f"{trained.name} epoch {epoch}" if epoch < lab.preset.epochs else trained.name
         made.append(
-            (epoch, replace(product, name=name, network=load_network(str(weights), name=name), weights=weights))
+            (epoch, replace(trained, name=name, network=load_network(str(weights), name=name), weights=weights))
         )
     return made
 
@@ -88,7 +89,7 @@ def _claims(images: pd.DataFrame, measure: str = "sid") -> tuple[Claim, ...]:
     )  # fmt: skip
 
 
-def _figure(table: pd.DataFrame):  # type: ignore[no-untyped-def]
+def _figure(table: pd.DataFrame) -> Figure:
     figure, axes = panels(2)
     for ax, measure in zip(axes, ("sid", "ru"), strict=True):
         rows = table[table["measure"] == measure]
@@ -103,12 +104,12 @@ def _figure(table: pd.DataFrame):  # type: ignore[no-untyped-def]
                         label=layer)  # fmt: skip
         ax.set_xlabel("epoch", fontsize=8)
         ax.legend(fontsize=7, frameon=False)
-        finish(ax, said(rows, measure), "")
+        finish(ax, shown_variable(rows, measure), "")
     return figure
 
 
-def _accuracy(shop: Workshop) -> str:
-    finals = [final(shop, seed) for seed in range(shop.profile.seeds)]
+def _accuracy(lab: Lab) -> str:
+    finals = [final(lab, seed) for seed in range(lab.preset.seeds)]
     return accuracies(
         pd.DataFrame([{"network": each.name, "seed": each.seed, "accuracy": each.accuracy} for each in finals])
     )

@@ -6,38 +6,38 @@ import pandas as pd
 
 from ..figures import curves, panels
 from ..findings import Findings, accuracies, layer_means, mean_of
-from ..lab import Product, Workshop
+from ..lab import Lab, TrainedNetwork
 from ..verdicts import Claim, direction
 
 NAME, TITLE = "flaws", "do damaged networks discard more, and most at the damage?"
 
 
-def run(shop: Workshop) -> Findings:
+def run(lab: Lab) -> Findings:
     """Trains the shallowest ResNet with and without damage; measures SID about the damage and at the stages' ends."""
-    depth = shop.profile.depths[0]
+    depth = lab.preset.depths[0]
     intact = f"resnet{depth}"
     tables = []
-    for product in networks(shop):
-        tables.append(layer_means(product, shop.sid(product, layers(shop, product))))
+    for trained in networks(lab):
+        tables.append(layer_means(trained, lab.sid(trained, layers(lab, trained))))
     table = pd.concat(tables, ignore_index=True)
-    claims = [claim for place in shop.profile.damage for claim in _claims(shop, table, place)]
-    figure, axes = panels(len(shop.profile.damage))
-    for ax, place in zip(axes, shop.profile.damage, strict=True):
+    claims = [claim for place in lab.preset.damage for claim in _claims(lab, table, place)]
+    figure, axes = panels(len(lab.preset.damage))
+    for ax, place in zip(axes, lab.preset.damage, strict=True):
         curves(ax, table, "sid", [intact, damaged_name(intact, place)], f"damage after {place}")
         ax.legend(fontsize=7, frameon=False)
     return Findings(NAME, TITLE, tuple(claims), table, {"flaws": figure}, (accuracies(table),))
 
 
-def _claims(shop: Workshop, table: pd.DataFrame, place: str) -> list[Claim]:
+def _claims(lab: Lab, table: pd.DataFrame, place: str) -> list[Claim]:
     """The claims about damage in one place, which share the intact networks with those about another."""
-    depth, stage = shop.profile.depths[0], place.partition(".")[0]
+    depth, stage = lab.preset.depths[0], place.partition(".")[0]
     intact, more, jumps = f"resnet{depth}", [], []
     name, following = damaged_name(intact, place), _next(place, depth)
 
     def sid(network: str, seed: int, *layers: str) -> float:
         return mean_of(table, network, seed, "sid", layers)
 
-    for seed in range(shop.profile.seeds):
+    for seed in range(lab.preset.seeds):
         shared = _common(place)
         more.append(sid(name, seed, *shared) - sid(intact, seed, *shared))
         before, block, after = (sid(name, seed, layer) for layer in (place, f"{stage}.damage", following))
@@ -58,14 +58,14 @@ def _claims(shop: Workshop, table: pd.DataFrame, place: str) -> list[Claim]:
     ]
 
 
-def networks(shop: Workshop) -> list[Product]:
+def networks(lab: Lab) -> list[TrainedNetwork]:
     """Returns the intact and the damaged networks."""
-    depth, made = shop.profile.depths[0], []
-    for seed in range(shop.profile.seeds):
-        made.append(shop.train(f"zoo:resnet{depth}", seed))
-        for place in shop.profile.damage:
+    depth, made = lab.preset.depths[0], []
+    for seed in range(lab.preset.seeds):
+        made.append(lab.train(f"zoo:resnet{depth}", seed))
+        for place in lab.preset.damage:
             spec = f"zoo:resnet{depth},damage={place}"
-            made.append(shop.train(spec, seed, damaged_name(f"resnet{depth}", place)))
+            made.append(lab.train(spec, seed, damaged_name(f"resnet{depth}", place)))
     return made
 
 
@@ -74,13 +74,13 @@ def damaged_name(intact: str, place: str) -> str:
     return f"{intact},damage={place}"
 
 
-def layers(shop: Workshop, product: Product) -> list[str]:
+def layers(lab: Lab, trained: TrainedNetwork) -> list[str]:
     """Returns the layers about every place of damage, and the ends of the stages."""
-    depth = shop.profile.depths[0]
+    depth = lab.preset.depths[0]
     wanted = {"bn1", "layer1", "layer2", "layer3"}
-    for place in shop.profile.damage:
+    for place in lab.preset.damage:
         wanted |= {place, _next(place, depth)}
-        if f"damage={place}" in product.name:
+        if f"damage={place}" in trained.name:
             wanted.add(f"{place.partition('.')[0]}.damage")
     # A stage's end is its last block's output; one name for it is enough.
     last = (depth - 2) // 6 - 1

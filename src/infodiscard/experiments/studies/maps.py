@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ...plots import map_sheet
 from ..findings import Findings, layer_means
-from ..lab import Product, Workshop
+from ..lab import Lab, TrainedNetwork
 from ..verdicts import Claim, direction
 
 NAME, TITLE = "maps", "where in the image is information discarded, and what is reconstructed best?"
@@ -18,12 +18,12 @@ SHOWN = 6  # images in the figure
 UPPER = 0.75  # quantile of the local gradient's energy above which pixels are edges or textures
 
 
-def run(shop: Workshop) -> Findings:
+def run(lab: Lab) -> Findings:
     """Measures SID and RU of a ResNet's stages, and compares RU at edges, textures and colours."""
-    product = network(shop)
-    sid, ru = shop.sid(product, LAYERS), shop.ru(product, LAYERS)
-    table = layer_means(product, sid, ru, layers=LAYERS)
-    kinds = {name: region(image) for name, image in zip(shop.images.names, shop.images.images, strict=True)}
+    trained = network(lab)
+    sid, ru = lab.sid(trained, LAYERS), lab.ru(trained, LAYERS)
+    table = layer_means(trained, sid, ru, layers=LAYERS)
+    kinds = {name: region(image) for name, image in zip(lab.images.names, lab.images.images, strict=True)}
     maps = ru.dataset["ru_map"].transpose("sample", "network", "layer", "y", "x")
     rows = []
     for name in maps["sample"].values.tolist():
@@ -38,7 +38,7 @@ def run(shop: Workshop) -> Findings:
     }
     by_kind = frame.groupby("layer")[["edges", "textures", "colours"]].mean()
     notes = (
-        f"Network: {product.name}, test accuracy {product.accuracy:.1%}.",
+        f"Network: {trained.name}, test accuracy {trained.accuracy:.1%}.",
         "Edges and textures are the quarter of an image's pixels with the most gradient energy (of luminance, by the "
         "structure tensor); edges the half of these with the most coherence, textures the other half. Colours are "
         "pixels with no more energy than the median and more chroma than the median. RU by kind, nats/pixel: "
@@ -51,10 +51,10 @@ def run(shop: Workshop) -> Findings:
     return Findings(NAME, TITLE, _claims(frame), table, figures, notes)
 
 
-def network(shop: Workshop) -> Product:
+def network(lab: Lab) -> TrainedNetwork:
     """Returns the given ResNet-20, or else the one trained here."""
-    depth = shop.profile.depths[0]
-    return shop.given(f"resnet{depth}") or shop.train(f"zoo:resnet{depth}")
+    depth = lab.preset.depths[0]
+    return lab.given(f"resnet{depth}") or lab.train(f"zoo:resnet{depth}")
 
 
 def region(image: torch.Tensor) -> dict[str, np.ndarray]:

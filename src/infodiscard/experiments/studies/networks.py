@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from ..figures import curves, panels
 from ..findings import Findings, accuracies, layer_means, mean_of
-from ..lab import Product, Workshop
+from ..lab import Lab, TrainedNetwork
 from ..verdicts import Claim, direction, equality
 from . import epochs
 
@@ -29,74 +30,74 @@ SIMILAR = 0.1
 """What counts as similar SID, in nats/pixel: σ within 10 %."""
 
 
-def run(shop: Workshop) -> Findings:
+def run(lab: Lab) -> Findings:
     """Measures every network after each of its stages."""
-    shop.places.cub()  # if the birds are missing, it is said before anything is trained
+    lab.data.cub()  # reports missing birds before anything is trained
     tables = []
-    for product in [*resnets(shop), *given(shop), *autoencoders(shop)]:
-        tables.append(layer_means(product, shop.sid(product, STAGES), layers=STAGES))
-    for architecture, product in plain(shop):
-        tables.append(layer_means(product, shop.sid(product, POOLINGS[architecture]), layers=POOLINGS[architecture]))
+    for trained in [*resnets(lab), *given(lab), *autoencoders(lab)]:
+        tables.append(layer_means(trained, lab.sid(trained, STAGES), layers=STAGES))
+    for architecture, trained in plain(lab):
+        tables.append(layer_means(trained, lab.sid(trained, POOLINGS[architecture]), layers=POOLINGS[architecture]))
     birds = []
-    for architecture, product in birdwatchers(shop):
-        size = product.network.input_size
-        images = shop.birds("test", shop.profile.images, size)
-        birds.append(layer_means(product, shop.sid(product, bird_poolings(shop, architecture), images)))
-    for product in [*resnets(shop), *given(shop)]:
-        tables.append(layer_means(product, shop.ru(product, STAGES[-1:]), layers=STAGES[-1:]))
+    for architecture, trained in birdwatchers(lab):
+        size = trained.network.input_size
+        images = lab.birds("test", lab.preset.images, size)
+        birds.append(layer_means(trained, lab.sid(trained, bird_poolings(lab, architecture), images)))
+    for trained in [*resnets(lab), *given(lab)]:
+        tables.append(layer_means(trained, lab.ru(trained, STAGES[-1:]), layers=STAGES[-1:]))
     table = pd.concat([*tables, *birds], ignore_index=True)
-    claims = (*_depth(shop, table), *_tasks(shop, table), *_concentration(shop, table))
+    claims = (*_depth(lab, table), *_tasks(lab, table), *_concentration(lab, table))
     notes = (
         accuracies(table),
         "The networks for birds were trained on the classes and images of the data set given; with few of them they "
         "are far from what the architecture can do.",
     )
-    return Findings(NAME, TITLE, claims, table, _figures(shop, table), notes)
+    return Findings(NAME, TITLE, claims, table, _figures(lab, table), notes)
 
 
-def resnets(shop: Workshop) -> list[Product]:
+def resnets(lab: Lab) -> list[TrainedNetwork]:
     """Returns the ResNets trained here, by depth and seed; the second depth is the one of the study of epochs."""
     made = []
-    for depth in shop.profile.depths:
-        for seed in range(shop.profile.seeds):
+    for depth in lab.preset.depths:
+        for seed in range(lab.preset.seeds):
             spec = f"zoo:resnet{depth}"
-            made.append(epochs.final(shop, seed) if spec == epochs.architecture(shop) else shop.train(spec, seed))
+            made.append(epochs.final(lab, seed) if spec == epochs.architecture(lab) else lab.train(spec, seed))
     return made
 
 
-def given(shop: Workshop) -> list[Product]:
+def given(lab: Lab) -> list[TrainedNetwork]:
     """Returns the well-trained ResNets that the user has."""
-    return [product for depth in (20, 32, 44) if (product := shop.given(f"resnet{depth}")) is not None]
+    return [trained for depth in (20, 32, 44) if (trained := lab.given(f"resnet{depth}")) is not None]
 
 
-def autoencoders(shop: Workshop) -> list[Product]:
+def autoencoders(lab: Lab) -> list[TrainedNetwork]:
     """Returns the auto-encoders, by depth and seed."""
     return [
-        shop.train(f"zoo:autoencoder{depth}", seed, epochs=shop.profile.autoencoder_epochs)
-        for depth in shop.profile.autoencoders
-        for seed in range(shop.profile.seeds)
+        lab.train(f"zoo:autoencoder{depth}", seed, epochs=lab.preset.autoencoder_epochs)
+        for depth in lab.preset.autoencoders
+        for seed in range(lab.preset.seeds)
     ]
 
 
-def plain(shop: Workshop) -> list[tuple[str, Product]]:
+def plain(lab: Lab) -> list[tuple[str, TrainedNetwork]]:
     """Returns AlexNet and the VGG nets for CIFAR-10, by architecture and seed."""
-    return [(name, shop.train_plain(name, seed)) for name in PLAIN for seed in range(shop.profile.seeds)]
+    return [(name, lab.train_plain(name, seed)) for name in PLAIN for seed in range(lab.preset.seeds)]
 
 
-def birdwatchers(shop: Workshop) -> list[tuple[str, Product]]:
+def birdwatchers(lab: Lab) -> list[tuple[str, TrainedNetwork]]:
     """Returns AlexNet and the VGG nets for birds, by architecture and seed."""
-    return [(name, shop.train_on_birds(name, seed)) for name in PLAIN for seed in range(shop.profile.seeds)]
+    return [(name, lab.train_on_birds(name, seed)) for name in PLAIN for seed in range(lab.preset.seeds)]
 
 
-def bird_poolings(shop: Workshop, architecture: str) -> tuple[str, ...]:
+def bird_poolings(lab: Lab, architecture: str) -> tuple[str, ...]:
     """Returns the layers of a network for birds that are measured."""
-    return (LIBRARY_POOLINGS if shop.profile.cub_library else POOLINGS)[architecture]
+    return (LIBRARY_POOLINGS if lab.preset.cub_library else POOLINGS)[architecture]
 
 
-def _depth(shop: Workshop, table: pd.DataFrame) -> list[Claim]:
+def _depth(lab: Lab, table: pd.DataFrame) -> list[Claim]:
     """Deeper against shallower, within each family."""
-    seeds = range(shop.profile.seeds)
-    shallow, deep = (f"resnet{depth}" for depth in (shop.profile.depths[0], shop.profile.depths[-1]))
+    seeds = range(lab.preset.seeds)
+    shallow, deep = (f"resnet{depth}" for depth in (lab.preset.depths[0], lab.preset.depths[-1]))
     claims = []
     if shallow != deep:
         for measure, what in (("sid", "SID"), ("ru", "RU")):
@@ -105,7 +106,7 @@ def _depth(shop: Workshop, table: pd.DataFrame) -> list[Claim]:
                 direction(f"A deeper ResNet has a higher {what}.", more, f"{what} of {deep} minus {shallow}, mean over "
                           "stages,")
             )  # fmt: skip
-    if shop.places.weights("resnet20") and shop.places.weights("resnet44"):
+    if lab.data.weights("resnet20") and lab.data.weights("resnet44"):
         for measure, what in (("sid", "SID"), ("ru", "RU")):
             more = [
                 mean_of(table, "resnet44 (given)", None, measure) - mean_of(table, "resnet20 (given)", None, measure)
@@ -128,11 +129,11 @@ def _differences(table: pd.DataFrame, one: str, other: str, seeds: Sequence[int]
     return [mean_of(table, one, seed, measure) - mean_of(table, other, seed, measure) for seed in seeds]
 
 
-def _tasks(shop: Workshop, table: pd.DataFrame) -> list[Claim]:
+def _tasks(lab: Lab, table: pd.DataFrame) -> list[Claim]:
     """Auto-encoders against the classifiers of their depth."""
     values = []
-    for depth in shop.profile.autoencoders:
-        for seed in range(shop.profile.seeds):
+    for depth in lab.preset.autoencoders:
+        for seed in range(lab.preset.seeds):
             gaps = [
                 abs(
                     mean_of(table, f"autoencoder{depth}", seed, "sid", [stage])
@@ -145,14 +146,14 @@ def _tasks(shop: Workshop, table: pd.DataFrame) -> list[Claim]:
     return [equality("Classifiers and auto-encoders have similar SID.", values, SIMILAR, what)]
 
 
-def _concentration(shop: Workshop, table: pd.DataFrame) -> list[Claim]:
+def _concentration(lab: Lab, table: pd.DataFrame) -> list[Claim]:
     """VGG against AlexNet, at the first and the last pooling, on birds."""
     low: list[float] = []
     high: list[float] = []
-    for seed in range(shop.profile.seeds):
+    for seed in range(lab.preset.seeds):
         for values, end in ((low, 0), (high, -1)):
             alexnet, *vggs = (
-                mean_of(table, f"{name} on birds", seed, "concentration", [bird_poolings(shop, name)[end]])
+                mean_of(table, f"{name} on birds", seed, "concentration", [bird_poolings(lab, name)[end]])
                 for name in PLAIN
             )
             values.append(sum(vggs) / len(vggs) - alexnet)
@@ -165,10 +166,10 @@ def _concentration(shop: Workshop, table: pd.DataFrame) -> list[Claim]:
     ]  # fmt: skip
 
 
-def _figures(shop: Workshop, table: pd.DataFrame):  # type: ignore[no-untyped-def]
-    own = [f"resnet{depth}" for depth in shop.profile.depths]
+def _figures(lab: Lab, table: pd.DataFrame) -> dict[str, Figure]:
+    own = [f"resnet{depth}" for depth in lab.preset.depths]
     ready = [name for name in dict.fromkeys(table["network"]) if name.endswith("(given)")]
-    restoring = [f"autoencoder{depth}" for depth in shop.profile.autoencoders]
+    restoring = [f"autoencoder{depth}" for depth in lab.preset.autoencoders]
     figure, axes = panels(4, 3.6)
     curves(axes[0], table, "sid", [*own, *ready, *restoring], "ResNets and auto-encoders, CIFAR-10")
     curves(axes[1], table, "ru", [*own, *ready], "RU")

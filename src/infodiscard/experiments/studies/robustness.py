@@ -1,16 +1,17 @@
-"""Robustness (said but not measured in the paper's 3.3): accuracy under noise and attack beside SID."""
+"""Robustness (claimed but not measured in the paper's 3.3): accuracy under noise and attack beside SID."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from ...analysis.robustness import rank_correlation, robustness
 from ...plots.palette import COLOURS
 from ..figures import panels
 from ..findings import Findings, layer_means
-from ..lab import Product, Workshop
+from ..lab import Lab, TrainedNetwork
 from ..verdicts import FAILS, HOLDS, UNKNOWN, Claim, direction
 from . import compression, distillation, flaws, networks
 
@@ -19,22 +20,22 @@ NOISE, EPSILON = 0.1, 1 / 255
 KINDS = {"noise": f"Gaussian noise, standard deviation {NOISE:g} of [0, 1]", "pgd": "PGD, L∞ ≤ 1/255"}
 
 
-def run(shop: Workshop) -> Findings:
+def run(lab: Lab) -> Findings:
     """Measures how many images stay right, for every classifier of CIFAR-10 that the other studies train."""
-    images = shop.test_images(shop.profile.attacked)
+    images = lab.test_images(lab.preset.attacked)
     rows = []
-    for family, product, layers in classifiers(shop):
-        sid = layer_means(product, shop.sid(product, layers), layers=layers)
-        found = robustness(product.network, images, noise=(NOISE,), epsilons=(EPSILON,)).set_index("kind")
+    for family, trained, layers in classifiers(lab):
+        sid = layer_means(trained, lab.sid(trained, layers), layers=layers)
+        kept = robustness(trained.network, images, noise=(NOISE,), epsilons=(EPSILON,)).set_index("kind")
         row: dict[str, Any] = {
             "family": family,
-            "network": product.name,
-            "seed": product.seed,
-            "accuracy": product.accuracy,
+            "network": trained.name,
+            "seed": trained.seed,
+            "accuracy": trained.accuracy,
         }
         row |= {"sid": float(sid["mean"].mean()), "last_sid": float(sid["mean"].iloc[-1])}
-        row |= {kind: found.loc[kind, "kept"] for kind in KINDS}
-        rows.append(row | {f"{kind}_se": found.loc[kind, "kept_se"] for kind in KINDS})
+        row |= {kind: kept.loc[kind, "kept"] for kind in KINDS}
+        rows.append(row | {f"{kind}_se": kept.loc[kind, "kept_se"] for kind in KINDS})
     table = pd.DataFrame(rows)
     notes = (
         f"Kept is the share of the images classified right that stay so, of {len(images)} test images. SID is the mean "
@@ -44,23 +45,21 @@ def run(shop: Workshop) -> Findings:
     return Findings(NAME, TITLE, (*_ranks(table), *_changed(table)), table, {"robustness": _figure(table)}, notes)
 
 
-def classifiers(shop: Workshop) -> list[tuple[str, Product, tuple[str, ...]]]:
+def classifiers(lab: Lab) -> list[tuple[str, TrainedNetwork, tuple[str, ...]]]:
     """Returns every classifier of CIFAR-10 of the other studies: its family, itself, and the layers measured."""
-    found: list[tuple[str, Product, tuple[str, ...]]] = []
-    found += [("resnet", each, networks.STAGES) for each in networks.resnets(shop)]
-    found += [("given", each, networks.STAGES) for each in networks.given(shop)]
-    found += [("damaged", each, networks.STAGES) for each in flaws.networks(shop) if "damage" in each.name]
-    found += [
-        (name, each, networks.POOLINGS[name]) for name, each in networks.plain(shop) if name != distillation.PLAIN
-    ]
-    found += [
+    every: list[tuple[str, TrainedNetwork, tuple[str, ...]]] = []
+    every += [("resnet", each, networks.STAGES) for each in networks.resnets(lab)]
+    every += [("given", each, networks.STAGES) for each in networks.given(lab)]
+    every += [("damaged", each, networks.STAGES) for each in flaws.networks(lab) if "damage" in each.name]
+    every += [(name, each, networks.POOLINGS[name]) for name, each in networks.plain(lab) if name != distillation.PLAIN]
+    every += [
         ("distilled" if "from" in each.name else "alexnet", each, distillation.LAYERS)
-        for each in distillation.students(shop)
+        for each in distillation.students(lab)
     ]
-    for seed in range(shop.profile.seeds):
-        original = shop.train_plain(compression.ARCHITECTURE, seed)
-        found += [("compressed", each, compression.LAYERS) for each, _ in compression.compressed(shop, original)]
-    return found
+    for seed in range(lab.preset.seeds):
+        original = lab.train_plain(compression.ARCHITECTURE, seed)
+        every += [("compressed", each, compression.LAYERS) for each, _ in compression.compressed(lab, original)]
+    return every
 
 
 def _ranks(table: pd.DataFrame) -> list[Claim]:
@@ -92,7 +91,7 @@ def _changed(table: pd.DataFrame) -> list[Claim]:
     return claims
 
 
-def _figure(table: pd.DataFrame):  # type: ignore[no-untyped-def]
+def _figure(table: pd.DataFrame) -> Figure:
     figure, axes = panels(2)
     for ax, (kind, words) in zip(axes, KINDS.items(), strict=True):
         for number, (family, own) in enumerate(table.groupby("family", sort=False)):
