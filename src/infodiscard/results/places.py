@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..core.files import write_atomically
 from ..errors import InfodiscardError
 
 logger = logging.getLogger("infodiscard")
@@ -82,9 +83,11 @@ def write_whole(place: Any, content: bytes) -> None:
     if not isinstance(place, Path):
         place.fs.pipe_file(place.path, content)
         return
-    unfinished = place.with_name(f"{place.name}.{os.getpid()}.partial")
-    unfinished.write_bytes(content)
-    unfinished.replace(place)
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    write_atomically(place, write)
 
 
 def read_whole(place: Any) -> bytes | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ..core.files import told
+from ..core.files import translate_os_errors
 from ..core.metrics.variable import CELL, FAILURES, METRICS, VARIABLES
 from ..errors import InfodiscardError
 from .arrays import Arrays
@@ -94,7 +94,7 @@ class StoredRun:
             create_store(memory, plan, images, masks)
             return cls(plan, memory, None, writable=True)
         path = as_place(path)
-        with told("write the run in", path):
+        with translate_os_errors("write the run in", path):
             check_free(path)
             if isinstance(path, Path):
                 path.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ class StoredRun:
         path = as_place(path)
         if path.name == STORE:
             path = path.parent
-        with told("read the run in", path):
+        with translate_os_errors("read the run in", path):
             if not is_made(path):
                 what = "is not a directory that holds a run" if path.exists() else "does not exist"
                 raise InfodiscardError(f"'{path}' {what}; give the directory that was named as out when measuring.")
@@ -195,7 +195,7 @@ class StoredRun:
             raise InfodiscardError("This run was opened for reading; continue it with the command that started it.")
         if unit not in self._left:
             raise InfodiscardError(f"{unit} is finished or not part of this run; write the units that pending() lists.")
-        with told("write the run in", self.path or "memory"):
+        with translate_os_errors("write the run in", self.path or "memory"):
             self.arrays.write(unit, values)
         self.mark(unit)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.files import PARTIAL
 from ..core.kinds import IMAGE
 from ..core.metrics.variable import FAILURES, MASK, PICTURE, Variable, of_layout, variables_for
 from ..errors import InfodiscardError
@@ -229,5 +230,5 @@ def sweep(path: Any) -> None:
     """Removes what a killed writer left behind; call it with the lock held."""
     if hasattr(path, "storage_options"):  # objects in a bucket are there whole, or not at all
         return
-    for leftover in path.rglob("*.partial"):
+    for leftover in path.rglob(f"*{PARTIAL}"):
         leftover.unlink()

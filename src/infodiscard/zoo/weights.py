@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..core.files import read_safetensors_header
 from ..errors import InfodiscardError
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
@@ -37,15 +38,12 @@ def trained_spec(path: Path) -> str:
     Raises:
         InfodiscardError: there is no such file, it does not say, or it is a network of a Python file.
     """
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         raise InfodiscardError(f"There is no weights file '{path}'; give the path of one that exists.")
     try:
-        with safe_open(path, "pt") as file:
-            recipe = json.loads((file.metadata() or {})["recipe"])
+        recipe = json.loads(read_safetensors_header(path)["recipe"])
         network = (recipe[-1] if isinstance(recipe, list) else recipe)["network"]
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
+    except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
         raise InfodiscardError(
             f"'{path}' does not say which network its weights are of, as a file of infodiscard train does; name the "
             f"network and give the file as its weights, as in 'zoo:resnet20 --weights {path}'."
