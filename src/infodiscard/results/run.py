@@ -12,7 +12,8 @@ from ..core.files import translate_os_errors
 from ..core.metrics.variable import CELL, FAILURES, METRICS, VARIABLES
 from ..errors import InfodiscardError
 from .arrays import Arrays
-from .places import Lease, Lock, as_place, lock, zarr_store
+from .locks import Lease, Lock, lock
+from .places import as_place, is_local, zarr_store
 from .plan import Plan, Unit
 from .store import STORE, build, check_free, check_same, create_store, is_made, read_plan, sweep
 
@@ -96,7 +97,7 @@ class StoredRun:
         path = as_place(path)
         with translate_os_errors("write the run in", path):
             check_free(path)
-            if isinstance(path, Path):
+            if is_local(path):
                 path.mkdir(parents=True, exist_ok=True)
             held = lock(path)
             try:

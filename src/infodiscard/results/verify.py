@@ -9,7 +9,7 @@ from typing import Any
 from ..core.files import translate_os_errors
 from ..errors import InfodiscardError
 from .arrays import Arrays
-from .places import lock
+from .locks import lock
 from .run import StoredRun
 from .store import STORE
 
