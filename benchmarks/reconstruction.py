@@ -20,7 +20,7 @@ import torch
 
 from infodiscard import data, zoo
 from infodiscard.cli import keep_memory
-from infodiscard.data.inputs import coerce_inputs
+from infodiscard.data.coerce import coerce_inputs
 from infodiscard.measurement.prepared_network import Job
 from infodiscard.solver.entropy import gaussian_entropy
 from infodiscard.solver.noise import SampleNoise, SigmaSpace

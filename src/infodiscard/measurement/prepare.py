@@ -13,7 +13,8 @@ from torch import nn
 
 from ..core.kinds import IMAGE
 from ..core.metrics.variable import METRICS
-from ..data.inputs import Inputs, coerce_inputs
+from ..data.coerce import coerce_inputs
+from ..data.inputs import Inputs
 from ..errors import InfodiscardError
 from ..networks.network import Network, weights_hash
 from ..solver.noise import SigmaSpace

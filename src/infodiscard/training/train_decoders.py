@@ -19,9 +19,9 @@ from ..decoders import cache as decoders
 from ..decoders.cache import TrainedDecoder
 from ..errors import InfodiscardError
 from ..networks.addresses import choose_layers
-from ..networks.features import Taps
+from ..networks.features import LayerFeatures
 from ..networks.network import Network, placed, weights_hash
-from ..networks.preserve import untouched
+from ..networks.preserve import preserved
 from ..networks.probe import list_layers
 from .decoder_progress import Course, DecoderRecipe, rate
 from .runtime import epoch_seed, load_lightning, make_folder, quiet
@@ -188,8 +188,8 @@ def _shapes(network: Network, split: _Split, layers: Sequence[str]) -> dict[str,
     example = _cast(network.normalise(split.take(split.training[:1])), network.module)
     known = list_layers(network.module, example)
     addresses = choose_layers(known, layers, network.default_layers, network.name)
-    with untouched(network.module) as module:
-        features = Taps(module, addresses)(example)
+    with preserved(network.module) as module:
+        features = LayerFeatures(module, addresses)(example)
     return {address: tuple(features[address].shape[1:]) for address in addresses}
 
 
@@ -222,7 +222,7 @@ def _fit(
     if first >= last:
         return
     task = _task(lightning, courses, network, split, plan, first)
-    with quiet(), untouched(network.module):
+    with quiet(), preserved(network.module):
         trainer = lightning.pytorch.Trainer(
             accelerator="auto",
             devices=1,
@@ -323,9 +323,9 @@ class _Features:
     def __call__(self, pixels: torch.Tensor, courses: Sequence[Course]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """Returns the features of images in [0, 1] by layer, and the inputs that they were computed from."""
         inputs = self.network.normalise(pixels)
-        taps = Taps(self.module, [course.layer for course in courses])
+        features_of = LayerFeatures(self.module, [course.layer for course in courses])
         with torch.autocast(inputs.device.type, enabled=False):
-            return taps(_cast(inputs, self.module)), inputs
+            return features_of(_cast(inputs, self.module)), inputs
 
 
 # -- the end ---------------------------------------------------------------------------------------------------------
@@ -373,11 +373,11 @@ def quality(
     sums: dict[str, dict[str, float]] = {layer: {} for layer in modules}
     if not modules:
         return sums
-    with untouched(network.module) as module, torch.no_grad():
-        taps = Taps(module, list(modules))
+    with preserved(network.module) as module, torch.no_grad():
+        features_of = LayerFeatures(module, list(modules))
         for batch in images.split(batch_size):
             inputs = network.normalise(batch)
-            for layer, feature in taps(_cast(inputs, module)).items():
+            for layer, feature in features_of(_cast(inputs, module)).items():
                 made = modules[layer](feature.to(next(modules[layer].parameters()).device)).cpu()
                 for name, values in _likeness(network, made, inputs, batch).items():
                     sums[layer][name] = sums[layer].get(name, 0.0) + values.double().sum().item() / len(images)
