@@ -19,10 +19,7 @@ from infodiscard.data import ImageSet
 from infodiscard.decoders import cache as decoders
 from infodiscard.decoders.cache import TrainedDecoder, find
 from infodiscard.errors import InfodiscardError
-from infodiscard.networks.features import LayerFeatures
 from infodiscard.networks.network import Network, weights_hash
-from infodiscard.networks.preserve import preserved
-from infodiscard.networks.probe import Probe
 from infodiscard.training.decoder_progress import DecoderRecipe, rate
 from infodiscard.training.train_decoders import quality, train_decoders
 
@@ -80,28 +77,6 @@ def fails_after(calls: int, real: Callable[..., None]) -> Callable[..., None]:
         real(*args)
 
     return call
-
-
-# Features
-
-
-def test_taps_catch_what_probes_do_and_leave_no_hook(network: Network, images: ImageSet) -> None:
-    addresses = ["conv1", "norm", "relu#0", "relu#1", "pair[1]", "pair", "head", "output"]
-    with preserved(network.module) as module:
-        found = LayerFeatures(module, addresses)(network.normalise(images.images))
-        for address in addresses:
-            expected = Probe(module, address)(network.normalise(images.images))
-            assert torch.equal(found[address], expected) and not found[address].requires_grad
-        assert torch.equal(found["output"], found["head"])
-        with pytest.raises(InfodiscardError, match="was not called"):
-            LayerFeatures(module, ["conv1", "relu#2"])(network.normalise(images.images))
-    assert not any(child._forward_hooks for child in network.module.modules())
-
-
-def test_nothing_behind_the_deepest_layer_is_computed(network: Network, images: ImageSet) -> None:
-    network.module.head = nn.Linear(99, 5)  # would fail
-    with preserved(network.module) as module:
-        assert set(LayerFeatures(module, ["conv1", "conv2"])(images.images)) == {"conv1", "conv2"}
 
 
 # Training
