@@ -18,7 +18,7 @@ import torch
 
 from infodiscard import data, zoo
 from infodiscard.data.inputs import CAP_RANGES
-from infodiscard.networks.preserve import untouched
+from infodiscard.networks.preserve import preserved
 from infodiscard.networks.probe import Probe
 from infodiscard.solver import ascent as iteration
 from infodiscard.solver import sid as solver
@@ -84,7 +84,7 @@ def main(given: list[str] | None = None) -> None:
     assert network.std is not None  # or normalise would have failed
     cap, before = CAP_RANGES / min(network.std), None
     for address in options.layers or network.default_layers:
-        with untouched(network.module) as module:
+        with preserved(network.module) as module:
             problem = Problem(Probe(module, address), inputs, cap, ALPHA, options.tau, options.judge_draws)
             before = compare(problem, address, options, before)
 

@@ -21,7 +21,7 @@ import torch
 from infodiscard import data, zoo
 from infodiscard.cli import keep_memory
 from infodiscard.core.settings import Settings
-from infodiscard.data.inputs import coerce_inputs
+from infodiscard.data.coerce import coerce_inputs
 from infodiscard.measurement.prepared_network import PreparedNetwork
 from infodiscard.solver.entropy import gaussian_entropy
 from infodiscard.solver.ru import ReconstructionError, expected_errors, maximise_reconstruction_error

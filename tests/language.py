@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 FILLERS = re.findall(
     r"\w+",
@@ -109,3 +109,11 @@ def save(model: Any, folder: Path, made: Any = None) -> Path:
     if made is not None:
         made.save_pretrained(folder)
     return folder
+
+
+def byte_level() -> Any:
+    """A tokenizer that knows bytes only, as GPT-2's does at bottom."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    made = Tokenizer(models.BPE({letter: number for number, letter in enumerate(alphabet)}, []))
+    made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=made)

@@ -5,7 +5,7 @@ from hashlib import sha256
 import torch
 from torch import nn
 
-from infodiscard.networks.preserve import untouched
+from infodiscard.networks.preserve import preserved
 from infodiscard.networks.probe import Probe
 
 
@@ -48,7 +48,7 @@ def images(*shape, seed=1):
 
 
 def read(model, address, x):
-    with untouched(model) as plain:
+    with preserved(model) as plain:
         return Probe(plain, address)(x)
 
 

@@ -29,7 +29,7 @@ from infodiscard.cli import keep_memory
 from infodiscard.errors import InfodiscardError
 from infodiscard.networks.addresses import resolve
 from infodiscard.networks.network import Network, weights_hash
-from infodiscard.networks.preserve import untouched
+from infodiscard.networks.preserve import preserved
 from infodiscard.networks.probe import Probe, list_layers
 
 from . import price, report
@@ -216,7 +216,7 @@ def take_in(setups: Sequence[Setup], imported: Sequence[str]) -> None:
             raise InfodiscardError(f"--import was '{text}'; give NETWORK=GLOB with one of the networks' names.")
         for file in map(Path, sorted(glob.glob(pattern))):
             root, layer = parse_import(file)
-            with untouched(setup.network.module) as module:
+            with preserved(setup.network.module) as module:
                 written = setup.cache.bring_in(file, layer, setup.problem(module, layer, round(root**2, 12)))
             print(f"{file.name} → {written.name}")
 
@@ -234,7 +234,7 @@ def sweep(setup: Setup, tau: float) -> Iterator[Case]:
     places: dict[int, torch.Tensor] = {}
     for i, layer in enumerate(setup.sweep):
         case = setup.case(layer, tau)
-        with untouched(setup.network.module) as module:
+        with preserved(setup.network.module) as module:
             problem = setup.problem(module, layer, tau)
             work = Work(problem, case, setup.cache, setup.config, setup.sweep[:i], progress(case))
             places = work.compute(places) if layer in setup.layers else work.warm(places, judged=False)

@@ -44,7 +44,7 @@ def idle(monkeypatch):
 
     def stop():
         monkeypatch.setattr("lightning.pytorch.Trainer.fit", refuse)
-        monkeypatch.setattr("infodiscard.measurement.prepared_network.Job.measured", refuse)
+        monkeypatch.setattr("infodiscard.measurement.engines.work.measured", refuse)
 
     return stop
 
@@ -83,7 +83,7 @@ def test_a_run_with_more_layers_serves_for_fewer(lab, idle, monkeypatch):
     (lab.out / "runs" / "alexnet-seed0-sid-[features.12]").mkdir(parents=True)  # as a kill leaves it at its start
     both = lab.sid(made, LAYERS)
     with monkeypatch.context() as still:
-        still.setattr("infodiscard.measurement.prepared_network.Job.measured", None)
+        still.setattr("infodiscard.measurement.engines.work.measured", None)
         for layer in LAYERS:
             assert lab.sid(made, [layer]).path == both.path
         assert lab.sid(made, LAYERS[::-1]).plan.layers == {"alexnet": LAYERS}

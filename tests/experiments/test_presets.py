@@ -4,7 +4,7 @@ import pytest
 
 from infodiscard.experiments.presets import CPU, PAPER, PRESETS, QUICK, find
 from infodiscard.experiments.verdicts import FEW
-from infodiscard.measurement.prepare import LEAST_PASSES
+from infodiscard.core.settings import LEAST_PASSES
 from infodiscard.training.recipe import Recipe
 from infodiscard.zoo.spec import Spec
 from studying import said

@@ -54,7 +54,7 @@ def idle(monkeypatch):
         raise AssertionError("this was done before")
 
     monkeypatch.setattr("lightning.pytorch.Trainer.fit", refuse)
-    monkeypatch.setattr("infodiscard.measurement.prepared_network.Job.measured", refuse)
+    monkeypatch.setattr("infodiscard.measurement.engines.work.measured", refuse)
 
 
 def check_study(folder, study, output):

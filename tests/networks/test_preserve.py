@@ -9,7 +9,7 @@ import torchvision
 from torch import nn
 
 from infodiscard.errors import InfodiscardError
-from infodiscard.networks.preserve import untouched, unwrap
+from infodiscard.networks.preserve import preserved, unwrap
 from infodiscard.networks.probe import Probe, list_layers
 from probing import Lambda, Small, images, mixed, read, seeded, snapshot
 
@@ -18,7 +18,7 @@ def test_the_network_is_untouched_after_success():
     model, x = mixed(), images(2, 3, 8, 8)
     before = snapshot(model)
     list_layers(model, x)
-    with untouched(model):
+    with preserved(model):
         assert not any(parameter.requires_grad for parameter in model.parameters())
         noisy = x.clone().requires_grad_()
         for address in ("stem", "relu#1", "output"):
@@ -64,7 +64,7 @@ def test_it_works_where_autograd_is_off(mode):
     with mode():
         x = outside.clone()
         assert len(list_layers(model, x)) == 7
-        with untouched(model):
+        with preserved(model):
             feature = Probe(model, "relu#1")(x)
             noisy = x.clone().requires_grad_()
             (gradient,) = torch.autograd.grad(Probe(model, "relu#1")(noisy).sum(), noisy)
@@ -113,7 +113,7 @@ def test_random_layers_in_training_mode_are_refused(layer):
         list_layers(model, images(2, 3, 8, 8))
     assert snapshot(model) == before
     model.eval()
-    with untouched(model):
+    with preserved(model):
         pass
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from infodiscard.errors import InfodiscardError
 from infodiscard.networks.addresses import Layer, resolve
-from infodiscard.networks.preserve import untouched
+from infodiscard.networks.preserve import preserved
 from infodiscard.networks.probe import Probe, list_layers
 from probing import Lambda, Small, images, read, seeded, snapshot
 
@@ -129,7 +129,7 @@ def test_the_gradient_reaches_the_input_through_inplace_operations():
         images(1, 3, 5, 5),
     )
     noisy = x.clone().requires_grad_()
-    with untouched(model):
+    with preserved(model):
         (gradient,) = torch.autograd.grad(Probe(model, "1")(noisy).square().sum(), noisy)
     twin = x.clone().requires_grad_()
     (expected,) = torch.autograd.grad(model[1](torch.relu(twin)).square().sum(), twin)
@@ -181,7 +181,7 @@ def test_a_recurrent_network():
         ("lstm", (5, 6)), ("head", (2,)), ("output", (2,))
     ]  # fmt: skip
     noisy = x.clone().requires_grad_()
-    with untouched(model):
+    with preserved(model):
         assert not torch.backends.cudnn.enabled
         (gradient,) = torch.autograd.grad(Probe(model, "lstm")(noisy)[:, 2].sum(), noisy)
         hidden = Probe(model, "lstm[1][0]")(x)

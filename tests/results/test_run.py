@@ -1,6 +1,5 @@
 """The run: written as work completes, reopened, continued after a kill, never overwritten."""
 
-import json
 import os
 import random
 import signal
@@ -11,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from infodiscard.api.run import Run, open_run
 from infodiscard.errors import InfodiscardError
 from infodiscard.results.plan import Plan, Unit
-from synthetic import RESNET, make_images, make_plan, make_run, values_of
+from synthetic import RESNET, make_plan, make_run, values_of
 
 SMALL = {"layers": RESNET[:3], "samples": 10, "size": 4, "block": 4}
 
@@ -28,47 +26,6 @@ def fill(run, count=None):
 
 def same(a: Run, b: Run) -> bool:
     return a.dataset.load().identical(b.dataset.load().assign_attrs(created=a.dataset.attrs["created"]))
-
-
-# -- plan ------------------------------------------------------------------------------------------------------------
-
-
-def test_units_cover_every_sample_once_in_order():
-    plan = make_plan(networks=("a", "b"), **SMALL)
-    units = plan.units()
-    assert units[0] == Unit("a", "conv1", 0, 4)
-    assert [(u.start, u.stop) for u in units[:3]] == [(0, 4), (4, 8), (8, 10)]
-    assert len(units) == 2 * 3 * 3 == len(set(units))
-
-
-def test_union_of_layers_respects_every_network():
-    plan = Plan(("a", "b", "c"), {"a": ["stem", "one", "two", "fc"], "b": ["stem", "one", "more", "two", "fc"],
-                                  "c": ["norm", "one", "extra", "fc"]}, ("s",), 2, 2, 1)  # fmt: skip
-    union = plan.union()
-    assert sorted(union) == sorted(set(["stem", "one", "two", "fc", "more", "norm", "extra"]))
-    for layers in plan.layers.values():
-        assert sorted(layers, key=union.index) == list(layers)
-
-
-def test_union_of_contradicting_orders_still_has_every_layer_once():
-    plan = Plan(("a", "b"), {"a": ("x", "y"), "b": ("y", "x", "z")}, ("s",), 2, 2, 1)
-    assert sorted(plan.union()) == ["x", "y", "z"]
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"samples": ("s", "s")}, {"samples": ()}, {"layers": {"b": ("x",)}}, {"labels": (1, 2)}, {"block": 0}]
-)
-def test_plan_that_does_not_fit_together_is_refused(wrong):
-    fits = {"networks": ("a",), "layers": {"a": ("x",)}, "samples": ("s",), "height": 2, "width": 2, "channels": 1}
-    Plan(**fits)
-    with pytest.raises(InfodiscardError):
-        Plan(**{**fits, **wrong})
-
-
-def test_plan_survives_the_store(tmp_path):
-    plan = make_plan(size=4, samples=3, cap=np.float64(2.5), grid=(4, 4))
-    Run.create(plan, tmp_path / "run").close()
-    assert open_run(tmp_path / "run").plan == plan
 
 
 # -- write and read --------------------------------------------------------------------------------------------------
@@ -105,35 +62,6 @@ def test_reader_sees_what_another_writes(tmp_path):
     assert reader.complete and reader.dataset["sid"].notnull().all()
 
 
-def test_every_variable_says_its_unit_and_name():
-    data = make_run(pictures=True, masks=True, **SMALL).dataset
-    for name in data.data_vars:
-        assert data[name].attrs["units"] and data[name].attrs["long_name"], name
-    for name in ("sid", "sid_map", "gap", "concentration"):
-        assert data[name].attrs["units"] == "nats/pixel"
-    assert data["sid_map"].dims == ("network", "layer", "sample", "y", "x")
-    assert set(data.coords) == {"network", "layer", "sample", "channel", "y", "x", "label"}
-
-
-def test_a_run_holds_what_its_metrics_ask_for():
-    def held(metrics, masks=False):
-        plan = make_plan(metrics=metrics, **SMALL)
-        run = Run.create(plan, masks=make_images(plan)[1] if masks else None)
-        return run.metrics, set(run.dataset.data_vars) - {"mask"}
-
-    sid = {"sid", "sid_map", "sigma", "feature_distance", "feature_distance_se", "converged", "passes", "gap"}
-    sid |= {"capped_share", "cap_matters", "sid_corrected", "sid_corrected_se", "correction_map", "correction_se_map"}
-    ru = {"ru", "ru_map", "ru_sigma", "ru_feature_distance", "ru_feature_distance_se", "ru_converged", "ru_passes"}
-    ru |= {"ru_gap", "ru_floor", "ru_floor_map", "reconstruction"}
-    always = {"done", "failure"}
-    assert held(["sid"]) == (("sid",), sid | always)
-    assert held(["ru"]) == (("ru",), ru | always)
-    assert held(["ru", "sid"]) == (("sid", "ru"), sid | ru | always)
-    concentrated = {"concentration", "concentration_corrected", "concentration_corrected_se"}
-    assert held(["sid"], masks=True)[1] == sid | always | concentrated
-    assert held(["ru"], masks=True)[1] == ru | always | {"ru_concentration"}
-
-
 def test_values_of_both_metrics_come_back_under_their_labels():
     run = make_run(metrics=["sid", "ru"], masks=True, **SMALL)
     expected = values_of(run.plan, Unit("resnet20", "layer1.0", 4, 8))
@@ -145,46 +73,6 @@ def test_values_of_both_metrics_come_back_under_their_labels():
     assert run.dataset["ru_sigma"].dims == run.dataset["ru_map"].dims == run.dataset["sigma"].dims
     assert {run.dataset[name].attrs["units"] for name in ("ru", "ru_floor", "ru_map", "ru_gap")} == {"nats/pixel"}
     assert run.dataset["ru_concentration"].notnull().all()
-
-
-def test_sigma_per_unit_has_channels():
-    plan = make_plan(sigma="unit", **SMALL)
-    run = Run.create(plan)
-    unit = run.pending()[0]
-    sigma = np.random.default_rng(0).random((4, 3, 4, 4), dtype=np.float32)
-    run.write(unit, values_of(plan, unit) | {"sigma": sigma})
-    assert run.dataset["sigma"].dims[3:] == ("channel", "y", "x")
-    assert run.dataset["sid_map"].dims[3:] == ("y", "x")
-    assert Run.create(make_plan(sigma="unit", metrics=["ru"], **SMALL)).dataset["ru_sigma"].dims[3] == "channel"
-    np.testing.assert_array_equal(run.read("resnet20", "conv1", 0, 4, "sigma"), sigma)
-
-
-def test_images_and_masks_are_kept():
-    plan = make_plan(**SMALL)
-    images, masks = make_images(plan)
-    data = Run.create(plan, images=images, masks=masks).dataset
-    np.testing.assert_array_equal(data["image"].values, images)
-    np.testing.assert_array_equal(data["mask"].values, masks)
-    assert "concentration" in data and "concentration" not in Run.create(plan).dataset
-    with pytest.raises(InfodiscardError, match="shape"):
-        Run.create(plan, images=images[:, :1])
-
-
-def test_one_file_per_variable_and_unit(tmp_path):
-    run = make_run(tmp_path / "run", layers=RESNET[:2], samples=6, size=4, block=4)
-    files = [path for path in (tmp_path / "run/run.zarr/sid_map/c").rglob("*") if path.is_file()]
-    assert len(files) == len(run.plan.units()) == 4
-
-
-def test_plain_xarray_opens_the_store(tmp_path):
-    run = make_run(tmp_path / "run", **SMALL)
-    data = xr.open_zarr(tmp_path / "run/run.zarr")
-    assert float(data["sid"].sel(layer="conv1", sample="test-00003").item()) == run.read(
-        "resnet20", "conv1", 3, 4, "sid"
-    )
-    assert json.loads(data.attrs["settings"])["alpha"] == 1.5
-    assert data.attrs["seed"] == 0
-    assert set(json.loads(data.attrs["versions"])) >= {"infodiscard", "torch", "numpy", "python", "platform"}
 
 
 @pytest.mark.parametrize(
@@ -214,12 +102,6 @@ def test_finished_units_and_readers_cannot_be_overwritten(tmp_path):
         run.write(unit, values_of(run.plan, unit))
     with pytest.raises(InfodiscardError, match="reading"):
         Run.open(tmp_path / "run").write(run.pending()[0], {})
-
-
-@pytest.mark.parametrize(("layer", "variable"), [("conv2", "sid"), ("conv1", "sidd")])
-def test_read_names_the_nearest(layer, variable):
-    with pytest.raises(InfodiscardError, match=r"nearest: .*(conv1|'sid')"):
-        Run.create(make_plan(**SMALL)).read("resnet20", layer, 0, 4, variable)
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------
@@ -324,16 +206,6 @@ def test_create_refuses_a_run_that_is_there(tmp_path):
         Run.create(make_plan(**SMALL), tmp_path / "run")
 
 
-def test_other_peoples_files_are_left_alone(tmp_path):
-    (tmp_path / "dir").mkdir()
-    (tmp_path / "dir/thesis.tex").write_text("precious")
-    for path in (tmp_path / "dir", tmp_path / "dir/thesis.tex", tmp_path / "dir/thesis.tex/run"):
-        with pytest.raises(InfodiscardError):
-            Run.resume_or_create(make_plan(**SMALL), path)
-    assert [p.name for p in tmp_path.rglob("*")] == ["dir", "thesis.tex"]
-    assert (tmp_path / "dir/thesis.tex").read_text() == "precious"
-
-
 @pytest.mark.parametrize("path", ["nowhere", "."])
 def test_open_says_when_there_is_no_run(tmp_path, path):
     with pytest.raises(InfodiscardError, match="out"):
@@ -413,67 +285,6 @@ def test_killed_at_random_moments_equals_uninterrupted(tmp_path):
     assert same(Run.open(tmp_path / "run"), whole)
     assert not list(tmp_path.rglob("*.partial"))
     assert left < len(whole.plan.units())
-
-
-class Killed(Exception):
-    """Stands for the end of the process at one exact moment."""
-
-
-def test_killed_at_every_step_of_one_write(tmp_path, monkeypatch):
-    """A kill between any two files of a unit leaves it pending; after its last file it is finished."""
-    import zarr.storage._local as local
-
-    plan = make_plan(**SMALL)
-    unit, put = plan.units()[0], local._put
-    values = values_of(plan, unit)
-    for step in range(len(Run.create(plan).dataset.data_vars) + 1):
-        path, calls = tmp_path / str(step), iter(range(99))
-
-        def dying(*args, calls=calls, step=step, **kwargs):
-            if next(calls) >= step:
-                raise Killed
-            return put(*args, **kwargs)
-
-        run = Run.create(plan, path)
-        monkeypatch.setattr(local, "_put", dying)
-        try:
-            run.write(unit, values)
-            survived = True
-        except Killed:
-            survived = False
-        monkeypatch.setattr(local, "_put", put)
-        run.close()
-        with Run.resume_or_create(plan, path) as again:
-            assert (unit not in again.pending()) == survived
-            if survived:
-                for name, value in values.items():
-                    np.testing.assert_allclose(again.read(unit.network, unit.layer, 0, 4, name), value, rtol=1e-6)
-    assert survived  # the last step lets everything through
-
-
-@pytest.mark.parametrize("step", [0, 1, 5, 12])
-def test_killed_while_being_created_starts_afresh(tmp_path, monkeypatch, step):
-    import zarr.storage._local as local
-
-    put, calls = local._put, iter(range(999))
-
-    def dying(*args, **kwargs):
-        if next(calls) >= step:
-            raise Killed
-        return put(*args, **kwargs)
-
-    monkeypatch.setattr(local, "_put", dying)
-    with pytest.raises(Killed):
-        Run.create(make_plan(**SMALL), tmp_path / "run")
-    monkeypatch.setattr(local, "_put", put)
-    with pytest.raises(InfodiscardError, match="not a directory that holds a run"):
-        Run.open(tmp_path / "run")
-    with Run.resume_or_create(make_plan(**SMALL), tmp_path / "run") as run:
-        assert len(run.pending()) == 9
-        fill(run)
-    whole = Run.create(make_plan(**SMALL))
-    fill(whole)
-    assert same(Run.open(tmp_path / "run"), whole)
 
 
 def test_import_is_quick():

@@ -1,4 +1,4 @@
-"""Texts through language models: tokens and words, a trained classifier, the page, the command line."""
+"""Words of a run: a trained classifier, models of the hub, the page, the command line."""
 
 import re
 import sys
@@ -13,7 +13,6 @@ import torch
 pytest.importorskip("transformers", reason="transformers is not installed")
 import transformers
 from scipy.stats import mannwhitneyu
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from typer.testing import CliRunner
 
 import language
@@ -76,75 +75,6 @@ def test_key_words_are_the_least_discarded_at_the_last_layer(classifier):
     assert key.sum() == 12 and (~key).sum() > 60
     assert share["output"] < 0.1 and p["output"] < 1e-5
     assert share["hidden_states[0]"] > share["output"] + 0.3 and p["hidden_states[0]"] > 0.05
-
-
-# -- tokens and words ------------------------------------------------------------------------------------------------
-
-
-def test_a_text_in_tokens_and_words():
-    texts = data.text(["", "  Splendid river, stone", "cloud  unheard"], language.tokenizer())
-    assert texts.names == ("2: Splendid river, stone", "3: cloud unheard")
-    assert texts.tokens[0] == ("[CLS]", "  Splend", "id", " river", ",", " stone", "[SEP]")
-    assert texts.words[0] == (-1, 0, 0, 1, 2, 3, -1)
-    assert texts.tokens[1] == ("[CLS]", "cloud", "  unheard", "[SEP]", "", "", "")
-    assert texts.words[1] == (-1, 0, 1, -1, -1, -1, -1) and texts.ids[1, 2] == 1  # [UNK], shown as it was written
-    assert texts.valid.tolist() == [[True] * 7, [True] * 4 + [False] * 3] and not texts.cut
-
-
-def byte_level():
-    """A tokenizer that knows bytes only, as GPT-2's does at bottom."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    made = Tokenizer(models.BPE({letter: number for number, letter in enumerate(alphabet)}, []))
-    made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=made)
-
-
-def letters():
-    """A tokenizer that does not know words: to it, a text is one."""
-    known = {letter: number for number, letter in enumerate("abcdéñ日本 ")}
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE(known, [])))
-
-
-@pytest.mark.parametrize(
-    ("made", "line", "words"),
-    [
-        (byte_level, "né 🙂 日本  x", ["né", "🙂", "日本", "x"]),
-        (letters, "abc dé  日本 d", ["abc", "dé", "日本", "d"]),
-    ],
-)
-def test_no_character_is_lost_or_doubled(made, line, words):
-    texts = data.text([line], made())
-    assert "".join(texts.tokens[0]) == line
-    spans: dict[int, str] = {}
-    for token, word in zip(texts.tokens[0], texts.words[0], strict=True):
-        spans[word] = spans.get(word, "") + token
-    assert [text.strip() for text in spans.values() if text.strip()] == words
-    assert sorted(spans) == list(range(len(spans)))
-
-
-def test_files_are_read_as_they_come(tmp_path):
-    path = tmp_path / "texts.txt"
-    path.write_bytes("\ufeffriver stone\r\n\r\nstone\u2028cloud\nriver".encode())
-    assert data.text(path, language.tokenizer()).names == ("1: river stone", "3: stone cloud", "4: river")
-    path.write_bytes(b"river\n\xff\xfe\n")
-    assert len(data.text(path, language.tokenizer(), 1)) == 1  # no line is read that is not asked for
-    with pytest.raises(InfodiscardError, match=r"Line 2 of '.*' is not UTF-8 \(byte 1 of the line\)"):
-        data.text(path, language.tokenizer(), 2)
-
-
-def test_long_texts_are_refused_or_cut(untrained):
-    line = " ".join(["river"] * 20)
-    with pytest.raises(InfodiscardError, match="Line 2 of The sequence has 22 tokens, but the model takes 16 at most"):
-        data.text(["stone", line], untrained)
-    cut = data.text(["stone", line], untrained, truncate=True)
-    assert cut.ids.shape == (2, 16) and cut.tokens[1][-1] == "[SEP]"
-    assert cut.cut == ("2: river river river river riv… (cut to 16 of 22 tokens)",) and cut.names[1] == cut.cut[0]
-    plain = language.tokenizer()
-    plain.model_max_length = 10**30
-    assert data.text([line], plain).ids.shape == (1, 22)
-    plain.save_pretrained(untrained)  # then the model's own configuration says it
-    with pytest.raises(InfodiscardError, match="takes 16 at most"):
-        data.text([line], untrained)
 
 
 # -- the run ---------------------------------------------------------------------------------------------------------
@@ -288,7 +218,7 @@ def test_models_come_back_as_they_were_saved(make, layers, tmp_path):
 @pytest.mark.filterwarnings("ignore:.*will not detect padding")
 @pytest.mark.parametrize("kind", ["GPT2LMHeadModel", "GPT2ForSequenceClassification"])
 def test_byte_level_models_are_measured(kind, tmp_path):
-    folder = language.save(gpt2(kind), tmp_path / "net", byte_level())
+    folder = language.save(gpt2(kind), tmp_path / "net", language.byte_level())
     network, texts = zoo.load(f"hf:{folder}"), data.text(["né 🙂", "a bc"], folder)
     run = measure(network, texts, ["hidden_states[2]", "output"], tau=zoo.embedding_tau(network), **FAST)
     words = run.words()

@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from infodiscard import list_layers, measure
-from infodiscard.networks.preserve import untouched
+from infodiscard.networks.preserve import preserved
 from infodiscard.networks.probe import Probe
 from unchanged import assert_same_state, state
 
@@ -128,7 +128,7 @@ def test_recomputed_activations_give_the_same_gradient():
     plain = nn.Sequential(model.block, model.last)
     for address, twin in (("last", plain), ("output", plain)):
         noisy, other = x.clone().requires_grad_(), x.clone().requires_grad_()
-        with untouched(model):
+        with preserved(model):
             (found,) = torch.autograd.grad(Probe(model, address)(noisy).square().sum(), noisy)
         (expected,) = torch.autograd.grad(twin(other).square().sum(), other)
         torch.testing.assert_close(found, expected)

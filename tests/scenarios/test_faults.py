@@ -62,7 +62,7 @@ def test_killed_twenty_times_in_a_row_equals_uninterrupted(tmp_path, whole):
     """kill -9 at random moments; at most the unit in flight is lost each time, and none is done twice."""
     out, moments, context = tmp_path / "run", random.Random(0), jobs.processes()
     kills, before = 0, 0
-    while kills < 20 or not holds_run(out):
+    while kills < 20 or before == 0:
         child = context.Process(target=jobs.job, args=(out,))
         child.start()
         # Sometimes while it starts, sometimes in the middle; never so late that it might finish.
@@ -70,13 +70,18 @@ def test_killed_twenty_times_in_a_row_equals_uninterrupted(tmp_path, whole):
         while time.monotonic() < end and _finished(out) < before + 1:
             time.sleep(0.005)
         time.sleep(moments.uniform(0.0, 0.02))
-        os.kill(child.pid, signal.SIGKILL)
+        child.kill()
         child.join()
+        if child.exitcode == 0:  # on a busy machine it may end before it is killed; the next kills are of another run
+            jobs.same(open_run(out), whole)
+            shutil.rmtree(out)
+            before = 0
+            continue
+        assert child.exitcode == -signal.SIGKILL
         kills += 1
         now = _finished(out)
-        assert before <= now < 2 * jobs.SAMPLES, (kills, before, now)
+        assert before <= now <= 2 * jobs.SAMPLES, (kills, before, now)
         before = now
-    assert kills >= 20 and before > 0
     jobs.same(jobs.job(out), whole)
     assert not list(out.rglob("*.partial"))
     assert not verify(out).damaged
@@ -102,7 +107,7 @@ def test_asked_to_stop_keeps_what_is_finished(tmp_path, sent, code, word):
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    patience = time.monotonic() + 60
+    patience = time.monotonic() + 300
     while _finished(out) < 2 and time.monotonic() < patience:
         time.sleep(0.02)
     child.send_signal(sent)

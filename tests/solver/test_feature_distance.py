@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from infodiscard.errors import InfodiscardError
-from infodiscard.networks.preserve import untouched
+from infodiscard.networks.preserve import preserved
 from infodiscard.networks.probe import Probe
 from infodiscard.solver.feature_distance import FeatureDistance
 
@@ -31,7 +31,7 @@ def case():
 
 def test_distance_and_gradient_against_autograd(net, case):
     inputs, noise = case
-    with untouched(net):
+    with preserved(net):
         distance = FeatureDistance(Probe(net, "3"), inputs, batch_size=4)
         value, gradient = distance.gradient(ROWS, noise)
         plain = distance(ROWS, noise)
@@ -172,7 +172,7 @@ def test_it_works_under_inference_mode(net, case):
     expected = FeatureDistance(net, inputs).gradient(ROWS, noise)
     with torch.inference_mode():
         copies = inputs.clone(), noise.clone()
-        with untouched(net):
+        with preserved(net):
             value, gradient = FeatureDistance(Probe(net, "output"), copies[0]).gradient(ROWS, copies[1])
     torch.testing.assert_close(value, expected[0])
     torch.testing.assert_close(gradient, expected[1])

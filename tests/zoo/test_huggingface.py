@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from infodiscard import InfodiscardError, list_layers, measure
-from infodiscard.networks.features import Taps
-from infodiscard.networks.preserve import untouched
+from infodiscard.networks.features import LayerFeatures
+from infodiscard.networks.preserve import preserved
 from unchanged import assert_same_state, state
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
@@ -50,7 +50,7 @@ def test_hidden_states_stand_where_they_are_made():
     assert states == [f"hidden_states[{i}]" for i in range(3)]
     for maker, made in zip(("embeddings", "encoder.layer.0.output", "encoder.layer.1.output"), states, strict=True):
         assert names.index(f"{maker}.LayerNorm") + 1 == names.index(made) < names.index(maker)
-    same = Taps(model, ["embeddings.LayerNorm", states[0], "embeddings"])(ids()).values()
+    same = LayerFeatures(model, ["embeddings.LayerNorm", states[0], "embeddings"])(ids()).values()
     assert all(torch.equal(feature, next(iter(same))) for feature in same)
     assert [layer.shape for layer in layers if layer.name in states] == [(5, 16)] * 3
 
@@ -59,7 +59,7 @@ def test_a_hidden_state_is_what_the_model_returns():
     model, images = vit(), torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = model(images, output_hidden_states=True).hidden_states
-    found = Taps(model, ["hidden_states[0]", "hidden_states[2]"])(images)
+    found = LayerFeatures(model, ["hidden_states[0]", "hidden_states[2]"])(images)
     assert all(torch.equal(found[f"hidden_states[{i}]"], expected[i]) for i in (0, 2))
 
 
@@ -77,7 +77,7 @@ def test_only_the_hooks_that_were_there_stay(make, asked):
     measure(model, {"input_ids": ids(1)}, ["hidden_states[1]"], **FAST)
     with pytest.raises(InfodiscardError, match="has no layer 'hidden_states'"):
         measure(model, {"input_ids": ids(1)}, ["hidden_states[9]"], **FAST)
-    with pytest.raises(KeyError), untouched(model):
+    with pytest.raises(KeyError), preserved(model):
         model(ids(), output_hidden_states=True)
         raise KeyError
     assert_same_state(before, state(model))
@@ -109,7 +109,7 @@ def test_tokens_are_measured_on_their_embeddings(make, layers):
 
 def test_a_module_that_returns_a_model_output_stands_for_its_last_hidden_state():
     model = bert()
-    features = Taps(model, ["encoder", "encoder[last_hidden_state]", "encoder[0]", "hidden_states[2]"])(ids())
+    features = LayerFeatures(model, ["encoder", "encoder[last_hidden_state]", "encoder[0]", "hidden_states[2]"])(ids())
     first, *others = features.values()
     assert len(others) == 3 and all(torch.equal(first, other) for other in others)
     run = measure(model, {"input_ids": ids(1)}, ["encoder", "hidden_states[2]"], **FAST)

@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_map_only
 from ..errors import InfodiscardError
 from ..networks.network import Network
 from ..networks.outputs import choose, structure
-from ..networks.preserve import untouched
+from ..networks.preserve import preserved
 from ..networks.probe import Probe
 
 
@@ -40,7 +40,7 @@ def gradient_map(network: nn.Module | Network, layer: str, inputs: torch.Tensor,
         InfodiscardError: the layer does not exist, is not called or has no maps; there is no such class; or the network
             is in training mode or gives no logits.
     """
-    with untouched(_module(network)) as model:
+    with preserved(_module(network)) as model:
         feature, logits = _Passage(model, layer).through(inputs)
         score = _of_classes(logits, targets).sum()
         # A feature that the logits do not depend on has a gradient of zero.
@@ -61,7 +61,7 @@ def grad_cam(network: nn.Module | Network, layer: str, inputs: torch.Tensor, tar
             more than one tensor.
     """
     method = _captum().LayerGradCam
-    with untouched(_module(network)) as model:
+    with preserved(_module(network)) as model:
         passage = _Passage(model, layer)
         with torch.no_grad():
             _, logits = passage.through(inputs)
@@ -88,7 +88,7 @@ def cam(network: nn.Module | Network, layer: str, inputs: torch.Tensor, targets:
     Raises:
         InfodiscardError: as for `gradient_map`; or something else follows the feature.
     """
-    with untouched(_module(network)) as model, torch.no_grad():
+    with preserved(_module(network)) as model, torch.no_grad():
         feature, logits = _Passage(model, layer).through(inputs)
         _of_classes(logits, targets)
         final = _final_linear(model, feature, logits)
@@ -161,7 +161,7 @@ def _of_input(
     attributed: Callable[[nn.Module, torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
     """Returns a map of the input, summed over channels, `n × H × W`."""
-    with untouched(_module(network)) as model:
+    with preserved(_module(network)) as model:
         with torch.no_grad():
             _of_classes(model(inputs.clone()), targets)
         # A network that begins with an in-place operation would overwrite what belongs to the caller.

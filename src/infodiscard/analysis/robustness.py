@@ -20,7 +20,7 @@ from ..data import ImageSet
 from ..errors import InfodiscardError
 from ..networks.network import Network, placed
 from ..networks.outputs import structure
-from ..networks.preserve import untouched
+from ..networks.preserve import preserved
 from ..solver.sample_noise import SampleNoise
 from .statistics import Correlation, rank_correlation
 
@@ -174,7 +174,7 @@ def robustness(
 @contextmanager
 def _classifying(network: Network) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
     """Yields the function from images in [0, 1] to logits, both on the CPU wherever the network is."""
-    with untouched(network.module) as model:
+    with preserved(network.module) as model:
         _, home = placed(model, None)
 
         def logits(images: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ..core.settings import Settings
-from ..data.inputs import coerce_inputs
+from ..data.coerce import coerce_inputs
 from ..errors import InfodiscardError
 from ..measurement.calibration import Clock
 from ..measurement.execution import CALIBRATION, EFFICIENCY, WORKERS, Execution

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..core.settings import Settings
-from ..data.inputs import coerce_inputs
+from ..data.coerce import coerce_inputs
 from ..measurement.engines import Engine
 from ..measurement.execution import Execution
 from ..measurement.prepare import prepare

@@ -112,7 +112,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     Raises:
         InfodiscardError: it cannot be written.
     """
-    from ..core.files import told
+    from ..core.files import translate_os_errors
 
-    with told("write the table", path):
+    with translate_os_errors("write the table", path):
         table.to_csv(path, index=False)

@@ -132,7 +132,7 @@ def layers_of(networks: Mapping[str, Network], images: ImageSet, options: Measur
     Raises:
         InfodiscardError: a layer is unknown, or a network does not take the images.
     """
-    from ..data.inputs import coerce_inputs
+    from ..data.coerce import coerce_inputs
     from ..measurement.prepared_network import PreparedNetwork
 
     inputs, chosen = coerce_inputs(images), patterns(options.layers)

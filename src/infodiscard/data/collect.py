@@ -1,4 +1,4 @@
-"""Tensors, dicts, data sets and data loaders, gathered into the arguments of a network."""
+"""Arguments of a network, collected from tensors, dicts, data sets and data loaders."""
 
 from __future__ import annotations
 
@@ -13,9 +13,20 @@ from ..errors import InfodiscardError
 Argument = int | str
 """Which argument of a network's forward pass: a place or a name."""
 
+Collected = tuple[dict[Argument, torch.Tensor], tuple[int, ...] | None]
+"""A network's arguments, `n × …` each, and the samples' classes, if known."""
 
-def gathered(data: Any, noise_on: Argument | None) -> tuple[dict[Argument, torch.Tensor], tuple[int, ...] | None]:
-    """Returns a network's arguments, `n × …` each, and the labels if there are any."""
+
+def collect_arguments(data: Any, noise_on: Argument | None) -> Collected:
+    """Returns a network's arguments, and the labels if there are any.
+
+    Args:
+        data: a dict of arguments, a tensor, an array, a data loader, or a data set whose items are images or dicts.
+        noise_on: the argument that noise is added to; if it is a number, tuples are arguments by place.
+
+    Raises:
+        InfodiscardError: it is none of these, or its items do not fit together.
+    """
     if isinstance(data, Mapping):
         return {name: as_tensor(value, name) for name, value in data.items() if value is not None}, None
     if isinstance(noise_on, int) and isinstance(data, tuple | list):
@@ -33,7 +44,7 @@ def gathered(data: Any, noise_on: Argument | None) -> tuple[dict[Argument, torch
 
 
 def as_tensor(value: Any, name: Argument | None = None) -> torch.Tensor:
-    """Takes a tensor or an array to a tensor."""
+    """Converts a tensor or an array to a tensor, of the same shape."""
     if isinstance(value, torch.Tensor):
         return value
     what = "The images are" if name is None else f"Input {name!r} is"
@@ -47,7 +58,7 @@ def as_tensor(value: Any, name: Argument | None = None) -> torch.Tensor:
 
 def _joined(
     items: Sequence[Any], join: Callable[[list[torch.Tensor]], torch.Tensor], noise_on: Argument | None
-) -> tuple[dict[Argument, torch.Tensor], tuple[int, ...] | None]:
+) -> Collected:
     """Returns the arguments and labels of a data set's items, or of a loader's batches; `join` puts them together."""
     labelled = bool(items) and all(isinstance(item, Sequence) and len(item) > 1 for item in items)
     labelled = labelled and not isinstance(noise_on, int)
@@ -80,7 +91,7 @@ def _by_argument(item: Any, noise_on: Argument | None) -> dict[Argument, Any]:
 
 
 def _labels(values: list[Any], join: Callable[[list[torch.Tensor]], torch.Tensor]) -> tuple[int, ...] | None:
-    """Returns classes, if the values are such: a number per item, or a line of them per batch."""
+    """Returns classes, if the values are such: a number per item, or a vector of them per batch."""
     dimensions = 0 if join is torch.stack else 1
     if not all(isinstance(value, int) or getattr(value, "ndim", dimensions + 1) == dimensions for value in values):
         return None

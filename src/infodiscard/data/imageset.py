@@ -18,9 +18,9 @@ class ImageSet:
         images: float32, `N × C × H × W`, in [0, 1].
         labels: int64, `N`, indices into `classes`; `None` if there are none.
         masks: bool, `N × H × W`, true on the object (a segmentation, or a bounding box); `None` if there are none.
-        names: N unique ids; a sample's noise depends on its name, not on its place.
+        names: N unique ids of the samples; no noise depends on them, but on a sample's content and the seed.
         classes: what the labels mean; empty if nothing says it.
-        source: the spec it was loaded from, for the record.
+        source: the spec that it was loaded from, for the record.
         unreadable: names of images that could not be decoded, and are zeros here → why.
 
     Raises:
@@ -80,7 +80,7 @@ class ImageSet:
         return self.select(slice(n))
 
     def select(self, rows: slice | list[int]) -> ImageSet:
-        """Returns the samples at these places, in this order; of a slice, without a copy of the images."""
+        """Returns the samples at these places, in this order; a slice does not copy the images."""
         places = range(len(self))[rows] if isinstance(rows, slice) else rows
         return replace(
             self,

@@ -1,14 +1,16 @@
-"""From a spec to an `ImageSet`."""
+"""Loading of images by their spec, such as `cifar10` or `folder:DIR`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 
 import torch
 
 from ..errors import InfodiscardError, nearest
 from .imageset import ImageSet, unique
+from .sources import cifar10, cub, folder, npz, parquet
 from .sources.sample import Sample, fit
 from .sources.stack import Stack
 
@@ -24,7 +26,7 @@ def load(
     crop: float | None = None,
     keep_unreadable: bool = False,
 ) -> ImageSet:
-    """Returns the images that `spec` names, the first `samples` of them, in their file's order.
+    """Returns the images that `spec` names, the first `samples` of them, in the order of their files.
 
     No picture beyond those is decoded.
 
@@ -49,13 +51,10 @@ def load(
     if split not in SPLITS:
         raise InfodiscardError(f"There is no split '{split}'; choose 'train' or 'test'.")
     rows, classes = _open(spec, split, crop)
-    return _collect(spec, islice(rows, samples), classes, size, keep_unreadable)
+    return _image_set(spec, _decoded(islice(rows, samples), size, keep_unreadable), classes)
 
 
 def _open(spec: str, split: str, crop: float | None) -> tuple[Iterator[Sample], tuple[str, ...]]:
-    from .sources import cifar10, cub, folder, parquet
-    from .sources import npz as arrays
-
     kind, _, place = spec.partition(":")
     if crop is not None and kind != "cub":
         raise InfodiscardError(f"A crop about the object's box is for 'cub:DIR' only; leave it out for '{spec}'.")
@@ -63,7 +62,7 @@ def _open(spec: str, split: str, crop: float | None) -> tuple[Iterator[Sample], 
         raise InfodiscardError(f"'{spec}' names no file or folder; write it after a colon, as in '{kind}:data'.")
     match kind, bool(place):
         case "demo", False:
-            return arrays.read_demo()
+            return npz.read_demo()
         case "cifar10", False:
             return cifar10.read(split)
         case "cub", True:
@@ -73,21 +72,34 @@ def _open(spec: str, split: str, crop: float | None) -> tuple[Iterator[Sample], 
         case "parquet", True:
             return parquet.read(place)
         case "npz", True:
-            return arrays.read(place)
+            return npz.read(place)
     raise InfodiscardError(
         f"There is no data set '{spec}'; near it is {nearest(spec, SPECS, 1)}, and allowed are {', '.join(SPECS)}."
     )
 
 
-def _collect(
-    spec: str, rows: Iterator[Sample], classes: tuple[str, ...], size: tuple[int, int] | None, keep_unreadable: bool
-) -> ImageSet:
-    """Decodes the rows and stacks them."""
-    images, masks = Stack(torch.float32), Stack(torch.bool)
-    names: list[str] = []
-    labels: list[int | None] = []
-    failed: dict[int, str] = {}
-    first, masked = "", True
+@dataclass
+class _Decoded:
+    """Pictures of one shape, with what is known of each.
+
+    Attributes:
+        images: float32, `C × H × W` each; zeros where one cannot be decoded.
+        masks: bool, `H × W` each.
+        masked: whether every decoded picture has a mask.
+        failed: place of a picture that cannot be decoded → why.
+    """
+
+    images: Stack = field(default_factory=lambda: Stack(torch.float32))
+    masks: Stack = field(default_factory=lambda: Stack(torch.bool))
+    names: list[str] = field(default_factory=list)
+    labels: list[int | None] = field(default_factory=list)
+    masked: bool = True
+    failed: dict[int, str] = field(default_factory=dict)
+
+
+def _decoded(rows: Iterator[Sample], size: tuple[int, int] | None, keep_unreadable: bool) -> _Decoded:
+    """Decodes the rows, resizes them, and checks that they are of one shape."""
+    result, first = _Decoded(), ""
     for row in rows:
         image: torch.Tensor | None = None
         mask: torch.Tensor | None = None
@@ -96,33 +108,39 @@ def _collect(
         except InfodiscardError as error:
             if not keep_unreadable:
                 raise
-            failed[len(names)] = str(error)
+            result.failed[len(result.names)] = str(error)
         if image is not None:
             if size is not None:
                 image, mask = fit(image, mask, size)
-            if images.shape not in (None, image.shape):
+            if result.images.shape not in (None, image.shape):
                 raise InfodiscardError(
-                    f"The image '{row.name}' is {_shape(image.shape)} but '{first}' is {_shape(images.shape)}; "
+                    f"The image '{row.name}' is {_shape(image.shape)} but '{first}' is {_shape(result.images.shape)}; "
                     "give a size to bring them to, such as 224x224."
                 )
-            first, masked = first or row.name, masked and mask is not None
-        images.append(image)
-        masks.append(mask)
-        names.append(row.name)
-        labels.append(row.label)
-    if not names:
+            first, result.masked = first or row.name, result.masked and mask is not None
+        result.images.append(image)
+        result.masks.append(mask)
+        result.names.append(row.name)
+        result.labels.append(row.label)
+    return result
+
+
+def _image_set(spec: str, decoded: _Decoded, classes: tuple[str, ...]) -> ImageSet:
+    """Stacks the pictures."""
+    count = len(decoded.names)
+    if not count:
         raise InfodiscardError(f"'{spec}' holds no images; give one that does.")
-    if len(failed) == len(names):
-        raise InfodiscardError(f"None of the {len(names)} pictures can be read. {failed[0]}")
-    own = unique(names)
+    if len(decoded.failed) == count:
+        raise InfodiscardError(f"None of the {count} pictures can be read. {decoded.failed[0]}")
+    names = unique(decoded.names)
     return ImageSet(
-        images=images.tensor(),
-        labels=_labels(labels, spec),
-        masks=masks.tensor() if masked else None,
-        names=own,
+        images=decoded.images.tensor(),
+        labels=_labels(decoded.labels, spec),
+        masks=decoded.masks.tensor() if decoded.masked else None,
+        names=names,
         classes=classes,
         source=spec,
-        unreadable={own[place]: why for place, why in failed.items()},
+        unreadable={names[place]: why for place, why in decoded.failed.items()},
     )
 
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from ..analysis.display import REACHED, is_reached, mean_error, shown
 from ..analysis.paired import distrust
 from ..api.run import Run
-from ..core.files import told
+from ..core.files import translate_os_errors
 from .lab import TrainedNetwork
 from .verdicts import Claim
 
@@ -110,7 +110,7 @@ def write(findings: Findings, folder: Path, about: Mapping[str, Any]) -> Path:
     Raises:
         InfodiscardError: the folder cannot be written.
     """
-    with told("write the study in", folder):
+    with translate_os_errors("write the study in", folder):
         folder.mkdir(parents=True, exist_ok=True)
         findings.table.to_csv(folder / "table.csv", index=False, float_format="%.5g")
         for name, figure in findings.figures.items():

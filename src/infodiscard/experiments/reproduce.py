@@ -7,7 +7,7 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-from ..core.files import told
+from ..core.files import translate_os_errors
 from ..errors import InfodiscardError, nearest
 from ..training.runtime import make_folder
 from .datasets import DataFolder
@@ -80,6 +80,6 @@ def collect(folder: Path) -> Path:
     lines += [table_row(name, claim["text"], claim["verdict"]) for name in studies for claim in studies[name]["claims"]]
     pages = [(folder / name / "result.md").read_text().replace("](", f"]({name}/") for name in studies]
     page = folder / "studies.md"
-    with told("write the page of all studies", page):
+    with translate_os_errors("write the page of all studies", page):
         page.write_text("\n".join([*lines, "", *pages]))
     return page

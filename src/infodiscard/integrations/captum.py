@@ -19,7 +19,8 @@ from ..api.measure import measure
 from ..api.run import Run
 from ..core.kinds import find_layout
 from ..core.settings import Settings
-from ..data.inputs import CAP_RANGES, coerce_inputs
+from ..data.coerce import coerce_inputs
+from ..data.inputs import CAP_RANGES
 from ..errors import InfodiscardError, nearest
 from ..networks.addresses import OUTPUT
 from ..networks.network import Network

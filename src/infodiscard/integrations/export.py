@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.files import told
+from ..core.files import translate_os_errors
 from ..errors import InfodiscardError
 from ..plots import layer_curve, map_sheet, reconstruction_sheet
 from ..plots.style import CLIP, pixels
@@ -52,7 +52,7 @@ def to_tensorboard(run: Run, directory: str | Path, step: int = 0) -> list[Path]
     summary = _summary(run)
     root, folders = Path(directory).expanduser(), []
     for network, folder in _distinct(_networks(run, summary), r"[^\w.+-]+").items():
-        with told("write for TensorBoard in", root), SummaryWriter(str(root / folder)) as writer:
+        with translate_os_errors("write for TensorBoard in", root), SummaryWriter(str(root / folder)) as writer:
             for name, value in _scalars(run, summary, network).items():
                 writer.add_scalar(name, value, step)
             for name, picture in _pictures(run, network).items():

@@ -14,7 +14,8 @@ from torch import nn
 from ..api.measure import measure
 from ..api.run import Run
 from ..core.settings import Settings
-from ..data.inputs import Inputs, coerce_inputs
+from ..data.coerce import coerce_inputs
+from ..data.inputs import Inputs
 from ..errors import InfodiscardError
 from ..measurement.prepared_network import PreparedNetwork
 from ..networks.network import Network

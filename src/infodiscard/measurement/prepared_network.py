@@ -18,7 +18,7 @@ from ..decoders.cache import TrainedDecoder, find
 from ..errors import InfodiscardError
 from ..networks.addresses import choose_layers
 from ..networks.network import Network, placed, weights_hash
-from ..networks.preserve import untouched, unwrap
+from ..networks.preserve import preserved, unwrap
 from ..networks.probe import Call, Probe, list_layers
 from ..results.plan import Unit
 from ..solver.decoder_error import ReconstructionError
@@ -130,7 +130,7 @@ class PreparedNetwork:
 
     def normalised(self, part: Inputs) -> torch.Tensor:
         """Samples in the network's input space, `n × C × H × W`, on its device, in float32 or better."""
-        images = part.images.to(self.device, torch.float64 if self.dtype == torch.float64 else torch.float32)
+        images = part.values.to(self.device, torch.float64 if self.dtype == torch.float64 else torch.float32)
         return self.network.normalise(images) if self.network.mean is not None else images
 
     def others(self, part: Inputs) -> list[torch.Tensor]:
@@ -147,7 +147,7 @@ class PreparedNetwork:
         """The probe of one layer; the network is left as it was, and errors say which layer they are about."""
         where = f"Layer '{address}' of '{self.network.name}'"
         try:
-            with untouched(self.module) as module:
+            with preserved(self.module) as module:
                 yield Probe(module, address)
         except InfodiscardError as error:
             raise InfodiscardError(f"{where} cannot be measured: {error}") from error

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from ..core.files import told
+from ..core.files import translate_os_errors
 from ..results.places import LOG, STATUS, read_whole, write_whole
 from ..results.run import StoredRun
 from .engines import Finished
@@ -110,7 +110,7 @@ class Watch:
         if log is None and isinstance(run.path, Path):
             log = run.path / LOG
         if log is not None and pending:
-            with told("write the log", log):
+            with translate_os_errors("write the log", log):
                 self._log = Path(log).expanduser().open("a", encoding="utf-8")
 
     def __enter__(self) -> Watch:

@@ -16,10 +16,10 @@ from .outputs import choose
 from .preserve import unwrap
 
 
-class Taps:
+class LayerFeatures:
     """The network up to the deepest of several layers: a callable from inputs to the features of all of them.
 
-    Use it inside `untouched(model)`. No hook stays behind.
+    Use it inside `preserved(model)`. No hook stays behind.
 
     Args:
         model: the network.

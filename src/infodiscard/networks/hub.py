@@ -1,4 +1,4 @@
-"""The Hugging Face library transformers, and what its hub or a directory of its own holds."""
+"""The Hugging Face hub: the library transformers, and models in a directory or under a name."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from ..errors import InfodiscardError
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 def library() -> Any:
+    """Returns transformers.
+
+    Raises:
+        InfodiscardError: it is not installed.
+    """
     try:
         import transformers
     except ImportError as error:
@@ -36,13 +43,11 @@ def located(place: str) -> str:
 
 @contextmanager
 def hub_errors(place: str | Path, file: str, wanted: str) -> Iterator[None]:
-    """Turns what transformers says of files that it cannot use into one sentence.
+    """Turns an error of transformers about files that it cannot use into one sentence.
 
     Raises:
         InfodiscardError: the block raised what transformers does.
     """
-    from safetensors import SafetensorError
-
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, SafetensorError) as error:

@@ -28,7 +28,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def untouched(model: nn.Module) -> Iterator[nn.Module]:
+def preserved(model: nn.Module) -> Iterator[nn.Module]:
     """Lets a network be differentiated with respect to its input only, and leaves it as it was.
 
     Inside, no parameter requires a gradient (so none is computed or stored) and autograd is on even under

@@ -14,7 +14,7 @@ from torch import nn
 from ..errors import InfodiscardError, nearest
 from .addresses import HIDDEN, OUTPUT, Address, Layer, located
 from .outputs import choose, default_tensor
-from .preserve import untouched, unwrap
+from .preserve import preserved, unwrap
 
 Call = torch.Tensor | Sequence[torch.Tensor] | Mapping[str, torch.Tensor]
 """The arguments of a forward pass: its only one, those by place, or those by name."""
@@ -27,7 +27,7 @@ class _Reached(Exception):
 class Probe:
     """The network up to one layer: a callable from inputs (a tensor, a tuple or a dict) to that layer's feature.
 
-    Use it inside `untouched(model)`. The forward pass ends right after the layer, so that nothing behind it is computed
+    Use it inside `preserved(model)`. The forward pass ends right after the layer, so that nothing behind it is computed
     and no in-place operation behind it can overwrite the feature.
 
     Args:
@@ -107,7 +107,7 @@ def list_layers(model: nn.Module, example: Call) -> list[Layer]:
     seen: dict[str, tuple[str, tuple[int, ...] | None, list[int]]] = {}
     made: list[tuple[Any, int]] = []  # which module made which tensor
     place = count()
-    with untouched(model) as plain, ExitStack() as stack:
+    with preserved(model) as plain, ExitStack() as stack:
         modules = dict(plain.named_modules())
         if OUTPUT in modules:
             del modules[""]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.files import told
+from ..core.files import translate_os_errors
 from ..errors import InfodiscardError, nearest
 
 if TYPE_CHECKING:
@@ -109,6 +109,6 @@ def elide(name: str, length: int = 22) -> str:
 def saved(figure: Figure, path: str | Path | None) -> Figure:
     """Writes the figure if a path is given."""
     if path is not None:
-        with told("write the picture", path):
+        with translate_os_errors("write the picture", path):
             figure.savefig(path)
     return figure

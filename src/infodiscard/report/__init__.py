@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.files import told
+from ..core.files import translate_os_errors
 from ..errors import InfodiscardError
 from ..results.run import StoredRun
 
@@ -44,7 +44,7 @@ def write_page(
     file = _directory(folder) if path is None else Path(path).expanduser()
     file = file / PAGE if file.is_dir() else file
     text = page(content, pack(content))
-    with told("write the report", file):
+    with translate_os_errors("write the report", file):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(text.encode())
     return file

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..analysis.summary import summarise
-from ..core.files import told
+from ..core.files import translate_os_errors
 from ..plots import layer_curve, map_sheet, reconstruction_sheet
 from ..results.run import StoredRun
 from .word_shading import PAGE, write_texts
@@ -23,7 +23,7 @@ def write_files(run: StoredRun, folder: Path) -> None:
         InfodiscardError: nothing is measured, or they cannot be written.
     """
     values, summary = run.to_dataframe(), summarise(run)
-    with told("write the report in", folder):
+    with translate_os_errors("write the report in", folder):
         folder.mkdir(parents=True, exist_ok=True)
         layer_curve(run, path=folder / "layers.png")
         measured = [name for name in run.plan.networks if name in set(summary["network"])]

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from ..core.files import told
+from ..core.files import translate_os_errors
 from ..core.kinds import SPECIAL
 from ..errors import InfodiscardError
 from ..plots.layer_curves import identity_level
@@ -59,7 +59,7 @@ def write_texts(run: StoredRun, path: str | Path | None = None) -> Path:
         element("p", reading(run), class_="lead"),
         *lines([run]),
     )
-    with told("write the texts to", file):
+    with translate_os_errors("write the texts to", file):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"<!doctype html>\n{html(element('html', head, body, lang='en'))}\n", encoding="utf-8")
     return file

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ..core.files import told
+from ..core.files import translate_os_errors
 from ..core.metrics.variable import CELL, FAILURES, METRICS, VARIABLES
 from ..errors import InfodiscardError
 from .arrays import Arrays
-from .places import Lease, Lock, as_place, lock, zarr_store
+from .locks import Lease, Lock, lock
+from .places import as_place, is_local, zarr_store
 from .plan import Plan, Unit
 from .store import STORE, build, check_free, check_same, create_store, is_made, read_plan, sweep
 
@@ -94,9 +95,9 @@ class StoredRun:
             create_store(memory, plan, images, masks)
             return cls(plan, memory, None, writable=True)
         path = as_place(path)
-        with told("write the run in", path):
+        with translate_os_errors("write the run in", path):
             check_free(path)
-            if isinstance(path, Path):
+            if is_local(path):
                 path.mkdir(parents=True, exist_ok=True)
             held = lock(path)
             try:
@@ -144,7 +145,7 @@ class StoredRun:
         path = as_place(path)
         if path.name == STORE:
             path = path.parent
-        with told("read the run in", path):
+        with translate_os_errors("read the run in", path):
             if not is_made(path):
                 what = "is not a directory that holds a run" if path.exists() else "does not exist"
                 raise InfodiscardError(f"'{path}' {what}; give the directory that was named as out when measuring.")
@@ -195,7 +196,7 @@ class StoredRun:
             raise InfodiscardError("This run was opened for reading; continue it with the command that started it.")
         if unit not in self._left:
             raise InfodiscardError(f"{unit} is finished or not part of this run; write the units that pending() lists.")
-        with told("write the run in", self.path or "memory"):
+        with translate_os_errors("write the run in", self.path or "memory"):
             self.arrays.write(unit, values)
         self.mark(unit)
 

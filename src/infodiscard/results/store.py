@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from ..core.files import PARTIAL
 from ..core.kinds import IMAGE
 from ..core.metrics.variable import FAILURES, MASK, PICTURE, Variable, of_layout, variables_for
 from ..core.settings import Settings
 from ..errors import InfodiscardError
 from .arrays import Arrays
-from .places import LOG, STATUS, Lock, as_place, names_in, read_whole, remove, zarr_store
+from .locks import LOCK
+from .places import LOG, STATUS, as_place, is_local, names_in, read_whole, remove, zarr_store
 from .plan import Plan, shorten
 
 STORE = "run.zarr"
-BESIDE = (Lock.name, LOG, STATUS)
+BESIDE = (LOCK, LOG, STATUS)
 """What lies beside the store in a run's directory."""
 
 PICTURES = 4 << 20
@@ -229,7 +231,7 @@ def build(path: Any, plan: Plan, images: np.ndarray | None, masks: np.ndarray | 
 
 def sweep(path: Any) -> None:
     """Removes what a killed writer left behind; call it with the lock held."""
-    if hasattr(path, "storage_options"):  # objects in a bucket are there whole, or not at all
+    if not is_local(path):  # objects in a bucket are there whole, or not at all
         return
-    for leftover in path.rglob("*.partial"):
+    for leftover in path.rglob(f"*{PARTIAL}"):
         leftover.unlink()

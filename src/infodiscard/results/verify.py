@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.files import told
+from ..core.files import translate_os_errors
 from ..errors import InfodiscardError
 from .arrays import Arrays
-from .places import lock
+from .locks import lock
 from .run import StoredRun
 from .store import STORE
 
@@ -63,7 +63,7 @@ def verify(path: Any, mend: bool = True, saw: Callable[[int, int], None] | None 
     """
     run = StoredRun.open(path)
     place: Any = run.path
-    with told("verify the run in", place):
+    with translate_os_errors("verify the run in", place):
         held = lock(place) if mend else None
         try:
             arrays = Arrays.open(place / STORE, run.plan, writable=mend)

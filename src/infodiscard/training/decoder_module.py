@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ..decoders.recipe import DecoderRecipe
 from ..networks.network import Network, placed
-from ..networks.preserve import untouched
+from ..networks.preserve import preserved
 from .decoder_progress import DecoderTraining, rate
 from .feature_extractor import FeatureExtractor
 from .image_split import ImageSplit, SplitBatches
@@ -128,7 +128,7 @@ def fit(
     if first >= last:
         return
     module = DecoderModule(trainings, network, split, recipe, first)
-    with quiet(), untouched(network.module):
+    with quiet(), preserved(network.module):
         trainer = Trainer(
             **TRAINER,
             precision="bf16-mixed" if recipe.bf16 else "32-true",

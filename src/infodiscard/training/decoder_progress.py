@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from ..core.files import told, write_atomically
+from ..core.files import translate_os_errors, write_atomically
 from ..decoders.architecture import Decoder
 from ..decoders.cache import Origin
 from ..errors import InfodiscardError
@@ -159,7 +159,7 @@ class DecoderTraining:
         state |= {"decoder": self.decoder.state_dict(), "optimizer": self.optimizer.state_dict()}
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        with told("write", self.checkpoint):
+        with translate_os_errors("write", self.checkpoint):
             write_atomically(self.checkpoint, lambda temporary: temporary.write_bytes(buffer.getvalue()))
 
 

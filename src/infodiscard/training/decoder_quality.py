@@ -10,7 +10,7 @@ from torch import nn
 from ..data import ImageSet
 from ..errors import InfodiscardError
 from ..networks.network import Network
-from ..networks.preserve import untouched
+from ..networks.preserve import preserved
 from .feature_extractor import FeatureExtractor
 from .image_split import ImageSplit, load_images
 
@@ -34,7 +34,7 @@ def quality(
     sums: dict[str, dict[str, float]] = {layer: {} for layer in modules}
     if not modules:
         return sums
-    with untouched(network.module) as module, torch.no_grad():
+    with preserved(network.module) as module, torch.no_grad():
         extract = FeatureExtractor(network, module)
         for batch in images.split(batch_size):
             features, inputs = extract(batch, list(modules))

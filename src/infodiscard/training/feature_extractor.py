@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ..networks.features import Taps
+from ..networks.features import LayerFeatures
 from ..networks.network import Network
 
 
@@ -36,7 +36,7 @@ class FeatureExtractor:
         """
         inputs = self.network.normalise(pixels)
         with torch.autocast(inputs.device.type, enabled=False):
-            return Taps(self.module, list(layers))(self.cast(inputs)), inputs
+            return LayerFeatures(self.module, list(layers))(self.cast(inputs)), inputs
 
     def cast(self, inputs: torch.Tensor) -> torch.Tensor:
         """Moves inputs, of any shape, to the device and the precision of the module."""

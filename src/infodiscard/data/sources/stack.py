@@ -8,7 +8,7 @@ from typing import IO
 import numpy as np
 import torch
 
-from ...core.files import told
+from ...core.files import translate_os_errors
 
 IN_MEMORY = 16 << 20
 """Bytes that are kept in memory, where joining the rows takes them twice; a larger tensor lies in a temporary file, of
@@ -46,7 +46,7 @@ class Stack:
 
     def _spill(self) -> None:
         """Moves the rows that are in memory to the file, which has no name and is gone with the tensor."""
-        with told("keep the images in", tempfile.gettempdir()):
+        with translate_os_errors("keep the images in", tempfile.gettempdir()):
             if self._file is None:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end
             for row in self._rows:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...core.files import told
+from ...core.files import translate_os_errors
 from ...data.inputs import Inputs
 from ...errors import InfodiscardError
 from ...results.arrays import Arrays
@@ -261,7 +261,7 @@ def _measure(
     values, finished = work.measured(unit, samples, sigma, name)
     if arrays is None:
         return values, finished
-    with told("write the run in", place):
+    with translate_os_errors("write the run in", place):
         arrays.write(unit, values)
     return None, finished
 
@@ -269,7 +269,7 @@ def _measure(
 def _arrays(place: str, created: str) -> Arrays:
     """Opens the run for writing, after making sure that it is the one that is meant."""
     path, arrays = as_place(place), None
-    with told("read the run in", place):
+    with translate_os_errors("read the run in", place):
         if is_made(path):
             arrays = Arrays.open(path / STORE, read_plan(path), writable=True)
     if arrays is None or arrays.created != created:
