@@ -8,7 +8,7 @@ from infodiscard.core.metrics.variable import METRICS
 from infodiscard.core.settings import LEAST_PASSES, PASSES, PASSES_KEYS, Settings
 from infodiscard.errors import InfodiscardError
 from infodiscard.measurement.execution import Execution
-from infodiscard.solver.sid import MIN_PASSES
+from infodiscard.solver.effort import MIN_PASSES
 
 
 def test_every_metric_has_its_passes():
