@@ -1,10 +1,9 @@
-"""What each part of the solver is worth, and why: entropy at equal distance after N passes, and powers by scale.
+"""Ablation of the solver: entropy at equal distance after N passes without each of its parts, and powers by scale.
 
     python -m benchmarks.ablation --samples 2 --layers layer3 linear
     python -m benchmarks.ablation --network FILE.py:squeezenet --data folder:DIR --layers features.9 features.12
 
-Each variant is the solver without one of its parts; the last one is the whole solver from a better start, σ of the
-layer before.
+The last variant is the whole solver from a better start, σ of the layer before.
 """
 
 from __future__ import annotations
@@ -20,15 +19,14 @@ from infodiscard import data, zoo
 from infodiscard.data.inputs import CAP_RANGES
 from infodiscard.networks.preserve import preserved
 from infodiscard.networks.probe import Probe
-from infodiscard.solver import ascent as iteration
-from infodiscard.solver import sid as solver
-from infodiscard.solver.ascent import Iteration
+from infodiscard.solver import ascent
+from infodiscard.solver.ascent import AscentState
 from infodiscard.solver.entropy import gaussian_entropy
 from infodiscard.solver.sample_noise import SampleNoise
 from infodiscard.solver.wavelets import Scales, filtered, mean
 
+from .bench.judge import JudgedProblem
 from .bench.ours import climb
-from .bench.problem import Problem
 
 ALPHA = 1.5
 
@@ -42,7 +40,7 @@ def plain_average(place: torch.Tensor, steps: torch.Tensor, *_: Any) -> torch.Te
 def without_prediction(
     place: torch.Tensor, steps: torch.Tensor, predictions: torch.Tensor, scales: Scales, farther: torch.Tensor
 ) -> torch.Tensor:
-    """The filter, told nothing of the gradient's size."""
+    """The filter without the gradient's size."""
     return filtered(place, steps, torch.zeros_like(predictions), scales, farther)
 
 
@@ -50,18 +48,18 @@ SOLVER, WARM = "solver", "from the layer before"
 
 VARIANTS: dict[str, tuple[Any, str, Any] | None] = {
     SOLVER: None,
-    "without longer steps": (iteration, "FARTHER", 0.0),
-    "without the exact step": (Iteration, "_bent", lambda self, rows, shape, *_: shape),
+    "without longer steps": (ascent, "FARTHER", 0.0),
+    "without the exact step": (AscentState, "_bent", lambda self, rows, shape, *_: shape),
     "one noise power": (Scales, "around", lambda self, values, scale: mean(values)),
-    "outliers unbounded": (solver, "without_outliers", lambda slope, level, passes: (slope, level)),
-    "plain average": (iteration, "filtered", plain_average),
-    "without the prediction": (iteration, "filtered", without_prediction),
+    "outliers unbounded": (ascent, "without_outliers", lambda slope, level, passes: (slope, level)),
+    "plain average": (ascent, "filtered", plain_average),
+    "without the prediction": (ascent, "filtered", without_prediction),
     WARM: None,
 }
-"""What is put in whose place: an object, its attribute, and what that becomes."""
+"""Replacements: an object, its attribute, and the value put in its place."""
 
 
-def arguments(given: list[str] | None = None) -> argparse.Namespace:
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="demo")
@@ -73,27 +71,27 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tau", type=float, default=0.01)
     parser.add_argument("--passes", nargs="*", type=int, default=[64, 256, 1024])
     parser.add_argument("--judge-draws", type=int, default=512)
-    return parser.parse_args(given)
+    return parser.parse_args(argv)
 
 
-def main(given: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     """Prints the tables, layer by layer."""
-    options = arguments(given)
+    options = arguments(argv)
     network = zoo.load(options.network, options.weights)
     inputs = network.normalise(data.load(options.data, options.samples, network.input_size).images)
     assert network.std is not None  # or normalise would have failed
     cap, before = CAP_RANGES / min(network.std), None
     for address in options.layers or network.default_layers:
         with preserved(network.module) as module:
-            problem = Problem(Probe(module, address), inputs, cap, ALPHA, options.tau, options.judge_draws)
+            problem = JudgedProblem(Probe(module, address), inputs, cap, ALPHA, options.tau, options.judge_draws)
             before = compare(problem, address, options, before)
 
 
 def compare(
-    problem: Problem, address: str, options: argparse.Namespace, before: torch.Tensor | None
+    problem: JudgedProblem, address: str, options: argparse.Namespace, before: torch.Tensor | None
 ) -> torch.Tensor | None:
     """Prints one layer's table; returns the solver's log σ after all passes, if it is among the variants."""
-    print(f"\n{address}, √τ = {problem.tau**0.5:g}: mean SID of {len(problem.inputs)} samples after so many passes")
+    print(f"\n{address}, √τ = {problem.tau**0.5:g}: mean SID of {len(problem.inputs)} samples by passes")
     print(f"{'':24}" + "".join(f"{passes:>9d}" for passes in options.passes) + "   least log σ")
     print(f"{'uniform σ':24}{float(problem.entropy(problem.uniform(problem.space()), problem.space()).mean()):9.3f}")
     solution = None
@@ -114,7 +112,7 @@ def compare(
     return solution
 
 
-def powers(problem: Problem, log_sigma: torch.Tensor, draws: int = 256, chunk: int = 16) -> None:
+def powers(problem: JudgedProblem, log_sigma: torch.Tensor, draws: int = 256, chunk: int = 16) -> None:
     """Prints the noise's and the solution's power on every scale, fine to coarse, and how well the size predicts it."""
     space, rows = problem.space(), torch.arange(len(log_sigma))
     noise, scales = SampleNoise(problem.inputs, 3, "powers"), Scales(log_sigma)

@@ -1,4 +1,4 @@
-"""A Ray cluster of two nodes loses one of them mid-run; what it finds is compared with what one process finds.
+"""Benchmark of a lost node: a Ray cluster of two loses one mid-run, and its results are compared with one process's.
 
     python -m benchmarks.lost_node --data cifar10 --samples 500
 
@@ -25,7 +25,7 @@ from infodiscard.results.verify import verify
 
 
 def main() -> None:
-    """Runs both, and prints what became of the work and how far the results are apart."""
+    """Runs both, and prints how the work was shared and how far the results differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="demo")
     parser.add_argument("--weights")
@@ -50,7 +50,7 @@ def cluster_run(network: zoo.Network, images: data.ImageSet, job: dict, out: Pat
     """Measures on two nodes, of which one is killed."""
     from ray.cluster_utils import Cluster
 
-    # Workers usually stand back behind every other process of the machine.
+    # By default workers run at a lower priority than every other process of the machine.
     head = {"num_cpus": 1, "include_dashboard": False, "_system_config": {"worker_niceness": 0}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -72,13 +72,13 @@ def cluster_run(network: zoo.Network, images: data.ImageSet, job: dict, out: Pat
 
 
 def units(out: Path) -> list[dict]:
-    """Returns what the log says of the units that were finished."""
+    """Returns the log's entries of finished units."""
     lines = map(json.loads, (out / "log.jsonl").read_text().splitlines())
     return [line for line in lines if line["event"] == "unit"]
 
 
 def report(there: Run, here: Run, cluster_seconds: float, local_seconds: float) -> None:
-    """Prints how far two runs are apart, and which nodes worked."""
+    """Prints how far two runs differ, and which nodes worked."""
     assert there.path is not None
     nodes: dict[str, int] = {}
     for unit in units(there.path):

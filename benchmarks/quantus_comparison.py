@@ -1,4 +1,4 @@
-"""SID beside other attribution methods under Quantus' metrics, as a table in Markdown.
+"""Benchmark of SID and other attribution methods under Quantus' metrics, as a table in Markdown.
 
     python -m benchmarks.quantus_comparison --out table.md        # the carried network and a dozen images
     python -m benchmarks.quantus_comparison --network zoo:resnet20 --weights FILE --data cifar10 --samples 32
@@ -7,8 +7,8 @@
 
 SID enters as its importance (`integrations.captum.importance`), one row for each layer; the others explain the class
 that the network predicts. Numbers are means over images with standard errors; an arrow says which way is better.
-Two rows say what is nothing: a map drawn at random, which looks at no network, and what chance has in theory.
-What each metric says of SID, and what it cannot, is in docs/quantus.md.
+Two rows are null models: a map drawn at random, independent of the network, and chance in theory.
+What each metric can and cannot say about SID is in docs/quantus.md.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def methods(layers: Sequence[str], grad_cam_layer: str, **options: Any) -> dict[
         "Occlusion": lambda model, x, y: Occlusion(model).attribute(x, target=y, **window),
     }
     ours = {f"SID of {layer}": explainer(layer, **options) for layer in layers}
-    found = ours | {name: of_captum(method) for name, method in others.items()} | {RANDOM: _random}
-    return {name: _remembered(method) for name, method in found.items()}
+    every = ours | {name: of_captum(method) for name, method in others.items()} | {RANDOM: _random}
+    return {name: _remembered(method) for name, method in every.items()}
 
 
 def _random(model: torch.nn.Module, inputs: Any, targets: Any, **_: Any) -> np.ndarray:
@@ -128,7 +128,7 @@ def compare(
 ) -> dict[str, dict[str, np.ndarray]]:
     """Evaluates the methods; returns the scores of the images by method and metric.
 
-    The metric of localisation is left out where the images have no masks. A score is NaN where the metric has none, as
+    The metric of localisation is omitted where the images have no masks. A score is NaN where the metric has none, as
     MaxSensitivity where a perturbation changes the class.
     """
     import quantus
@@ -143,10 +143,10 @@ def compare(
     for name, method in chosen.items():
         np.random.seed(seed)  # the same perturbations for every method: Quantus draws from the global generator
         since = time.perf_counter()
-        found = quantus.evaluate(
+        results = quantus.evaluate(
             wanted, {name: method}, network.module, x.numpy(), predicted, masks, explain_func_kwargs={}
         )
-        scores[name] = {key: _per_image(value) for key, value in found[name].items()}
+        scores[name] = {key: _per_image(value) for key, value in results[name].items()}
         print(f"<!-- {name}: {time.perf_counter() - since:.0f} s -->", flush=True)
     return scores
 
@@ -210,7 +210,7 @@ def _write(table: pd.DataFrame, out: Path) -> None:
 
 
 def main() -> None:
-    """Runs it all."""
+    """Runs the benchmark."""
     keep_memory()
     parser = argparse.ArgumentParser(description="Compares SID with other attribution methods under Quantus' metrics.")
     add = parser.add_argument
@@ -232,12 +232,12 @@ def main() -> None:
     if options.out is not None and options.out.suffix not in (".csv", ".md"):
         parser.error(f"--out was {options.out}; give a file that ends in .csv or .md")
     try:
-        found = _compared(options)
+        table = _compared(options)
     except InfodiscardError as error:
         parser.error(str(error))
-    print(markdown(found))
+    print(markdown(table))
     if options.out is not None:
-        _write(found, options.out)
+        _write(table, options.out)
 
 
 def _compared(options: argparse.Namespace) -> pd.DataFrame:

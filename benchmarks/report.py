@@ -1,8 +1,8 @@
-"""How large a report is, how long it takes to write, and how long a browser takes for what a reader does.
+"""Benchmark of the report: its size, the time to write it, and the time of a reader's actions in a browser.
 
     python benchmarks/report.py --samples 1000 --size 32
 
-The values are made up, of the worst kind for packing: noise. Needs playwright and chromium (on the path, or its path in
+The values are noise, the worst kind for packing. Needs playwright and chromium (on the path, or its path in
 CHROMIUM). An interaction is timed in the browser, from the event to the frame after it.
 """
 
@@ -23,7 +23,7 @@ from infodiscard.report import write_page
 from infodiscard.results.plan import Plan
 
 LIMIT = 200  # milliseconds
-ACTIONS = {  # what a reader does → the script that does it, once for each number it is given
+ACTIONS = {  # a reader's action → its script, a function of the number of the repeat
     "hide a network": "n => document.querySelectorAll('.legend button')[n % 2].click()",
     "choose a curve": "n => choose('curves', 'metric', n)",
     "read a layer": "n => document.querySelector('.curve').dispatchEvent("
@@ -58,8 +58,8 @@ HELPERS = """() => {
 }"""
 
 
-def made_up(samples: int, size: int, networks: int, layers: int, metrics: list[str]) -> Run:
-    """Returns a run in memory whose maps are noise."""
+def noise_run(samples: int, size: int, networks: int, layers: int, metrics: list[str]) -> Run:
+    """Makes a run in memory whose maps are noise."""
     names = tuple(f"network {i}" for i in range(networks))
     plan = Plan(
         networks=names,
@@ -99,11 +99,11 @@ def timings(path: Path, times: int = 8) -> tuple[float, dict[str, list[float]]]:
         page.wait_for_selector(".difference canvas", state="attached")
         loaded = 1000 * (time.perf_counter() - start)
         page.evaluate(HELPERS)
-        found = {}
+        measured = {}
         for name, script in ACTIONS.items():
-            found[name] = [page.evaluate(f"timed({script}, {n})") for n in range(1, times + 1)]
+            measured[name] = [page.evaluate(f"timed({script}, {n})") for n in range(1, times + 1)]
         browser.close()
-    return loaded, found
+    return loaded, measured
 
 
 def main() -> None:
@@ -114,15 +114,15 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=3)
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--metrics", default="sid")
-    given = parser.parse_args()
-    run = made_up(given.samples, given.size, given.networks, given.layers, given.metrics.split(","))
+    options = parser.parse_args()
+    run = noise_run(options.samples, options.size, options.networks, options.layers, options.metrics.split(","))
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         path = write_page(run, Path(folder) / "page.html")
         print(f"written in {time.perf_counter() - start:.1f} s, {path.stat().st_size / 1e6:.2f} MB")
-        loaded, found = timings(path)
+        loaded, measured = timings(path)
     print(f"loaded in {loaded:.0f} ms")
-    for name, each in found.items():
+    for name, each in measured.items():
         verdict = "" if max(each) < LIMIT else f"   more than {LIMIT} ms"
         print(f"{name:<24} median {np.median(each):5.0f} ms, longest {max(each):5.0f} ms{verdict}")
 

@@ -1,4 +1,4 @@
-"""Whether measuring keeps its speed and its memory when there is more of it; side by side in one run.
+"""Benchmark of scale: speed and memory of large measurements against small ones, in one run.
 
     python -m benchmarks.scale                       all rows; about ten minutes on two quiet cores
     python -m benchmarks.scale --rows store plan     some of them
@@ -7,10 +7,10 @@
 ray      passes per second of Ray's two workers, against two plain processes that share the same work
 store    time of a run on disk, with its bar, log and status, against the solver's in that same run
 samples  time of one problem among 2,000 samples, against one among 200
-million  planning 10⁶ problems (100 layers × 10,000 images of CIFAR-10's size) as far as the first unit
-plan     a forecast from at most a fifth of the work, against the time that the work then took
+million  planning 10⁶ problems (100 layers × 10,000 images of CIFAR-10's size) until the first unit
+plan     a forecast from at most a fifth of the work, against the time of the work
 
-Ratios are medians over repeats in turns. Every process has one thread, so that two of them suit two cores.
+Ratios are medians over repeats, alternately. Every process has one thread, so that two of them suit two cores.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ GIB = 1 << 30
 
 
 def images(count: int, spec: str) -> ImageSet:
-    """So many images: of a data set, or the carried ones over and over, each shifted in its own way."""
+    """Returns `count` images: of a data set, or the carried ones again and again, each shifted in its own way."""
     if spec != "demo":
         return data.load(spec, count)
     carried = data.load("demo").images
-    made = torch.empty(count, *carried.shape[1:])
+    shifted = torch.empty(count, *carried.shape[1:])
     for i in range(count):
         turn = i // len(carried)
-        made[i] = carried[i % len(carried)].roll((turn % 32, turn // 32), (1, 2))
-    return ImageSet(made)
+        shifted[i] = carried[i % len(carried)].roll((turn % 32, turn // 32), (1, 2))
+    return ImageSet(shifted)
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Watched:
     """An engine that notes when each unit was finished.
 
     Attributes:
-        engine: that does the work; `None`: none is done.
+        engine: does the work; `None`: none is done.
         begin: when the work began, on the monotonic clock.
         ends: when each unit was finished.
         finished: the units, in the same order.
@@ -74,7 +74,7 @@ class Watched:
     device_type: str | None = None
 
     def run(self, run: Any, work: Work) -> Iterator[Finished]:
-        """Hands on what the engine finishes."""
+        """Passes on what the engine finishes."""
         self.begin = time.monotonic()
         for finished in self.engine.run(run, work) if self.engine else ():
             self.ends.append(time.monotonic())
@@ -102,7 +102,7 @@ def measured(engine: Any, pictures: ImageSet, where: str | None, **options: Any)
     return watched
 
 
-# -- what runs in a process of its own -------------------------------------------------------------------------------
+# -- processes of their own ------------------------------------------------------------------------------------------
 
 
 def plain(count: int, spec: str, part: int, parts: int) -> dict[str, float]:
@@ -120,7 +120,7 @@ def with_ray(count: int, spec: str, workers: int) -> dict[str, float]:
 
 
 def million(count: int, spec: str, layers: int) -> dict[str, float]:
-    """Plans very many problems, as far as the first unit."""
+    """Plans very many problems, until the first unit."""
     pictures = images(count, spec)
     network = zoo.load("zoo:resnet56", allow_random=True)
     names = [each.name for each in list_layers(network.module, torch.zeros(1, 3, 32, 32))][:layers]
@@ -143,7 +143,7 @@ def apart(*calls: tuple[Any, ...]) -> list[dict[str, float]]:
     ]
     answers = [process.communicate()[0] for process in started]
     if failed := [call for call, process in zip(calls, started, strict=True) if process.returncode]:
-        raise RuntimeError(f"The process of {failed[0]} failed; what it says is above.")
+        raise RuntimeError(f"The process of {failed[0]} failed; its output is above.")
     return [json.loads(answer.splitlines()[-1]) for answer in answers]
 
 
@@ -222,9 +222,9 @@ def samples_row(options: argparse.Namespace) -> Iterator[Bar]:
 
 def million_row(options: argparse.Namespace) -> Iterator[Bar]:
     """Time and memory of planning."""
-    (found,) = apart(("million", max(200, int(10_000 * options.size)), options.data, 100))
-    where = f"resnet56, {found['problems']:,.0f} problems"
-    seconds, memory = found["seconds"], found["memory"] / GIB
+    (planned,) = apart(("million", max(200, int(10_000 * options.size)), options.data, 100))
+    where = f"resnet56, {planned['problems']:,.0f} problems"
+    seconds, memory = planned["seconds"], planned["memory"] / GIB
     yield Bar(
         "planning, until the first unit",
         where,
@@ -244,27 +244,26 @@ def million_row(options: argparse.Namespace) -> Iterator[Bar]:
 
 
 def plan_row(options: argparse.Namespace) -> Iterator[Bar]:
-    """A forecast against what came."""
+    """A forecast against the measurement."""
     count = max(16, int(64 * options.size))
     pictures, layers = images(count, options.data), ["layer1", "layer2", "layer3"]
-    network, given = zoo.load("demo"), {"max_passes": 600}
-    rough = infodiscard.forecast(network, pictures, layers, seconds=10, **given).seconds
-    found = infodiscard.forecast(network, pictures, layers, seconds=0.17 * rough, **given)
+    network, limits = zoo.load("demo"), {"max_passes": 600}
+    rough = infodiscard.forecast(network, pictures, layers, seconds=10, **limits).seconds
+    forecast = infodiscard.forecast(network, pictures, layers, seconds=0.17 * rough, **limits)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as where:
-        run = infodiscard.measure(network, pictures, layers, out=where, progress=False, **given)
+        run = infodiscard.measure(network, pictures, layers, out=where, progress=False, **limits)
         took = time.monotonic() - begin
         passes = run.summary()["passes"]
-    ratios = found.layer_table()["passes"] / passes
+    ratios = forecast.layer_table()["passes"] / passes
     words = ", ".join(f"{each:.2f}" for each in ratios)
     met = bool((abs(ratios - 1) <= 0.2).all())
-    # These do not depend on what else the machine does.
+    # These do not depend on the machine's other work.
     yield Bar("passes, forecast ÷ real", ", ".join(layers), value=words, bar="0.8 … 1.2", met=met)
-    share, ratio = sum(each.measured for each in found.layers) / found.problems, found.time(1) / took
-    spent = found.calibrated / took
-    ours = (
-        f"{found.time(1):.0f} ± {found.seconds_se:.0f} s, from {share:.0%} of the problems in {spent:.0%} of the time"
-    )
+    share, ratio = sum(each.measured for each in forecast.layers) / forecast.problems, forecast.time(1) / took
+    spent = forecast.calibrated / took
+    seconds = f"{forecast.time(1):.0f} ± {forecast.seconds_se:.0f} s"
+    ours = f"{seconds}, from {share:.0%} of the problems in {spent:.0%} of the time"
     met = abs(ratio - 1) <= 0.2 and spent <= 0.2
     yield Bar(
         "time, forecast ÷ real", f"3 layers, {count} images", ours, f"{took:.0f} s", f"{ratio:.2f}", "0.8 … 1.2", met
@@ -281,15 +280,15 @@ def main() -> int:
     )
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--size", type=float, default=1.0, help="share of the usual work")
-    parser.add_argument("--repeats", type=int, default=3, help="in turns")
+    parser.add_argument("--repeats", type=int, default=3, help="of either side, alternately")
     parser.add_argument("--data", default="demo", help="images of 32×32; by default made from the carried ones")
     parser.add_argument("--task", help=argparse.SUPPRESS)
     options = parser.parse_args()
     keep_memory()
     torch.set_num_threads(1)
     if options.task:
-        name, *given = json.loads(options.task)
-        print(json.dumps(TASKS[name](*given)))
+        name, *arguments = json.loads(options.task)
+        print(json.dumps(TASKS[name](*arguments)))
         return 0
     bars = []
     for name in options.rows:

@@ -1,4 +1,4 @@
-"""Our solver and what it is measured against, side by side in one run on the same network, images and noise level.
+"""Benchmark of the solver against other procedures, in one run on the same network, images and noise level.
 
     make bench                                       the carried network, two images: about ten minutes
     make bench BENCH="--network zoo:resnet20=FILE --network zoo:resnet44=FILE --data parquet:FILES --profile full"
@@ -6,9 +6,8 @@
 
 For every network, layer and noise level it prints the entropy at equal constraint (each σ scaled by one number to the
 same distance on the same fresh noise) against passes and seconds; then how far the corrected values of whole solves are
-from that of a long run; and at the end a table of bars. What has been
-computed is kept in --out, long reference runs in --cache; the same command goes on where it was interrupted, and what
-was computed by other code or settings is computed anew.
+from that of a long run; and at the end a table of bars. Results are kept in --out, long reference runs in --cache; the
+same command continues where it was interrupted, and results of other code or settings are computed again.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ from infodiscard.networks.probe import Probe, list_layers
 
 from . import price, report
 from .bars import bars
+from .judge import JudgedProblem
 from .optimum import Cache, image_keys, parse_import
-from .problem import Problem
-from .results import SOLVER, Case, code_hash
+from .results import MEASUREMENT, Case, code_hash
 from .work import Config, Work
 
 ALPHA = 1.5
@@ -78,13 +77,13 @@ PROFILES = {
 CONFIG = {field.name for field in fields(Config)} - {"skip"}
 
 
-def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--profile", choices=PROFILES, default="quick", help="what the options not given are")
+    add("--profile", choices=PROFILES, default="quick", help="values of the options that are omitted")
     add("--network", action="append", metavar="SPEC[=WEIGHTS]", help="once per network; 'demo' by default")
     add("--data", default="demo", metavar="SPEC", help="images, as for `infodiscard measure`")
     add("--samples", type=int, help="how many, from the first")
@@ -98,7 +97,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     add("--logit-budgets", nargs="*", type=int, help="the same at the logits")
     add("--max-passes", type=int, help="most gradient passes of ours")
     add("--judge-draws", type=int, help="noisy inputs on which an entropy is judged")
-    add("--skip", nargs="*", choices=PARTS, metavar="PART", help=f"leave out: {', '.join(PARTS)}")
+    add("--skip", nargs="*", choices=PARTS, metavar="PART", help=f"omit: {', '.join(PARTS)}")
     add("--cache", type=Path, default=Path("runs/bench"), help="where long runs are kept")
     add("--out", type=Path, help="where results are kept; CACHE/results by default")
     add("--table", action="store_true", help="compute nothing, print what there is")
@@ -111,15 +110,15 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
         help="take long runs named …_ROOTTAU_LAYER_PASSES.safetensors into the cache; their images begin with these",
     )
     add("--device", default="cpu")
-    return parser.parse_args(given)
+    return parser.parse_args(argv)
 
 
 def configure(options: argparse.Namespace) -> Config:
-    """How much is to be done: what the profile says, but for the options that were given."""
-    given = {name: value for name, value in vars(options).items() if value is not None and name in CONFIG}
+    """How much is to be done: the profile's values, except for the options on the command line."""
+    chosen = {name: value for name, value in vars(options).items() if value is not None and name in CONFIG}
     for name in ("tau", "between", "budgets", "logit_budgets"):
-        given |= {name: tuple(given[name])} if name in given else {}
-    return replace(PROFILES[options.profile], **given | {"skip": frozenset(options.skip or ())})
+        chosen |= {name: tuple(chosen[name])} if name in chosen else {}
+    return replace(PROFILES[options.profile], **chosen | {"skip": frozenset(options.skip or ())})
 
 
 @dataclass(frozen=True)
@@ -160,11 +159,11 @@ class Setup:
         out = options.out or options.cache / "results"
         return cls(network, inputs.to(options.device), layers, sweep, cache, out, config)
 
-    def problem(self, module: torch.nn.Module, layer: str, tau: float) -> Problem:
+    def problem(self, module: torch.nn.Module, layer: str, tau: float) -> JudgedProblem:
         """One layer at one noise level."""
         assert self.network.std is not None  # or normalise would have failed
         cap = 10 / min(self.network.std)
-        return Problem(Probe(module, layer), self.inputs, cap, ALPHA, tau, self.config.judge_draws)
+        return JudgedProblem(Probe(module, layer), self.inputs, cap, ALPHA, tau, self.config.judge_draws)
 
     def case(self, layer: str, tau: float) -> Case:
         """Its results."""
@@ -178,10 +177,10 @@ class Setup:
         return Case(self.out, self.network.name, layer, tau, settings)
 
 
-def main(given: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmark; returns an exit code."""
     keep_memory()
-    options = arguments(given)
+    options = arguments(argv)
     config = configure(options)
     cases: list[Case] = []
     try:
@@ -243,7 +242,7 @@ def sweep(setup: Setup, tau: float) -> Iterator[Case]:
 
 
 def progress(case: Case) -> Any:
-    """Says on standard error what has been done."""
+    """Reports finished parts on standard error."""
     since = time.perf_counter()
 
     def say(text: str) -> None:
@@ -255,11 +254,10 @@ def progress(case: Case) -> Any:
 
 def memory_of(out: Path, only_read: bool) -> dict[str, float] | None:
     """Peak memory with few and with many images, from its file if it is there and of this code."""
-    files = [*SOLVER, *(SOLVER[0].parent / f"{name}.py" for name in ("measure", "run", "store", "plan"))]
     case = Case(out, "all", "memory", 0.0, {})
     if only_read:
         return case.load().parts.get("memory")
-    return case.part("memory", {"code": code_hash(files)}, price.peak_memory)
+    return case.part("memory", {"code": code_hash(MEASUREMENT)}, price.peak_memory)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The bars that the solver has to reach, each with what was measured; medians over the images."""
+"""Thresholds ("bars") that the solver has to reach, each with the measured value; medians over the images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infodiscard.solver.entropy import identity_entropy
+from infodiscard.solver.entropy import GAUSSIAN_CONSTANT
 
 from . import figures
 from .figures import INFINITY, median
@@ -40,7 +40,7 @@ SLACK = 0.003
 """Nats within which the judge takes two values of an image for the same: where there is little to gain, they are."""
 
 ENOUGH = 64
-"""Whole solves from which a coverage of 95 % is told from one of 90 % or of all."""
+"""Whole solves from which a coverage of 95 % can be told from one of 90 % or of 100 %."""
 
 Measured = tuple[str, str, float]
 """Ours and theirs in words, and the value that is held against the bar."""
@@ -48,7 +48,7 @@ Measured = tuple[str, str, float]
 
 @dataclass(frozen=True)
 class Rule:
-    """A bar of the issue.
+    """A bar and the cases that it applies to.
 
     Attributes:
         what: what is measured.
@@ -123,7 +123,7 @@ def _to_the_floor(case: Case, kind: str) -> Measured:
 
 
 def _to_a_gap(case: Case, gap: float) -> Measured:
-    """Passes to a gap, and those of Adam on log σ if it was tuned anew for every length."""
+    """Passes to a gap, and those of Adam on log σ if it was tuned for every length separately."""
     passes, theirs = median(_passes(case, gap)), "–"
     if "adam" in case.parts:
         trail = figures.best_of(case.parts["adam"]["runs"])
@@ -166,13 +166,13 @@ def _time(case: Case) -> Measured:
 
 
 def _within(most: int, measure: Callable[[Case, dict[str, Any]], Measured]) -> Callable[[Case], Measured | None]:
-    """What is measured of whole solves of up to so many passes."""
+    """Applies `measure` to the whole solves of up to `most` passes."""
 
-    def found(case: Case) -> Measured | None:
+    def measured(case: Case) -> Measured | None:
         solve = figures.within(case, most)
         return None if solve is None else measure(case, solve)
 
-    return found
+    return measured
 
 
 def _mean_error(case: Case, solve: dict[str, Any]) -> Measured:
@@ -208,7 +208,7 @@ def _distance(case: Case, solve: dict[str, Any]) -> Measured:
 
 def _below_uniform(case: Case, solve: dict[str, Any]) -> Measured:
     """Images whose SID is below that of the uniform σ at the same distance, or below what no SID can be below."""
-    bound = identity_entropy(1, case.tau)
+    bound = 0.5 * math.log(case.tau) + GAUSSIAN_CONSTANT
     uniform = case.parts["optimum"]["uniform"]
     rows = list(zip(solve["entropy"], solve["stated"], uniform, strict=True))
     worse = sum(reached < even - SLACK or stated < bound - SLACK for reached, stated, even in rows)

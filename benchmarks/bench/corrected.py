@@ -1,4 +1,4 @@
-"""What whole solves say of the value at the optimum, against what a long run and many fresh draws at it say."""
+"""Corrected values of whole solves against those of a long run with many fresh draws."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 import torch
 
-from infodiscard.solver.correction import Witnesses, contrast
+from infodiscard.solver.correction import FreshDraws, contrast
 from infodiscard.solver.entropy import concentration, gaussian_entropy
 from infodiscard.solver.sample_noise import SampleNoise
 
+from .judge import CHUNK, JudgedProblem
 from .ours import Solve
-from .problem import CHUNK, Problem
 
 SEED = 2_000_003
 """Of the draws at the reference, which neither it nor the judge has seen."""
 
 
-def centre(problem: Problem) -> torch.Tensor:
+def centre(problem: JudgedProblem) -> torch.Tensor:
     """The region that concentrations are of: the middle of every image, half as high and as wide, `n × H × W`."""
     count, _, height, width = problem.inputs.shape
     inside = torch.zeros(count, height, width, dtype=torch.bool, device=problem.inputs.device)
@@ -26,11 +26,11 @@ def centre(problem: Problem) -> torch.Tensor:
     return inside
 
 
-def truth(problem: Problem, log_sigma: torch.Tensor, draws: int) -> dict[str, Any]:
-    """The value at the optimum of each image, as the reference and fresh draws at it say.
+def truth(problem: JudgedProblem, log_sigma: torch.Tensor, draws: int) -> dict[str, Any]:
+    """Estimates the value at the optimum of each image from the reference and fresh draws at it.
 
     Those draws tell both how far the reference is from the constraint, by E(σ) / δ_f² on common noise, and what it
-    still misses there. The second is small after a long run, so that it matters little how it is told.
+    still misses there. The second is small after a long run, so that its method matters little.
 
     Args:
         log_sigma: of the reference, near the constraint, `n × 1 × H × W`.
@@ -41,20 +41,20 @@ def truth(problem: Problem, log_sigma: torch.Tensor, draws: int) -> dict[str, An
         correction in it (`gap`), `concentration` and `concentration_se`, and the smallest log σ (`least`).
     """
     space, rows = problem.space(), torch.arange(len(log_sigma), device=log_sigma.device)
-    witnesses, noise = Witnesses.none(log_sigma), SampleNoise(problem.inputs, SEED, "truth")
+    fresh, noise = FreshDraws.none(log_sigma), SampleNoise(problem.inputs, SEED, "truth")
     for row in rows.split(1):
         for _ in range(math.ceil(draws / CHUNK)):
             unit = noise.draw(row.tolist(), CHUNK)
             z = log_sigma[row].exp()[:, None] * unit
             level, gradient = problem.distance.gradient(row, z)
-            witnesses.add(row, space.gather(z * gradient), level, problem.distance(row, problem.tau**0.5 * unit))
-    (ratio, ratio_se), power = witnesses.ratio(), witnesses.power().clamp(0.25, 4)
+            fresh.add(row, space.gather(z * gradient), level, problem.distance(row, problem.tau**0.5 * unit))
+    (ratio, ratio_se), power = fresh.ratio(), fresh.power().clamp(0.25, 4)
     free = (log_sigma < math.log(problem.cap)).to(log_sigma)
-    missing = witnesses.correction(space, free)
+    missing = fresh.correction(space, free)
     share = free.mean((1, 2, 3)) / power
     reached, inside = gaussian_entropy(log_sigma.exp()), centre(problem)
     more, more_se = contrast(missing.shift, missing.shift_se, missing.gap, space, inside)
-    found = {
+    columns = {
         "value": reached.mean((1, 2, 3)) - share * (ratio / problem.alpha).log() + missing.gap,
         "noise": (missing.gap_se.square() + (share * ratio_se / problem.alpha).square()).sqrt(),
         "systematic": missing.systematic,
@@ -63,11 +63,11 @@ def truth(problem: Problem, log_sigma: torch.Tensor, draws: int) -> dict[str, An
         "concentration_se": more_se,
         "least": log_sigma.amin((1, 2, 3)),
     }
-    return {name: value.tolist() for name, value in found.items()}
+    return {name: value.tolist() for name, value in columns.items()}
 
 
-def whole(problem: Problem, found: Solve) -> dict[str, Any]:
-    """What a whole solve says, and what the judge says of it.
+def whole(problem: JudgedProblem, solve: Solve) -> dict[str, Any]:
+    """Compares a whole solve with the judge's measurements of it.
 
     Returns:
         `seconds` per image, and lists of `n`: gradient `passes`, `forwards`, `converged`; what it reached at equal
@@ -75,14 +75,14 @@ def whole(problem: Problem, found: Solve) -> dict[str, Any]:
         standard error `se`; the same of concentrations; the judge's `distance` ÷ target with `distance_se`; and the
         smallest log σ (`least`).
     """
-    solution, space, inside = found.solution, problem.space(), centre(problem)
+    solution, space, inside = solve.solution, problem.space(), centre(problem)
     map_ = gaussian_entropy(solution.log_sigma.exp())
     stated, reached = map_.mean((1, 2, 3)), concentration(map_[:, 0], inside)
     more, more_se = contrast(solution.shift, solution.shift_se, solution.correction, space, inside)
     distance, distance_se = problem.reached(solution.log_sigma)
-    said = {
-        "passes": found.passes,
-        "forwards": found.forwards,
+    columns = {
+        "passes": solve.passes,
+        "forwards": solve.forwards,
         "converged": solution.converged,
         "entropy": problem.entropy(solution.log_sigma, space),
         "stated": stated,
@@ -95,4 +95,4 @@ def whole(problem: Problem, found: Solve) -> dict[str, Any]:
         "distance_se": distance_se,
         "least": solution.log_sigma.amin((1, 2, 3)),
     }
-    return {name: value.tolist() for name, value in said.items()} | {"seconds": found.seconds / len(stated)}
+    return {name: value.tolist() for name, value in columns.items()} | {"seconds": solve.seconds / len(stated)}

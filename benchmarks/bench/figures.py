@@ -1,4 +1,4 @@
-"""What is read off the raw results: passes to a gap, ratios, medians. Pure functions of numbers."""
+"""Figures from the raw results: passes to a gap, ratios, medians. Pure functions of numbers."""
 
 from __future__ import annotations
 
@@ -106,13 +106,13 @@ def passes_to_converged(solve: dict[str, Any]) -> list[float]:
 
 
 def errors(case: Case, solve: dict[str, Any], what: str = "corrected") -> list[float]:
-    """What a solve says of each image minus the value at the optimum, for those of which it says something.
+    """Estimate of each image minus the value at the optimum, for those that have one.
 
     Args:
         what: of `solve`: `corrected`, `stated` or `entropy`, or a concentration.
     """
     true = case.parts["truth"]["concentration" if what.startswith("concentration") else "value"]
-    return [said - value for said, value in zip(solve[what], true, strict=True) if not math.isnan(said)]
+    return [estimate - value for estimate, value in zip(solve[what], true, strict=True) if not math.isnan(estimate)]
 
 
 def truth_ses(case: Case) -> list[float]:
@@ -130,8 +130,8 @@ def mean_truth_se(case: Case) -> float:
 def covered(case: Case, solve: dict[str, Any], of: str = "sid") -> list[bool]:
     """Whether each image's 95 % interval holds the value at the optimum, whose own error counts as well.
 
-    Left out are images of which a solve says nothing, and those of which the reference knows less than the solve claims
-    to: every interval would hold there.
+    Images without a corrected value are omitted, and those of which the reference knows less than the solve claims to:
+    every interval would hold there.
 
     Args:
         of: `sid` or `concentration`.
@@ -143,7 +143,7 @@ def covered(case: Case, solve: dict[str, Any], of: str = "sid") -> list[bool]:
         own = solve["concentration_corrected"], solve["concentration_se"]
         rows = zip(*own, part["concentration"], part["concentration_se"], strict=True)
     known = [row for row in rows if not math.isnan(row[0]) and row[3] <= row[1]]
-    return [abs(said - true) <= 1.96 * math.hypot(se, other) for said, se, true, other in known]
+    return [abs(estimate - true) <= 1.96 * math.hypot(se, other) for estimate, se, true, other in known]
 
 
 def rms(values: Sequence[float]) -> float:
@@ -163,9 +163,9 @@ def is_logits(layer: str) -> bool:
 
 def stage(layer: str) -> int | None:
     """0 before the first stage, 1, 2, … within `layerK`, `None` behind the last stage (the logits) or elsewhere."""
-    found = re.match(r"layer(\d+)(?:\.|$|#|\[)", layer)
-    if found:
-        return int(found[1])
+    match = re.match(r"layer(\d+)(?:\.|$|#|\[)", layer)
+    if match:
+        return int(match[1])
     return 0 if re.match(r"(conv1|bn1|relu|stem)(?:\.|$|#|\[)", layer) else None
 
 

@@ -21,9 +21,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from infodiscard.errors import InfodiscardError
-from infodiscard.solver.sid import ascend
+from infodiscard.solver.ascent import ascend
 
-from .problem import Problem, entropy_of
+from .judge import JudgedProblem, entropy_of
 
 SEED = 1
 """Of the long runs; ours, which are judged by them, have another."""
@@ -59,7 +59,7 @@ class Cache:
         return f"{self.network}-{layer}-{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
 
     def store(
-        self, layer: str, problem: Problem, log_sigma: torch.Tensor, passes: torch.Tensor, seed: int = SEED
+        self, layer: str, problem: JudgedProblem, log_sigma: torch.Tensor, passes: torch.Tensor, seed: int = SEED
     ) -> Path:
         """Writes a long run; the file's name also tells its images, seed and passes."""
         images = image_keys(problem.inputs)
@@ -72,11 +72,11 @@ class Cache:
         partial.replace(self.folder / name)
         return self.folder / name
 
-    def files(self, layer: str, problem: Problem) -> list[Path]:
+    def files(self, layer: str, problem: JudgedProblem) -> list[Path]:
         """All long runs of a layer at a noise level, whatever their images."""
         return sorted(self.folder.glob(f"{self.key(layer, problem.alpha, problem.tau)}-*.safetensors"))
 
-    def found(self, layer: str, problem: Problem) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def runs(self, layer: str, problem: JudgedProblem) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """log σ and passes of every long run that holds all the problem's images, their rows alone."""
         wanted = image_keys(problem.inputs)
         for path in self.files(layer, problem):
@@ -89,7 +89,7 @@ class Cache:
                         file.get_tensor("passes")[rows].to(problem.inputs.device),
                     )
 
-    def bring_in(self, file: Path, layer: str, problem: Problem) -> Path:
+    def bring_in(self, file: Path, layer: str, problem: JudgedProblem) -> Path:
         """Copies a long run made elsewhere, whose images are the problem's first.
 
         Raises:
@@ -110,10 +110,10 @@ def parse_import(file: Path) -> tuple[float, str]:
     Raises:
         InfodiscardError: it is not of this form.
     """
-    found = re.fullmatch(r".*?_([\d.]+)_(.+)_(\d+)\.safetensors", file.name)
-    if found is None:
+    match = re.fullmatch(r".*?_([\d.]+)_(.+)_(\d+)\.safetensors", file.name)
+    if match is None:
         raise InfodiscardError(f"'{file.name}' is not named NAME_ROOTTAU_LAYER_PASSES.safetensors.")
-    return float(found[1]), found[2]
+    return float(match[1]), match[2]
 
 
 @dataclass(frozen=True)
@@ -131,18 +131,18 @@ class Optimum:
     passes: torch.Tensor
 
 
-def ensure(cache: Cache, layer: str, problem: Problem, passes: int) -> None:
+def ensure(cache: Cache, layer: str, problem: JudgedProblem, passes: int) -> None:
     """Makes a long run, from the last one if there is any, unless the cache has one or the layer is linear."""
-    held = list(cache.found(layer, problem))
+    held = list(cache.runs(layer, problem))
     if not any((spent >= 0.9 * passes).all() for _, spent in held) and not is_linear(problem):
         start = max(held, key=lambda run: float(run[1].sum()))[0] if held else None
         long_run(cache, layer, problem, passes, SEED + len(held), start)
 
 
-def best_known(cache: Cache, layer: str, problem: Problem) -> Optimum:
+def best_known(cache: Cache, layer: str, problem: JudgedProblem) -> Optimum:
     """Returns, for every image, the best of the cached long runs and, for a linear layer, of the closed form."""
     space = problem.space(GRID)
-    candidates = list(cache.found(layer, problem))
+    candidates = list(cache.runs(layer, problem))
     if is_linear(problem):
         exact = closed_form(problem)
         candidates.append((exact, torch.zeros(len(exact), dtype=torch.long, device=exact.device)))
@@ -156,20 +156,20 @@ def best_known(cache: Cache, layer: str, problem: Problem) -> Optimum:
 
 
 def long_run(
-    cache: Cache, layer: str, problem: Problem, passes: int, seed: int = SEED, start: torch.Tensor | None = None
+    cache: Cache, layer: str, problem: JudgedProblem, passes: int, seed: int = SEED, start: torch.Tensor | None = None
 ) -> None:
-    """Ascends for at least `passes` gradient passes, from log σ of `start`, and keeps where it comes to.
+    """Ascends for at least `passes` gradient passes, from log σ of `start`, and keeps the result.
 
     The judge brings that to the constraint whenever it is read.
     """
     space = problem.space(GRID)
     begin = problem.uniform(space, problem.alpha) if start is None else start
-    states = ascend(problem.distance, space, problem.target, problem.cap, begin, seed, DRAWS)
+    states = ascend(problem.unsolved(space, seed), problem.target, begin, DRAWS)
     state = next(state for state in states if int(state.passes.min()) >= passes)
     cache.store(layer, problem, state.log_sigma, state.passes, seed)
 
 
-def is_linear(problem: Problem) -> bool:
+def is_linear(problem: JudgedProblem) -> bool:
     """Whether the feature is an affine function of the input, up to rounding."""
     x = problem.inputs[:1]
     generator = torch.Generator(device=x.device).manual_seed(0)
@@ -179,10 +179,10 @@ def is_linear(problem: Problem) -> bool:
     return bool((f[3] - f[1] - f[2] + f[0]).norm() <= 1e-4 * (f[3] - f[0]).norm())
 
 
-def closed_form(problem: Problem) -> torch.Tensor:
+def closed_form(problem: JudgedProblem) -> torch.Tensor:
     """The exact log σ of a linear layer up to a common scale: −½ log of the Jacobian's squared column norms.
 
-    `solver.entropy.linear_sigma` with channels summed; the norms are the distances of unit vectors, `1 × H × W`.
+    The norms are the distances of unit vectors, summed over the channels; the result is `1 × 1 × H × W`.
     """
     space = problem.space(GRID)
     x, first = problem.inputs[:1], torch.zeros(1, dtype=torch.long, device=problem.inputs.device)

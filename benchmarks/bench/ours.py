@@ -1,4 +1,4 @@
-"""Ours: snapshots of the ascent, cold and warm, whole solves, and the sampling noise that sets the floor."""
+"""Our solver in the benchmark: snapshots of the ascent, whole solves, and the sampling noise that sets the floor."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
-from infodiscard.solver.ascent import Iteration
+from infodiscard.solver.ascent import AscentState, ascend
+from infodiscard.solver.effort import Effort
 from infodiscard.solver.sample_noise import SampleNoise
-from infodiscard.solver.sid import Effort, Solution, ascend, maximise_entropy
+from infodiscard.solver.sid import Solution, maximise_entropy
 from infodiscard.solver.sigma_space import SigmaSpace
 
-from .problem import Problem, Snapshot
+from .judge import JudgedProblem, Snapshot
 
 DRAWS = 16
 """Noisy inputs per sample and step, as the solver's default."""
@@ -29,9 +30,9 @@ def ladder(most: int) -> list[int]:
 
 
 def climb(
-    problem: Problem, space: SigmaSpace, passes: Sequence[int], start: torch.Tensor | None = None, seed: int = 0
+    problem: JudgedProblem, space: SigmaSpace, passes: Sequence[int], start: torch.Tensor | None = None, seed: int = 0
 ) -> Iterator[Snapshot]:
-    """Lets the solver ascend and looks at it on the way; what is done between two snapshots is not in their seconds.
+    """Lets the solver ascend and takes snapshots; what is done between them is not in their seconds.
 
     Args:
         passes: where to look, ascending.
@@ -48,9 +49,9 @@ def climb(
         since = time.perf_counter()
 
 
-def _ascent(problem: Problem, space: SigmaSpace, start: torch.Tensor, seed: int) -> Iterator[Iteration]:
+def _ascent(problem: JudgedProblem, space: SigmaSpace, start: torch.Tensor, seed: int) -> Iterator[AscentState]:
     """The solver's own steps, for ever."""
-    return ascend(problem.distance, space, problem.target, problem.cap, start, seed, DRAWS)
+    return ascend(problem.unsolved(space, seed), problem.target, start, DRAWS)
 
 
 @dataclass(frozen=True)
@@ -68,30 +69,30 @@ class Solve:
         return self.passes + self.forwards / 3
 
 
-def solve(problem: Problem, tolerance: float, max_passes: int, seed: int = 0) -> Solve:
+def solve(problem: JudgedProblem, tolerance: float, max_passes: int, seed: int = 0) -> Solve:
     """Runs `maximise_entropy` per pixel, with all that belongs to it: δ_f², calibration, correction and check."""
     distance, since = problem.constraint(), time.perf_counter()
     effort = Effort(tolerance=tolerance, max_passes=max_passes)
-    task = distance, problem.space(), problem.alpha, problem.tau, problem.cap, seed
-    solution = maximise_entropy(*task, effort=effort)
+    solution = maximise_entropy(problem.unsolved(problem.space(), seed, distance), effort)
     synchronise(problem.inputs.device)
     return Solve(solution, time.perf_counter() - since, distance.passes, distance.forwards)
 
 
 def synchronise(device: torch.device) -> None:
-    """Waits for a GPU, so that a clock tells the truth."""
+    """Waits for a GPU, so that clocks are right."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def sampling_noise(problem: Problem, reference: torch.Tensor, counts: Sequence[int], seed: int = 7) -> dict[str, Any]:
-    """r, and what is left of it by averaging and by the solver's filter, at the reference solution.
+def sampling_noise(
+    problem: JudgedProblem, reference: torch.Tensor, counts: Sequence[int], seed: int = 7
+) -> dict[str, Any]:
+    """Measures r, and the noise left by averaging and by the solver's filter, at the reference solution.
 
     r is the relative standard deviation of one draw's g_i = ∂L/∂s_i = z_i ∂L/∂z_i, its root mean square over the pixels
     below the cap. After N draws, plain averaging of the Newton target s_i − ½ (g_i / ḡ − 1) leaves an error of
-    mean square r²/4N. The solver's own estimate is found by letting it ascend but putting it back to the reference
-    after every step, so that all its draws are taken there; its error is the mean squared difference from the
-    reference's shape. What it knows, it knows from these draws alone.
+    mean square r²/4N. The solver's own estimate comes from an ascent that is put back to the reference after every
+    step, so that all its draws are taken there; its error is the mean squared difference from the reference's shape.
 
     Args:
         reference: log σ at the target distance, `n × 1 × H × W`.
@@ -123,7 +124,12 @@ def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 
 def _slopes(
-    problem: Problem, space: SigmaSpace, log_sigma: torch.Tensor, row: torch.Tensor, noise: SampleNoise, draws: int
+    problem: JudgedProblem,
+    space: SigmaSpace,
+    log_sigma: torch.Tensor,
+    row: torch.Tensor,
+    noise: SampleNoise,
+    draws: int,
 ) -> torch.Tensor:
     """g of each of `draws` draws of one sample, `draws × planes × rows × columns`."""
 
@@ -135,7 +141,12 @@ def _slopes(
 
 
 def _filtered_errors(
-    problem: Problem, space: SigmaSpace, reference: torch.Tensor, free: torch.Tensor, counts: Sequence[int], seed: int
+    problem: JudgedProblem,
+    space: SigmaSpace,
+    reference: torch.Tensor,
+    free: torch.Tensor,
+    counts: Sequence[int],
+    seed: int,
 ) -> list[list[float]]:
     """Mean squared error of the solver's estimate of the shape of log σ, by count and sample."""
     errors: list[list[float]] = []

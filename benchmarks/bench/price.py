@@ -1,4 +1,4 @@
-"""Price yardsticks: Captum's IntegratedGradients, plain forward and backward passes, and peak memory."""
+"""Prices to compare with: Captum's IntegratedGradients, plain forward and backward passes, and peak memory."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import torch
 
 from infodiscard.errors import InfodiscardError
 
+from .judge import JudgedProblem
 from .ours import solve, synchronise
-from .problem import Problem
 
 IG_STEPS = 50
 
@@ -22,7 +22,7 @@ PLAIN_PASSES = 32
 """Per image, in one turn of plain passes."""
 
 
-def integrated_gradients(problem: Problem) -> None:
+def integrated_gradients(problem: JudgedProblem) -> None:
     """Attributes each input by Captum's IntegratedGradients: 50 steps, the layer's squared norm as the output.
 
     The truncated network is the same, and so is the batch size.
@@ -36,11 +36,11 @@ def integrated_gradients(problem: Problem) -> None:
     explainer.attribute(problem.inputs, n_steps=IG_STEPS, internal_batch_size=problem.distance.batch_size)
 
 
-def _batch(problem: Problem) -> torch.Tensor:
+def _batch(problem: JudgedProblem) -> torch.Tensor:
     return problem.inputs[torch.arange(problem.distance.batch_size) % len(problem.inputs)]
 
 
-def plain_forwards(problem: Problem, count: int) -> None:
+def plain_forwards(problem: JudgedProblem, count: int) -> None:
     """`count` batches forward, nothing else."""
     batch = _batch(problem)
     with torch.no_grad():
@@ -48,7 +48,7 @@ def plain_forwards(problem: Problem, count: int) -> None:
             problem.feature(batch)
 
 
-def plain_passes(problem: Problem, count: int) -> None:
+def plain_passes(problem: JudgedProblem, count: int) -> None:
     """`count` batches forward and backward to the input, nothing else; the weights take no gradient."""
     batch = _batch(problem)
     for _ in range(count):
@@ -57,8 +57,10 @@ def plain_passes(problem: Problem, count: int) -> None:
         torch.autograd.grad(feature, inputs, torch.ones_like(feature))
 
 
-def prices(problem: Problem, tolerance: float, max_passes: int, repeats: int, captum: bool = True) -> dict[str, Any]:
-    """Times ours, Captum's and plain passes in turns, so that a busy machine slows all of them.
+def prices(
+    problem: JudgedProblem, tolerance: float, max_passes: int, repeats: int, captum: bool = True
+) -> dict[str, Any]:
+    """Times ours, Captum's and plain passes alternately, so that a busy machine slows all of them.
 
     Args:
         tolerance: error of the corrected value at which ours stops, nats per input unit.
@@ -78,29 +80,29 @@ def prices(problem: Problem, tolerance: float, max_passes: int, repeats: int, ca
         integrated_gradients(problem)
     for _ in range(repeats):
         before = _timed(problem, lambda: plain_passes(problem, batches))
-        found = solve(problem, tolerance, max_passes)
+        whole = solve(problem, tolerance, max_passes)
         after = _timed(problem, lambda: plain_passes(problem, batches))
         plain = (before + after) / 2 / (batches * problem.distance.batch_size)
         forward = _timed(problem, lambda: plain_forwards(problem, batches)) / (batches * problem.distance.batch_size)
         seconds["plain"].append(plain)
         seconds["forward"].append(forward)
-        seconds["ours"].append(found.seconds / n)
-        overhead.append(found.seconds / (float(found.total.sum()) * plain))
-        own.append(found.seconds / (float(found.passes.sum()) * plain + float(found.forwards.sum()) * forward))
+        seconds["ours"].append(whole.seconds / n)
+        overhead.append(whole.seconds / (float(whole.total.sum()) * plain))
+        own.append(whole.seconds / (float(whole.passes.sum()) * plain + float(whole.forwards.sum()) * forward))
         if captum:
             seconds["captum"].append(_timed(problem, lambda: integrated_gradients(problem)) / n)
     medians = {name: statistics.median(values) if values else None for name, values in seconds.items()}
     return medians | {
-        "passes": float(found.passes.float().mean()),
-        "total_passes": float(found.total.mean()),
+        "passes": float(whole.passes.float().mean()),
+        "total_passes": float(whole.total.mean()),
         "overhead": statistics.median(overhead),
         "own": statistics.median(own),
-        "converged": found.solution.converged.tolist(),
-        "log_sigma": found.solution.log_sigma,
+        "converged": whole.solution.converged.tolist(),
+        "log_sigma": whole.solution.log_sigma,
     }
 
 
-def _timed(problem: Problem, work: Callable[[], None]) -> float:
+def _timed(problem: JudgedProblem, work: Callable[[], None]) -> float:
     """Seconds that something takes."""
     since = time.perf_counter()
     work()
@@ -123,7 +125,7 @@ print(peak / (2**30 if sys.platform == "darwin" else 2**20))
 
 
 def peak_memory(counts: tuple[int, ...] = (64, 512), layer: str = "bn1") -> dict[str, float]:
-    """Peak resident memory, in GiB, of a whole measurement of so many images, each in a process of its own.
+    """Peak resident memory, in GiB, of whole measurements of `counts` images, each in a process of its own.
 
     The layer is a cheap one of the carried network, with the fewest passes and the run on disk.
     """

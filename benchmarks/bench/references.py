@@ -1,7 +1,7 @@
-"""The procedures that ours is compared with, written from their descriptions; baselines of the benchmark only.
+"""Reference procedures, written from their descriptions; baselines of the benchmark only.
 
 All of them take the true δ_f² from the judge (a favour: the authors' code uses eight draws), work on all images at
-once, each by itself, and give snapshots: log σ after so many passes. How they are scaled afterwards is up to the judge.
+once, each by itself, and give snapshots: log σ by passes. The judge scales them afterwards.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from infodiscard.solver.sample_noise import SampleNoise
 from infodiscard.solver.sigma_space import SigmaSpace
 
-from .problem import Problem, Snapshot
+from .judge import JudgedProblem, Snapshot
 
 STEPS, DRAWS = 100, 8
 """Of the published procedure."""
@@ -36,7 +36,7 @@ BOUND_STEPS, BOUND_RATE, BOUND_STDS = 5000, 0.01, 10.0
 
 
 def slope(
-    problem: Problem, space: SigmaSpace, sigma: torch.Tensor, noise: SampleNoise, draws: int
+    problem: JudgedProblem, space: SigmaSpace, sigma: torch.Tensor, noise: SampleNoise, draws: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The feature's term of every loss here, and its gradient.
 
@@ -66,7 +66,7 @@ class Published:
 
 
 def published(
-    problem: Problem,
+    problem: JudgedProblem,
     space: SigmaSpace,
     penalty: float = LAMBDA,
     rate: float = 1.0,
@@ -104,7 +104,7 @@ def published(
 
 
 def adam(
-    problem: Problem,
+    problem: JudgedProblem,
     space: SigmaSpace,
     penalty: float,
     rate: float,
@@ -114,7 +114,7 @@ def adam(
 ) -> list[Snapshot]:
     """Adam on log σ, loss L/δ_f² − 2λ · mean_i log σ_i with a fixed λ; `snapshots` are numbers of passes."""
     place = problem.uniform(space, problem.alpha)
-    optimiser, found = torch.optim.Adam([place], lr=rate), list[Snapshot]()
+    optimiser, trail = torch.optim.Adam([place], lr=rate), list[Snapshot]()
     noise, start = SampleNoise(problem.inputs, seed, "adam"), time.perf_counter()
     for passes in range(draws, max(snapshots) + 1, draws):
         sigma = place.exp()
@@ -123,8 +123,8 @@ def adam(
         optimiser.step()
         place.clamp_(max=math.log(problem.cap))
         if passes in snapshots:
-            found.append(Snapshot(passes, place.clone(), time.perf_counter() - start))
-    return found
+            trail.append(Snapshot(passes, place.clone(), time.perf_counter() - start))
+    return trail
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Bounded:
 
 
 def bounded(
-    problem: Problem,
+    problem: JudgedProblem,
     space: SigmaSpace,
     seconds: float,
     snapshots: Sequence[int],

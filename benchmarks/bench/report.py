@@ -1,4 +1,4 @@
-"""What the benchmark prints: a table side by side for every case, and the table of bars."""
+"""Tables of the benchmark: the procedures of every case side by side, and the bars."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def side_by_side(case: Case) -> str:
 
 
 def corrected(case: Case) -> str:
-    """What whole solves say of the value at the optimum; nothing if there are none."""
+    """Corrected values of whole solves; nothing if there are none."""
     if not case.parts.keys() >= {"truth", "corrected"}:
         return ""
     true = case.parts["truth"]

@@ -1,4 +1,4 @@
-"""Raw results on disk: one file per network, layer and noise level, part by part, so that a run can be continued."""
+"""Raw results on disk: one file per network, layer and noise level, part by part, so that it can be continued."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from typing import Any
 import infodiscard
 
 HERE, PACKAGE = Path(__file__).parent, Path(infodiscard.__file__).parent
-SOLVER = [PACKAGE / f"{name}.py" for name in ("solver", "iteration", "filtering", "correction", "objectives", "noise")]
-JUDGE = [HERE / "problem.py", HERE / "optimum.py"]
+SOLVER = sorted((PACKAGE / "solver").glob("*.py"))
+MEASUREMENT = sorted(path for name in ("solver", "measurement", "results") for path in (PACKAGE / name).rglob("*.py"))
+JUDGE = [HERE / "judge.py", HERE / "optimum.py"]
 OURS = [*SOLVER, *JUDGE, HERE / "ours.py", HERE / "price.py"]
 REFERENCES = [*JUDGE, HERE / "references.py"]
-TRUTH = [*JUDGE, PACKAGE / "correction.py", HERE / "corrected.py"]
+TRUTH = [*JUDGE, PACKAGE / "solver" / "correction.py", HERE / "corrected.py"]
 
 
 def code_hash(files: Iterable[Path]) -> str:
-    """A short hash of source files: what has been computed by other code is computed anew."""
+    """A short hash of source files: results of other code are computed again."""
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
 
@@ -34,7 +35,7 @@ class Case:
     """The results of one network, layer and noise level.
 
     Attributes:
-        folder: where its file lies.
+        folder: where its file is.
         network, layer, tau: what it is.
         settings: what all its parts have in common: hashes of weights and images, α, the judge's draws.
         parts: what has been computed, by name.

@@ -1,4 +1,4 @@
-"""What is computed for one network, layer and noise level, part by part; every part is kept as soon as it is there."""
+"""Computation of one network, layer and noise level, part by part; every part is stored as soon as it is finished."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from infodiscard.solver.effort import Effort
 from infodiscard.solver.entropy import gaussian_entropy
-from infodiscard.solver.sid import Effort
 from infodiscard.solver.sigma_space import SigmaSpace
 
 from . import corrected, figures, ours, price, references
+from .judge import JudgedProblem, Snapshot
 from .optimum import Cache, best_known, ensure
-from .problem import Problem, Snapshot
 from .results import JUDGE, OURS, REFERENCES, TRUTH, Case, code_hash, settings_hash
 
 GRID = "grid:16"
 
 TOLERANCE = Effort().tolerance
-"""Of whole solves: what users get who ask for nothing else."""
+"""Of whole solves: the default."""
 
 WARM_FINE, WARM_UNSEEN = 128, 512
 """Up to the first the warm sweep visits every rung of the ladder, beyond it every other: each rung is a sweep of its
 own. Up to the second it visits the layer that it begins with, where there is nothing to judge."""
 
 REFERENCE_FLOORS = 4
-"""A reference is made so many times as long as the floor of a gap of 0.02: its own is a quarter of that."""
+"""Length of a reference in units of the floor of a gap of 0.02: its own gap is a quarter of that."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Config:
         bounded_seconds: for the bounded procedure, per layer.
         noise_draws: draws per image at which the solver's filter is looked at.
         repeats: turns of the price measurement.
-        skip: parts left out.
+        skip: parts omitted.
     """
 
     samples: int = 8
@@ -84,10 +84,10 @@ class Work:
         cache: where long runs and the warm sweep's σ are kept.
         config: how much is done.
         before: the layers that the warm sweep has visited already.
-        log: told of every part that is finished.
+        log: called with the name of every part that is finished.
     """
 
-    problem: Problem
+    problem: JudgedProblem
     case: Case
     cache: Cache
     config: Config
@@ -112,7 +112,7 @@ class Work:
         return [best - short for best in self.case.parts["optimum"]["entropy"]]
 
     def compute(self, starts: dict[int, torch.Tensor]) -> dict[int, torch.Tensor]:
-        """Computes whatever is wanted and not there yet; takes and returns what `warm` does."""
+        """Computes the parts that are wanted and missing; takes and returns what `warm` does."""
         config, mine, theirs = self.config, {"code": code_hash(OURS)}, {"code": code_hash(REFERENCES)}
         self._refer(config.reference_passes)
         if "noise" not in config.skip:
@@ -146,7 +146,7 @@ class Work:
             self.log(f"{name} {time.perf_counter() - since:.0f} s")
 
     def _refer(self, passes: int) -> None:
-        """Sees to a reference of at least so many passes, and to what is measured there."""
+        """Ensures a reference of at least that many passes, and measures what is measured there."""
         ensure(self.cache, self.case.layer, self.problem, passes)
         files = {"files": [path.name for path in self.cache.files(self.case.layer, self.problem)]}
         self._part("optimum", files | {"code": code_hash(JUDGE)}, self._optimum)
@@ -172,21 +172,21 @@ class Work:
         """Entropies at equal constraint, and seconds per image, of snapshots.
 
         Args:
-            goal: the trail is left when its last three snapshots are above this on every image, after six at the
+            goal: the trail ends when its last three snapshots are above this on every image, after six at the
                 earliest.
         """
-        found: dict[str, list[Any]] = {"passes": [], "seconds": [], "entropy": []}
+        trace: dict[str, list[Any]] = {"passes": [], "seconds": [], "entropy": []}
         above = 0
         for snapshot in trail:
             entropy = self.problem.entropy(snapshot.log_sigma, space or self.space).tolist()
-            found["passes"].append(snapshot.passes)
-            found["seconds"].append(snapshot.seconds / len(entropy))
-            found["entropy"].append(entropy)
+            trace["passes"].append(snapshot.passes)
+            trace["seconds"].append(snapshot.seconds / len(entropy))
+            trace["entropy"].append(entropy)
             if goal is not None:
                 above = above + 1 if all(value >= aim for value, aim in zip(entropy, goal, strict=True)) else 0
-                if above >= 3 and len(found["passes"]) >= 6:
+                if above >= 3 and len(trace["passes"]) >= 6:
                     break
-        return found
+        return trace
 
     def _cold(self) -> Iterator[Snapshot]:
         return ours.climb(self.problem, self.space, self.rungs)
@@ -200,9 +200,9 @@ class Work:
         return corrected.whole(self.problem, ours.solve(self.problem, TOLERANCE, passes, seed))
 
     def _price(self) -> dict[str, Any]:
-        found = price.prices(self.problem, 0.03, 1024, self.config.repeats, "captum" not in self.config.skip)
-        found["entropy"] = self.problem.entropy(found.pop("log_sigma"), self.space).tolist()
-        return found
+        part = price.prices(self.problem, 0.03, 1024, self.config.repeats, "captum" not in self.config.skip)
+        part["entropy"] = self.problem.entropy(part.pop("log_sigma"), self.space).tolist()
+        return part
 
     def _published(self) -> dict[str, Any]:
         space, default = self.problem.space(GRID), (references.LAMBDA, 1.0)
@@ -211,12 +211,12 @@ class Work:
         return {"runs": runs, "uniform": uniform.tolist()}
 
     def _published_run(self, space: SigmaSpace, penalty: float, rate: float) -> dict[str, Any]:
-        found = references.published(self.problem, space, penalty, rate)
+        result = references.published(self.problem, space, penalty, rate)
         run: dict[str, Any] = {"lambda": penalty, "rate": rate}
-        for rule, place in (("chosen", found.chosen), ("last", found.last.log_sigma)):
+        for rule, place in (("chosen", result.chosen), ("last", result.last.log_sigma)):
             run[rule] = self.problem.entropy(place, space).tolist()
             run[f"raw_{rule}"] = gaussian_entropy(place.exp()).mean((1, 2, 3)).tolist()
-        return run | {"passes": found.last.passes, "seconds": found.last.seconds / len(self.problem.inputs)}
+        return run | {"passes": result.last.passes, "seconds": result.last.seconds / len(self.problem.inputs)}
 
     def _grid(self) -> dict[str, Any]:
         """Ours on the published procedure's grid, until it is past the best of that on every image."""
@@ -231,8 +231,8 @@ class Work:
         return {"runs": runs}
 
     def _bounded(self) -> dict[str, Any]:
-        found = references.bounded(self.problem, self.space, self.config.bounded_seconds, [64, 256, 1024, 2048])
-        return self._judged(found.trail) | {"kept": self.problem.entropy(found.kept, self.space).tolist()}
+        run = references.bounded(self.problem, self.space, self.config.bounded_seconds, [64, 256, 1024, 2048])
+        return self._judged(run.trail) | {"kept": self.problem.entropy(run.kept, self.space).tolist()}
 
     def warm(self, starts: dict[int, torch.Tensor], judged: bool) -> dict[int, torch.Tensor]:
         """One layer of the warm sweeps, one sweep for each number of passes.
@@ -260,10 +260,10 @@ class Work:
                     yield snapshot
 
         def work() -> dict[str, Any]:
-            found = self._judged(trail(), goal=self.goal) if judged else {"passes": [at.passes for at in trail()]}
+            part = self._judged(trail(), goal=self.goal) if judged else {"passes": [at.passes for at in trail()]}
             file.parent.mkdir(parents=True, exist_ok=True)
             save_file({str(passes): place.cpu() for passes, place in places.items()}, file)
-            return found
+            return part
 
         if judged:
             self._part("warm", settings, work, force=not file.is_file())

@@ -10,7 +10,7 @@ import torch
 from benchmarks import ablation
 from benchmarks.bench import __main__ as program
 from benchmarks.bench import bars, corrected, figures, optimum, ours, price, references, report
-from benchmarks.bench.problem import SEARCH_DRAWS, Problem
+from benchmarks.bench.judge import SEARCH_DRAWS, JudgedProblem
 from benchmarks.bench.results import Case
 from benchmarks.bench.work import Config, Work
 from torch import nn
@@ -42,7 +42,7 @@ def problem():
     n = SIZE * SIZE
     weight = torch.randn(4 * n, n, generator=generator) * torch.randn(n, generator=generator).mul(0.8).exp()
     inputs = torch.randn(2, 1, SIZE, SIZE, generator=generator)
-    return Problem(lambda x: x.flatten(1) @ weight.T, inputs, 50.0, judge_draws=256)
+    return JudgedProblem(lambda x: x.flatten(1) @ weight.T, inputs, 50.0, judge_draws=256)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_closed_form_is_that_of_the_package(problem):
 
 def test_linear_layers_are_told_from_others(problem):
     assert optimum.is_linear(problem)
-    bent = Problem(lambda x: problem.feature(x).relu(), problem.inputs, 50.0)
+    bent = JudgedProblem(lambda x: problem.feature(x).relu(), problem.inputs, 50.0)
     assert not optimum.is_linear(bent)
 
 
@@ -102,7 +102,7 @@ def test_judge_scales_to_the_target_and_forgets_the_scale(problem):
 
 def saturating(problem, draws):
     """The same problem behind a nonlinearity, where the power of E is neither two nor constant."""
-    return Problem(lambda x: problem.feature(x).mul(0.2).tanh(), problem.inputs, 50.0, judge_draws=draws)
+    return JudgedProblem(lambda x: problem.feature(x).mul(0.2).tanh(), problem.inputs, 50.0, judge_draws=draws)
 
 
 @pytest.mark.parametrize("move", [0.0, 3.5])
@@ -119,10 +119,10 @@ def test_judge_reaches_the_target_from_afar_at_the_price_of_one_fine_estimate(pr
 
 
 def test_judge_says_what_cannot_be_scaled_and_judges_the_others_alike(problem, exact):
-    flat = Problem(lambda x: x.flatten(1).tanh() * 1e-3, problem.inputs, 50.0, alpha=1e9, judge_draws=32)
+    flat = JudgedProblem(lambda x: x.flatten(1).tanh() * 1e-3, problem.inputs, 50.0, alpha=1e9, judge_draws=32)
     assert (flat.entropy(flat.uniform(flat.space()), flat.space()) == -math.inf).all()
     place = optimum.closed_form(problem) + torch.tensor([0.0, 3.0])[:, None, None, None]
-    alone = Problem(problem.feature, problem.inputs[:1], 50.0, judge_draws=256)
+    alone = JudgedProblem(problem.feature, problem.inputs[:1], 50.0, judge_draws=256)
     both = problem.entropy(place, problem.space())
     assert torch.allclose(alone.entropy(place[:1], alone.space()), both[:1], atol=1e-5)
     assert torch.allclose(both, exact, atol=1e-3)
@@ -168,7 +168,7 @@ def test_published_keeps_the_step_nearest_to_the_target(problem):
 
 
 def test_cache_takes_the_best_run_of_each_image(problem, exact, tmp_path):
-    bent = Problem(lambda x: problem.feature(x) + 0.1 * problem.feature(x).sin(), problem.inputs, 50.0)
+    bent = JudgedProblem(lambda x: problem.feature(x) + 0.1 * problem.feature(x).sin(), problem.inputs, 50.0)
     cache, space = optimum.Cache(tmp_path, "toy", "weights"), problem.space()
     good, bad = optimum.closed_form(problem), problem.uniform(space)
     first, second = good.clone(), bad.clone()
@@ -180,11 +180,11 @@ def test_cache_takes_the_best_run_of_each_image(problem, exact, tmp_path):
     assert torch.allclose(shape, good - good.mean((1, 2, 3), keepdim=True), atol=1e-4)
     assert best.passes.tolist() == [30, 40]
     # A run of more images serves one of fewer, in their own order; one of other images does not.
-    part = Problem(bent.feature, problem.inputs[1:], 50.0)
-    ((place, passes),) = list(cache.found("layer", part))[:1]
+    part = JudgedProblem(bent.feature, problem.inputs[1:], 50.0)
+    ((place, passes),) = list(cache.runs("layer", part))[:1]
     assert place.shape[0] == 1 and passes.tolist() == [40]
-    assert not list(cache.found("layer", Problem(bent.feature, problem.inputs + 1, 50.0)))
-    assert not list(cache.found("other", bent))
+    assert not list(cache.runs("layer", JudgedProblem(bent.feature, problem.inputs + 1, 50.0)))
+    assert not list(cache.runs("other", bent))
 
 
 def test_long_runs_are_brought_in_by_their_names(problem, tmp_path):
@@ -195,9 +195,9 @@ def test_long_runs_are_brought_in_by_their_names(problem, tmp_path):
     assert (root, layer) == (0.1, "layer3.2")
     save_file({"log_sigma": problem.uniform(problem.space()), "passes": torch.tensor([5, 6])}, file)
     cache = optimum.Cache(tmp_path / "cache", "toy", "weights")
-    part = Problem(problem.feature, problem.inputs[:1], 50.0)
+    part = JudgedProblem(problem.feature, problem.inputs[:1], 50.0)
     cache.bring_in(file, layer, part)
-    assert [passes.tolist() for _, passes in cache.found(layer, part)] == [[5]]
+    assert [passes.tolist() for _, passes in cache.runs(layer, part)] == [[5]]
     with pytest.raises(InfodiscardError, match="not named"):
         optimum.parse_import(tmp_path / "something.safetensors")
 
@@ -209,7 +209,7 @@ def work(problem, folder, layer="layer2", before=(), config=TINY):
 
 def test_parts_are_kept_and_the_tables_print(problem, tmp_path):
     pytest.importorskip("captum")
-    small = Problem(problem.feature, problem.inputs, 50.0, judge_draws=64)
+    small = JudgedProblem(problem.feature, problem.inputs, 50.0, judge_draws=64)
     # The published procedure's grid is finer than this toy's pixels; a coarser one is not an option.
     config = Config(**{**vars(TINY), "skip": frozenset({"published", "grid"})})
     first, starts = work(small, tmp_path, "layer1", config=config), {}
@@ -422,7 +422,7 @@ def test_references_are_as_long_as_the_sampling_noise_asks(problem, tmp_path):
     one.compute({})
     assert min(one.case.parts["optimum"]["passes"]) >= 32
     assert 4 * figures.median(figures.floors(one.case)) > 64  # so that a second, longer one was made
-    lengths = sorted(int(passes.min()) for _, passes in one.cache.found("layer2", bent))
+    lengths = sorted(int(passes.min()) for _, passes in one.cache.runs("layer2", bent))
     assert lengths == [32, 96]  # as wanted, and no more than the longest
 
 
@@ -449,6 +449,6 @@ def test_profiles_fill_what_is_not_given():
 
 def test_module_is_left_out_of_the_graph(problem):
     layer = nn.Linear(SIZE * SIZE, 3)
-    measured = Problem(lambda x: layer(x.flatten(1)), problem.inputs, 50.0, judge_draws=32)
+    measured = JudgedProblem(lambda x: layer(x.flatten(1)), problem.inputs, 50.0, judge_draws=32)
     references.published(measured, measured.space(), steps=2)
     assert all(parameter.grad is None for parameter in layer.parameters())

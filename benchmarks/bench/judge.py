@@ -1,4 +1,4 @@
-"""One layer at one noise level: what every procedure of the benchmark is given, and the judge of all of them."""
+"""Judge of the benchmark: the problem of one layer at one noise level, and the entropy of any σ at equal distance."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 
 from infodiscard.solver.entropy import gaussian_entropy
 from infodiscard.solver.feature_distance import FeatureDistance
+from infodiscard.solver.problem import Distance, Problem
 from infodiscard.solver.sample_noise import SampleNoise
 from infodiscard.solver.sigma_space import SigmaSpace
 
@@ -33,9 +34,10 @@ NEAR, FINE = 0.2, 0.02
 
 
 class Snapshot(NamedTuple):
-    """Where a procedure is after so many forward-and-backward passes per image.
+    """Where a procedure is after some passes.
 
     Attributes:
+        passes: forward-and-backward passes per image.
         log_sigma: `n × planes × rows × columns`.
         seconds: since the start, for all images.
     """
@@ -46,7 +48,7 @@ class Snapshot(NamedTuple):
 
 
 class Counted:
-    """A distance that counts what it is asked for, per sample.
+    """A distance that counts its passes, per sample.
 
     Attributes:
         passes: forward-and-backward passes, `n`.
@@ -58,7 +60,7 @@ class Counted:
         self.reset()
 
     def reset(self) -> None:
-        """Starts counting anew."""
+        """Starts counting again."""
         none = torch.zeros(len(self._distance.inputs), dtype=torch.long, device=self._distance.inputs.device)
         self.passes, self.forwards = none, none.clone()
 
@@ -79,8 +81,8 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """What is to be solved.
+class JudgedProblem:
+    """One layer at one noise level, and the scaling of any σ to its constraint on noise that no procedure has seen.
 
     Attributes:
         feature: the network up to the layer.
@@ -101,6 +103,10 @@ class Problem:
         """Where σ is free."""
         channels, height, width = self.inputs.shape[1:]
         return SigmaSpace.parse(name, (channels, height, width))
+
+    def unsolved(self, space: SigmaSpace, seed: int = 0, distance: Distance | None = None) -> Problem:
+        """The same for the solver; `distance` by default."""
+        return Problem(distance or self.distance, space, self.alpha, self.tau, self.cap, seed)
 
     @cached_property
     def distance(self) -> Counted:
@@ -134,15 +140,15 @@ class Problem:
         Returns:
             `n × draws`; NaN for the other samples.
         """
-        found = torch.full((len(log_sigma), draws), math.nan, dtype=torch.float64, device=log_sigma.device)
+        levels = torch.full((len(log_sigma), draws), math.nan, dtype=torch.float64, device=log_sigma.device)
         rows = torch.arange(len(log_sigma), device=log_sigma.device) if rows is None else rows
         noise = SampleNoise(self.inputs, JUDGE_SEED, stream)
         for group in rows.split(max(1, self.distance.batch_size // CHUNK)):
             for start in range(0, draws, CHUNK):
                 unit = noise.draw(group.tolist(), min(CHUNK, draws - start))
                 level = self.distance(group, log_sigma[group].exp()[:, None] * unit)
-                found[group, start : start + unit.shape[1]] = level.double()
-        return found
+                levels[group, start : start + unit.shape[1]] = level.double()
+        return levels
 
     def reached(self, log_sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """E(σ) / α δ_f² of a σ per pixel as it is, on common noise, and its standard error; each `n`."""
@@ -179,10 +185,10 @@ class Problem:
             rows = rows[~(step.abs() <= FINE)[rows]]
             if not len(rows):
                 break
-        found = self._scaled(place, shift)
+        scaled = self._scaled(place, shift)
         # No entropy is better than one at another distance: a σ that cannot be scaled there is no solution.
-        found[rows] = math.nan
-        return found
+        scaled[rows] = math.nan
+        return scaled
 
     def _search(self, place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns by how much log σ is to be moved, about, and p there, each `n`."""
@@ -201,13 +207,13 @@ class Problem:
         return shift, power
 
     def _scaled(self, log_sigma: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-        """Moves log σ by `shift` (`n`), but for what is at the cap: it has no value of its own that could be scaled."""
+        """Moves log σ by `shift` (`n`), except at the cap, whose value is no σ's own."""
         log_cap = math.log(self.cap)
         moved = (log_sigma + shift[:, None, None, None]).clamp(max=log_cap)
         return torch.where(log_sigma >= log_cap, log_sigma, moved)
 
     def _miss(self, log_sigma: torch.Tensor, rows: torch.Tensor, stream: str, draws: int) -> torch.Tensor:
-        """log (E / α δ_f²) on so many draws of one of the judge's streams, `n`; NaN but for `rows`."""
+        """log (E / α δ_f²) on `draws` draws of one of the judge's streams, `n`; NaN except for `rows`."""
         return (self.levels(log_sigma, stream, draws, rows).mean(1) / self.target).log().to(log_sigma)
 
     def entropy(self, log_sigma: torch.Tensor, space: SigmaSpace) -> torch.Tensor:
