@@ -12,7 +12,7 @@ from torch import nn
 from infodiscard import data, zoo
 from infodiscard.errors import InfodiscardError
 from infodiscard.training.evaluate import accuracy
-from infodiscard.zoo.cifar_resnet import BasicBlock, damage_positions, resnet
+from infodiscard.zoo.cifar_resnet import BasicBlock, CifarResNet, damage_positions
 from tiny import random_network
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -108,6 +108,6 @@ def test_known_weights_reach_their_accuracy(depth: int) -> None:
 def test_keys_are_those_of_published_weights() -> None:
     with safe_open(SHARED / "weights" / "resnet20_cifar10.safetensors", "pt") as file:
         published = set(file.keys())
-    assert {key for key in resnet(20).state_dict() if "tracked" not in key} == {
+    assert {key for key in CifarResNet(20).state_dict() if "tracked" not in key} == {
         k for k in published if "tracked" not in k
     }

@@ -82,7 +82,7 @@ def direction(
 ) -> Claim:
     """Judges the claim that a quantity is above some number.
 
-    It holds if the 95 % interval lies above it, does not if it lies below, and else cannot be told; nor can it from
+    It holds if the 95 % interval is above it, does not if it is below, and otherwise cannot be told; nor can it from
     fewer than `few` values.
 
     Args:
@@ -116,7 +116,7 @@ def equality(
 ) -> Claim:
     """Judges the claim that a quantity is zero but for `margin`, by two one-sided tests.
 
-    It holds if the 95 % interval lies within ± margin, does not if it lies outside, and else cannot be told.
+    It holds if the 95 % interval is within ± margin, does not if it is outside, and otherwise cannot be told.
 
     Args:
         text, values, what, unit, of, few: as for `direction`.

@@ -14,7 +14,7 @@ def coded_bits(counts: np.ndarray) -> int:
     millions of weights that share no value yet cost as little as a few.
 
     Args:
-        counts: how often each symbol occurs, int64, `symbols`; symbols that do not occur are left out.
+        counts: how often each symbol occurs, int64, `symbols`; symbols that do not occur are ignored.
     """
     occurring, numbers = np.unique(counts[counts > 0], return_counts=True)
     nodes = dict(zip(occurring.tolist(), numbers.tolist(), strict=True))  # number of nodes by count

@@ -61,7 +61,7 @@ def prune(module: nn.Module, threshold: float) -> dict[str, float]:
             raise InfodiscardError(
                 f"A threshold of {threshold:g} standard deviations leaves no weight of '{name}'; give a smaller one."
             )
-    # Not by torch.nn.utils.prune: it multiplies, which leaves -0.0, and puts the weights behind the biases.
+    # Not by torch.nn.utils.prune: it multiplies, which leaves -0.0, and moves the weights behind the biases.
     for name, (weight, _) in tensors.items():
         weight.masked_fill_(small[name], 0)
     return {name: float((weight != 0).double().mean()) for name, (weight, _) in tensors.items()}

@@ -100,11 +100,6 @@ class CifarResNet(nn.Module):
         return self.linear(x.mean(dim=(2, 3)))
 
 
-def resnet(depth: int, classes: int = 10) -> CifarResNet:
-    """Returns the ResNet of `depth` layers with random weights (drawn from the global generator)."""
-    return CifarResNet(depth, classes)
-
-
 def damage_positions(depth: int) -> list[str]:
     """Returns the blocks of a ResNet that a damaging block can follow: all but the last."""
     blocks = (depth - 2) // 6

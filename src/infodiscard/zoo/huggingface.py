@@ -115,7 +115,7 @@ def embedding_tau(network: Network | nn.Module, share: float = 0.01) -> float:
 
 
 def example(network: Network) -> dict[str, torch.Tensor]:
-    """Returns the arguments of a forward pass of a few tokens of a language model."""
+    """Returns the arguments of a forward pass of a few tokens of a language model, `1 × tokens × values`."""
     module: Any = network.module
     embeddings = module.get_input_embeddings()
     with torch.no_grad():

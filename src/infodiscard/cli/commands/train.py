@@ -272,7 +272,7 @@ def _show_decoders(network: str, trained: Iterable[TrainedDecoder]) -> None:
 
 
 def _show_compression(made: Compressed, sizes: Path) -> None:
-    """Prints what is left of each layer, the sizes, the accuracies and where the rest lies."""
+    """Prints what is left of each layer, the sizes, the accuracies and the paths of the rest."""
     import pandas as pd
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
@@ -291,7 +291,7 @@ def _show_compression(made: Compressed, sizes: Path) -> None:
                       "–" if pd.isna(values) else f"{values:,.0f}", *cells, f"{ratio:.1f}")  # fmt: skip
     console = plain_console()
     console.print(table)
-    told = ", ".join(f"{stage} {share:.2%}" for stage, share in made.accuracy.items() if share is not None)
-    if told:
-        console.print(f"Test accuracy: {told}.")
+    accuracies = ", ".join(f"{stage} {share:.2%}" for stage, share in made.accuracy.items() if share is not None)
+    if accuracies:
+        console.print(f"Test accuracy: {accuracies}.")
     show_paths(console, {"weights": made.weights, "all sizes": sizes})

@@ -63,7 +63,7 @@ def checkpoints(lab: Lab, seed: int) -> list[tuple[int, TrainedNetwork]]:
 def _claims(images: pd.DataFrame, measure: str = "sid") -> tuple[Claim, ...]:
     """The two phases at the last stage's output, by SID or RU.
 
-    The least of noisy values lies below the others by itself, and both images and trainings scatter. So the epoch of
+    The least of noisy values is below the others by chance, and both images and trainings scatter. So the epoch of
     the least is chosen by the other trainings on one half of the images, and judged by this one on the other half.
     """
     halves = {name: number % 2 for number, name in enumerate(sorted(set(images["sample"])))}

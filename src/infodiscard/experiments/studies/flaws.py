@@ -13,12 +13,10 @@ NAME, TITLE = "flaws", "do damaged networks discard more, and most at the damage
 
 
 def run(lab: Lab) -> Findings:
-    """Trains the shallowest ResNet with and without damage; measures SID about the damage and at the stages' ends."""
+    """Trains the shallowest ResNet with and without damage; measures SID around the damage and at the stages' ends."""
     depth = lab.preset.depths[0]
     intact = f"resnet{depth}"
-    tables = []
-    for trained in networks(lab):
-        tables.append(layer_means(trained, lab.sid(trained, layers(lab, trained))))
+    tables = [layer_means(trained, lab.sid(trained, layers(lab, trained))) for trained in networks(lab)]
     table = pd.concat(tables, ignore_index=True)
     claims = [claim for place in lab.preset.damage for claim in _claims(lab, table, place)]
     figure, axes = panels(len(lab.preset.damage))
