@@ -35,9 +35,9 @@ Tensors = torch.Tensor | tuple[torch.Tensor, ...]
 def importance(discarded: torch.Tensor, spread: float = 1.0) -> torch.Tensor:
     """Converts a map of SID or RU to importance: high where the layer uses the pixel, 0 where it ignores it.
 
-    It is the information through a channel that adds the map's noise to a Gaussian pixel, I_i = ½ log(1 + s²/σ_i²), with s
-    the pixel's standard deviation and σ_i = exp(H_i − C). The order of pixels is that of the map, reversed, and nothing
-    is rescaled by image or layer, so that values compare wherever the maps do.
+    It is the information through a channel that adds the map's noise to a Gaussian pixel, I_i = ½ log(1 + s²/σ_i²),
+    with s the pixel's standard deviation and σ_i = exp(H_i − C). The order of pixels is that of the map, reversed, and
+    nothing is rescaled by image or layer, so that values compare wherever the maps do.
 
     Args:
         discarded: SID or RU, in nats per pixel, any shape.
