@@ -21,7 +21,7 @@ import torch
 from infodiscard import data, measure, zoo
 from infodiscard.api.run import Run
 from infodiscard.measurement.engines.ray import RayEngine
-from infodiscard.results.verify import verify
+from infodiscard.results.verify import verify_run
 
 
 def main() -> None:
@@ -85,7 +85,7 @@ def report(there: Run, here: Run, cluster_seconds: float, local_seconds: float) 
         node = unit["worker"].partition("/")[0]
         nodes[node] = nodes.get(node, 0) + 1
     problems = len(there.to_dataframe())
-    print(f"{problems:,} problems; units by node: {nodes}; damaged chunks: {len(verify(there.path).damaged)}")
+    print(f"{problems:,} problems; units by node: {nodes}; damaged chunks: {len(verify_run(there.path).damaged)}")
     print(f"Cluster {cluster_seconds:.0f} s (two nodes, then one), one process {local_seconds:.0f} s.")
     one, other = there.dataset, here.dataset
     for name in one.data_vars:

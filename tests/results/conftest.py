@@ -11,9 +11,9 @@ import pytest
 from infodiscard.results.locks import Lease
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def bucket():
-    """A bucket of an S3 server on this machine; its URL."""
+    """A bucket of an S3 server on this machine; its URL. One for all tests, as fsspec keeps its connections."""
     pytest.importorskip("moto", reason="moto is not installed")
     s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
     with socket.socket() as free:

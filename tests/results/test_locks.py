@@ -17,7 +17,7 @@ from infodiscard.errors import InfodiscardError
 from infodiscard.results import locks
 from infodiscard.results.locks import LOCK, Lease, Lock, lock
 from infodiscard.results.places import as_place, is_local, names_in, read_whole
-from infodiscard.results.verify import verify
+from infodiscard.results.verify import verify_run
 from synthetic import RESNET, make_plan, values_of
 
 SMALL = {"layers": RESNET[:3], "samples": 10, "size": 4, "block": 4}
@@ -43,8 +43,8 @@ def test_two_writers_are_kept_apart_anywhere(place, quick):
     with pytest.raises(InfodiscardError, match="Another process"):
         Run.resume_or_create(plan, place)
     with pytest.raises(InfodiscardError, match="Another process"):
-        verify(place)
-    assert open_run(place).plan == plan and verify(place, mend=False).units == 0  # reading is free
+        verify_run(place)
+    assert open_run(place).plan == plan and verify_run(place, repair=False).units == 0  # reading is free
     fill(first)  # the last unit lets go
     assert Run.resume_or_create(plan, place).complete
 

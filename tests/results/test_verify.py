@@ -2,7 +2,7 @@
 
 from infodiscard.api.run import Run, open_run
 from infodiscard.results.places import as_place, read_whole, write_whole
-from infodiscard.results.verify import verify
+from infodiscard.results.verify import verify_run
 from synthetic import RESNET, make_images, make_plan, values_of
 
 SMALL = {"layers": RESNET[:3], "samples": 10, "size": 4, "block": 4}
@@ -18,19 +18,19 @@ def same(one, other):
     assert a.identical(b.assign_attrs(created=a.attrs["created"]))
 
 
-def test_damage_is_found_and_mended_anywhere(place, quick):
+def test_damage_is_found_and_repaired_anywhere(place, quick):
     plan = make_plan(**SMALL)
     images, masks = make_images(plan)
     with Run.create(plan, place, images, masks) as run:
         fill(run)
-    assert not verify(place).damaged
+    assert not verify_run(place).damaged
     chunk = as_place(place) / "run.zarr" / "sid_map" / "c" / "0" / "1" / "2" / "0" / "0"
     content = bytearray(read_whole(chunk))
     content[-1] ^= 1
     write_whole(chunk, bytes(content))
     picture = as_place(place) / "run.zarr" / "image" / "c" / "0" / "0" / "0" / "0"
     write_whole(picture, read_whole(picture)[:-3])
-    unit, pictures = verify(place).damaged
+    unit, pictures = verify_run(place).damaged
     assert (unit.layer, unit.start, unit.variables) == (RESNET[1], 8, ("sid_map",))
     assert (pictures.start, pictures.stop, pictures.variables) == (0, 10, ("image",))
     with Run.resume_or_create(plan, place, images, masks) as run:

@@ -53,7 +53,7 @@ def transformers(folder):
 
 
 def mlflow(_folder):
-    from infodiscard.integrations.export import to_mlflow
+    from infodiscard.integrations.mlflow import to_mlflow
     from synthetic import make_run
 
     to_mlflow(make_run(samples=2, size=4, layers=("a",)))

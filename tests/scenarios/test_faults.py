@@ -20,7 +20,7 @@ from infodiscard.cli import app
 from infodiscard.core.metrics.variable import FAILURES
 from infodiscard.data.sources.stack import Stack
 from infodiscard.results.store import holds_run
-from infodiscard.results.verify import verify
+from infodiscard.results.verify import verify_run
 
 pytestmark = pytest.mark.slow
 SOURCE = str(Path(__file__).parents[2] / "src")
@@ -84,7 +84,7 @@ def test_killed_twenty_times_in_a_row_equals_uninterrupted(tmp_path, whole):
         before = now
     jobs.same(jobs.job(out), whole)
     assert not list(out.rglob("*.partial"))
-    assert not verify(out).damaged
+    assert not verify_run(out).damaged
 
 
 def _finished(out):
@@ -147,10 +147,10 @@ def test_a_damaged_chunk_is_found_and_measured_again(tmp_path, stored, whole, na
     )
     _harm(chunk, harm)
     lost = not (name == "done" and harm == "deleted")  # without its mark, a unit was never finished
-    assert [each.variables for each in verify(out, mend=False).damaged] == [(name,)] * lost
-    found = verify(out)
+    assert [each.variables for each in verify_run(out, repair=False).damaged] == [(name,)] * lost
+    found = verify_run(out)
     assert len(found.damaged) == lost and len(open_run(out).pending()) == 1
-    assert not verify(out).damaged
+    assert not verify_run(out).damaged
     jobs.same(jobs.job(out), whole)
 
 
@@ -159,10 +159,10 @@ def test_damaged_pictures_are_found_and_written_again(tmp_path, stored, whole, n
     out = tmp_path / "run"
     shutil.copytree(stored, out)
     _harm(out / "run.zarr" / name / "c" / "0" / "/".join("0" * (3 if name == "image" else 2)), "flipped")
-    (found,) = verify(out).damaged
+    (found,) = verify_run(out).damaged
     assert (found.network, found.start, found.stop, found.variables) == (None, 0, 12, (name,))
     jobs.same(jobs.job(out), whole)
-    assert not verify(out).damaged
+    assert not verify_run(out).damaged
 
 
 def _harm(chunk, how):

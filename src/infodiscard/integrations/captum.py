@@ -37,11 +37,11 @@ Tensors = torch.Tensor | tuple[torch.Tensor, ...]
 
 
 def importance(discarded: torch.Tensor, spread: float = 1.0) -> torch.Tensor:
-    """Turns a map of SID or RU upside down: high where the layer uses the pixel, 0 where it ignores it.
+    """Converts a map of SID or RU to importance: high where the layer uses the pixel, 0 where it ignores it.
 
-    It is what gets through a channel that adds the map's noise to a Gaussian pixel, I_i = ½ log(1 + s²/σ_i²), with s
-    the pixel's standard deviation and σ_i = exp(H_i − C). The order of pixels is that of the map, reversed, and nothing
-    is rescaled by image or layer, so that values compare wherever the maps do.
+    It is the information through a channel that adds the map's noise to a Gaussian pixel, I_i = ½ log(1 + s²/σ_i²),
+    with s the pixel's standard deviation and σ_i = exp(H_i − C). The order of pixels is that of the map, reversed, and
+    nothing is rescaled by image or layer, so that values compare wherever the maps do.
 
     Args:
         discarded: SID or RU, in nats per pixel, any shape.
@@ -102,10 +102,10 @@ class SID:
             inputs: in the network's normalised input space, `n × C × H × W`, or inputs of another `kind`, such as
                 embeddings; or a tuple of what the network takes, each of which is then measured by itself, with the
                 others as they are.
-            additional_forward_args: what the network takes after these, one thing or a tuple. A tensor whose first
+            additional_forward_args: what the network takes after these, one value or a tuple. A tensor whose first
                 dimension is n belongs to the inputs one by one.
             kind: what the inputs are, as in `infodiscard.measure`: `tokens` (`n × T × D`) or `series` (`n × C × L`);
-                images and tables (`n × F`) are told by their shape. Of a tuple, one for all or one each.
+                images and tables (`n × F`) are recognised by their shape. Of a tuple, one for all or one each.
             internal_batch_size: noisy inputs in one forward pass; no result depends on it.
             show_progress: draw a progress bar.
             return_convergence_delta: also return how far from its target the feature distance was.
@@ -120,18 +120,18 @@ class SID:
             InfodiscardError: any input that cannot be measured, or an option that does not exist.
         """
         self._check(options)
-        given = inputs if isinstance(inputs, tuple) else (inputs,)
+        several = inputs if isinstance(inputs, tuple) else (inputs,)
         added = additional_forward_args
         added = () if added is None else added if isinstance(added, tuple) else (added,)
-        kinds = [kind] * len(given) if kind is None or isinstance(kind, str) else list(kind)
-        if len(kinds) != len(given):
+        kinds = [kind] * len(several) if kind is None or isinstance(kind, str) else list(kind)
+        if len(kinds) != len(several):
             raise InfodiscardError(
-                f"kind names {len(kinds)} kinds for {len(given)} inputs; give one for all or one each."
+                f"kind names {len(kinds)} kinds for {len(several)} inputs; give one for all or one each."
             )
         self.runs = []
         settings = {"batch_size": internal_batch_size, "progress": show_progress, **options}
-        found = [self._measured((*given, *added), at, settings | {"kind": each}) for at, each in enumerate(kinds)]
-        maps, deltas = zip(*found, strict=True)
+        results = [self._measured((*several, *added), at, settings | {"kind": each}) for at, each in enumerate(kinds)]
+        maps, deltas = zip(*results, strict=True)
         result = maps if isinstance(inputs, tuple) else maps[0]
         if not return_convergence_delta:
             return result
@@ -141,7 +141,7 @@ class SID:
     def importance(
         self, inputs: Tensors, additional_forward_args: Any = None, *, spread: float = 1.0, **others: Any
     ) -> Tensors:
-        """Returns how much of each pixel gets through to the layer: high = it uses the pixel, 0 = it ignores it.
+        """Returns how much of each pixel reaches the layer: high = it uses the pixel, 0 = it ignores it.
 
         Args:
             inputs: as for `attribute`.
@@ -204,7 +204,7 @@ class SID:
         return measure(network, inputs, [self._layer], [self.metric], decoders=self._decoders, **settings)
 
     def _cap(self, inputs: torch.Tensor, cap: float | str, kind: str) -> float:
-        """The largest σ allowed: of all inputs together, however they are measured."""
+        """The largest σ allowed: that of all inputs together, however they are measured."""
         if cap == "range" and self._network.std is not None:
             return CAP_RANGES / min(self._network.std)
         return coerce_inputs(inputs, kind=kind).cap(Network(self._model, self._network.name), cap)

@@ -44,10 +44,10 @@ class MeasureLayers(Callback):
     Where several processes train, the first one measures.
 
     Args:
-        images: as `data` in `infodiscard.measure`, in the network's input space, with masks if they have some; with
+        images: as `data` in `infodiscard.measure`, in the network's input space, with masks if they have any; with
             the options `kind`, `noise_on` and `valid` also inputs other than images.
         layers: names or patterns (see `infodiscard.networks.addresses`), as seen from the network.
-        epochs: measure after every so many epochs, or after the epochs listed; 0 is before the training.
+        epochs: measure every that many epochs, or after the epochs listed; 0 is before the training.
         network: the name of the network within the LightningModule, such as `model`; by default the LightningModule
             itself, whose `forward` must then take an image.
         maps: log the sheets of maps too.
@@ -81,7 +81,7 @@ class MeasureLayers(Callback):
         self._images, self._layers, self._epochs = images, [layers] if isinstance(layers, str) else list(layers), epochs
         self._network, self._maps, self._out = network, maps, None if out is None else Path(out)
         self._options = {"progress": False} | options
-        self._inputs()  # what is wrong with them is said now
+        self._inputs()  # bad inputs are refused now
         self.runs: dict[int, Run] = {}
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -97,7 +97,7 @@ class MeasureLayers(Callback):
         frames = {epoch: run.to_dataframe() for epoch, run in self.runs.items()}
         return pd.concat(frames, names=["epoch"]).reset_index("epoch").reset_index(drop=True)
 
-    # -- what Lightning calls ----------------------------------------------------------------------------------------
+    # -- Lightning's hooks --------------------------------------------------------------------------------------------
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Checks that the network has the layers, and measures where the epochs begin with 0.
@@ -115,7 +115,7 @@ class MeasureLayers(Callback):
             self._record(trainer, pl_module, 0)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measures after the chosen epochs; a network that cannot be measured then is warned of, and trains on."""
+        """Measures after the chosen epochs; if the network cannot be measured then, warns and lets it train on."""
         epoch = trainer.current_epoch + 1
         due = epoch % self._epochs == 0 if isinstance(self._epochs, int) else epoch in self._epochs
         if not (due and trainer.is_global_zero):
@@ -135,23 +135,23 @@ class MeasureLayers(Callback):
         if trainer.is_global_zero:
             self._record(trainer, pl_module, trainer.current_epoch)
 
-    # -- what that does ----------------------------------------------------------------------------------------------
+    # -- measuring and logging ----------------------------------------------------------------------------------------
 
     def _inputs(self) -> Inputs:
-        said = {name: self._options[name] for name in ("masks", "kind", "noise_on", "valid") if name in self._options}
-        return coerce_inputs(self._images, **said)
+        about = {name: self._options[name] for name in ("masks", "kind", "noise_on", "valid") if name in self._options}
+        return coerce_inputs(self._images, **about)
 
     def _module(self, pl_module: LightningModule) -> nn.Module:
         """Returns the network within the module that is trained."""
         if self._network is None:
             return pl_module
-        found = getattr(pl_module, self._network, None)
-        if not isinstance(found, nn.Module):
+        module = getattr(pl_module, self._network, None)
+        if not isinstance(module, nn.Module):
             names = ", ".join(f"'{name}'" for name, _ in pl_module.named_children())
             raise InfodiscardError(
                 f"{type(pl_module).__name__} has no network '{self._network}'; its modules are {names or 'none'}."
             )
-        return found
+        return module
 
     def _record(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> None:
         """Measures and logs."""

@@ -1,7 +1,7 @@
 """Explanation functions for Quantus: `evaluate({...}, {"SID": explainer("layer3")}, ...)`.
 
-Nothing here needs Quantus. What it evaluates is the importance of SID or RU (`adapters.captum.importance`): its metrics
-fold signs and expect that more means more relevant.
+Nothing here needs Quantus. What it evaluates is the importance of SID or RU (`integrations.captum.importance`): its
+metrics fold signs and expect that more means more relevant.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ def explain_func(
     metric: str = "sid",
     spread: float = 1.0,
     decoders: str | Path | None = None,
-    batch_size: int | None = None,
-    kind: str | None = None,
-    **others: Any,
+    **options: Any,
 ) -> np.ndarray:
     """Returns how much of each pixel gets through to a layer, as Quantus calls its explanation functions.
 
@@ -42,10 +40,10 @@ def explain_func(
         metric: `sid` or `ru`.
         spread: the inputs' standard deviation in that space.
         decoders: where RU's decoders are; the user's cache by default.
-        batch_size: noisy inputs in one forward pass; no result depends on it.
-        kind: `series` for a series; images are told by their shape.
-        others: options of the solver, those in `adapters.captum.OPTIONS`; whatever else Quantus adds, such as `method`
-            and `device`, is left aside. The work is done where the network is.
+        options: `batch_size`, the noisy inputs in one forward pass, which changes no result; `kind`, which is `series`
+            for a series, while images are recognised by their shape; and those of the solver in
+            `integrations.captum.OPTIONS`. Whatever else Quantus adds, such as `method` and `device`, is ignored: the
+            work is done where the network is.
 
     Returns:
         Nats per pixel, none negative, float32, `n × 1 × H × W` (`n × 1 × L`).
@@ -60,20 +58,20 @@ def explain_func(
         )
     network = model if isinstance(model, nn.Module) or not hasattr(model, "get_model") else model.get_model()
     method = _method(metric, network, layer, decoders)
-    options = {name: others[name] for name in OPTIONS if name in others}
-    kept = method.importance(
-        torch.as_tensor(np.array(inputs)), spread=spread, internal_batch_size=batch_size, kind=kind, **options
+    known = {name: options[name] for name in ("kind", *OPTIONS) if name in options}
+    importance = method.importance(
+        torch.as_tensor(np.array(inputs)), spread=spread, internal_batch_size=options.get("batch_size"), **known
     )
-    assert isinstance(kept, torch.Tensor)  # as a single tensor went in
-    return kept[:, :1].float().numpy()
+    assert isinstance(importance, torch.Tensor)  # as a single tensor went in
+    return importance[:, :1].float().numpy()
 
 
 def explainer(layer: str, **options: Any) -> Callable[..., np.ndarray]:
-    """Returns `explain_func` with a layer and options of your own.
+    """Returns `explain_func` with a layer and other options.
 
     Args:
         layer: its address.
-        options: `metric`, `spread`, `decoders`, `batch_size`, `kind` and those in `adapters.captum.OPTIONS`.
+        options: `metric`, `spread`, `decoders`, `batch_size`, `kind` and those in `integrations.captum.OPTIONS`.
 
     Raises:
         InfodiscardError: an option does not exist.

@@ -1,1 +1,1 @@
-"""Stored runs: their plan, arrays and places."""
+"""Stored runs: their plan, arrays, places and locks."""

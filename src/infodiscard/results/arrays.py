@@ -1,4 +1,4 @@
-"""The arrays of a run, read and written unit by unit; and what is found damaged among them."""
+"""Arrays of a run, read and written unit by unit, and checked for damage."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ class Arrays:
     Args:
         group: the Zarr group.
         plan: of the run.
+
+    Attributes:
+        created: when the run was created.
     """
 
     def __init__(self, group: Any, plan: Plan) -> None:
         self.plan, self._store = plan, group.store
         self.created = str(group.attrs["created"])
-        # A finished unit has all its chunks, even those that hold nothing but the fill value, so that none that is
-        # missing goes unnoticed; a mark that says "not done" is none at all.
+        # A finished unit has all its chunks, even those of the fill value alone, so that a missing one is noticed; a
+        # mark that says "not done" is not stored at all.
         self._arrays: dict[str, Any] = {
             name: array.with_config({"write_empty_chunks": name != "done"}) for name, array in group.arrays()
         }
@@ -36,13 +39,13 @@ class Arrays:
 
     @cached_property
     def units(self) -> list[Unit]:
-        """All the work; a worker, which is told what to do, does without this list."""
+        """All the work; a worker, which gets its units, does without this list."""
         return self.plan.units()
 
     @classmethod
     def open(cls, place: Any, plan: Plan, writable: bool = False) -> Arrays:
         """Opens the store at a place, or one that is open already."""
-        import zarr
+        import zarr  # slow
 
         store = zarr_store(place) if hasattr(place, "iterdir") else place
         return cls(zarr.open_group(store, mode="r+" if writable else "r", use_consolidated=True), plan)
@@ -66,23 +69,21 @@ class Arrays:
         return "/".join([name, "c", *map(str, (i, j, unit.start // self.plan.block)), *["0"] * inner])
 
     def _keys(self, name: str) -> set[str]:
-        """Returns the keys of all chunks of an array that are there."""
+        """Returns the keys of all stored chunks of an array."""
         return self._listed(f"{name}/c/")
 
     def _listed(self, prefix: str) -> set[str]:
-        from zarr.core.sync import sync
-
         async def listed() -> set[str]:
             return {key async for key in self._store.list_prefix(prefix)}
 
-        return sync(listed())
+        return _waited_for(listed())
 
     def write(self, unit: Unit, values: Mapping[str, np.ndarray]) -> None:
-        """Stores a unit, its mark last, which is what makes it count.
+        """Stores a unit, its mark last, which makes it count as finished.
 
         Args:
             unit: one of the plan's.
-            values: variable → array whose first dimension is the unit's samples; variables left out are filled up.
+            values: variable → array whose first dimension is the unit's samples; omitted variables get the fill value.
 
         Raises:
             InfodiscardError: a variable or a shape is not the plan's.
@@ -125,7 +126,13 @@ class Arrays:
         return np.asarray(self._arrays[variable][self._where(unit)])
 
     def put_pictures(self, images: np.ndarray | None, masks: np.ndarray | None, most: int | None = None) -> None:
-        """Writes those chunks of the images and masks that are not there; of each at most so many, from all over."""
+        """Writes the missing chunks of the images and masks; of each at most `most`, evenly spread.
+
+        Args:
+            images: `samples × channels × height × width`, in [0, 1].
+            masks: `samples` × the dimensions of a map, true on the object.
+            most: how many chunks of each; all by default.
+        """
         for name, values in (("image", images), ("mask", masks)):
             if values is None or name not in self._arrays:
                 continue
@@ -145,16 +152,16 @@ class Arrays:
     # -- size --------------------------------------------------------------------------------------------------------
 
     def size(self, unit: Unit) -> int:
-        """Returns the bytes that are stored of a finished unit."""
+        """Returns the bytes of a finished unit in the store."""
         return self._bytes(self._key(name, unit) for name in (*self.written(), "done"))
 
     def raw_size(self, samples: int) -> int:
-        """Returns the bytes that so many samples of a layer take before they are compressed."""
+        """Returns the bytes of that many samples of a layer before compression."""
         arrays = [self._arrays[name] for name in (*self.written(), "done")]
         return samples * sum(math.prod(each.shape[3:]) * each.dtype.itemsize for each in arrays)
 
     def fixed(self) -> tuple[float, int]:
-        """Returns the bytes and objects of all but the units, before there are any; for pictures from those there."""
+        """Returns the bytes and objects of all but the units, before there are any; those of pictures are estimated."""
         keys = self._listed("")
         size, objects = float(self._bytes(keys)), len(keys)
         for name in [name for name in ("image", "mask") if name in self._arrays]:
@@ -165,14 +172,12 @@ class Arrays:
         return size, objects
 
     def _bytes(self, keys: Iterable[str]) -> int:
-        from zarr.core.sync import sync
-
-        return sum(sync(self._store.getsize(key)) for key in keys)
+        return sum(_waited_for(self._store.getsize(key)) for key in keys)
 
     # -- damage ------------------------------------------------------------------------------------------------------
 
     def damage(self, finished: Iterable[Unit] | None = None) -> Iterator[tuple[Unit, list[str]]]:
-        """Reads all that the finished units have stored; yields each unit, and which of its chunks are damaged.
+        """Reads everything that the finished units have stored; yields each unit and the names of its damaged chunks.
 
         A chunk is damaged if it is missing, or if its checksum does not fit.
         """
@@ -202,24 +207,29 @@ class Arrays:
         ]
 
     def forget(self, unit: Unit) -> None:
-        """Removes all that is stored of a unit, its mark first, so that it is measured again."""
+        """Removes a unit from the store, its mark first, so that it is measured again."""
         self._delete([self._key(name, unit) for name in ("done", *self.written())])
 
     def forget_pictures(self, name: str, rows: slice) -> None:
-        """Removes a chunk of the images or masks, which is written again when the run is continued."""
+        """Removes a chunk of the images or masks; it is written again when the run is continued."""
         self._delete([key for key, each in self._picture_blocks(name) if each == rows])
 
     def _delete(self, keys: Iterable[str]) -> None:
-        from zarr.core.sync import sync
-
         for key in keys:
-            sync(self._store.delete(key))
+            _waited_for(self._store.delete(key))
+
+
+def _waited_for(coroutine: Any) -> Any:
+    """Returns what a method of a Zarr store gives, all of which are asynchronous."""
+    from zarr.core.sync import sync  # slow
+
+    return sync(coroutine)
 
 
 def _readable(array: Any, where: tuple[Any, ...]) -> bool:
     """Whether a part of an array can be read."""
     try:
         array[where]
-    except Exception:  # whatever a codec says of broken bytes: each has errors of its own
+    except Exception:  # each codec has errors of its own for broken bytes
         return False
     return True

@@ -1,4 +1,4 @@
-"""The result of the main job: one labelled store, written as work completes and continued after any interruption."""
+"""Stored run: one labelled store, written as work completes and continued after any interruption."""
 
 from __future__ import annotations
 
@@ -21,14 +21,12 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-__all__ = ["Plan", "StoredRun", "Unit"]
-
 
 class StoredRun:
     """A run as it is stored: what was measured, how, and how far to trust it.
 
-    Made by `create`, `resume_or_create` (both may write) or `open` (reads only). One that may write holds a
-    lock on its directory until its last unit is written or `close` is called; it is a context manager.
+    Made by `create`, `resume_or_create` (both may write) or `open` (reads only). A writer holds a lock on its
+    directory until its last unit is written or `close` is called; it is a context manager.
 
     Attributes:
         path: its directory, which holds `run.zarr`; `None` if it is in memory only.
@@ -48,7 +46,7 @@ class StoredRun:
         self._left: set[Unit] | None = None
         self._left = set(self.pending()) if writable else None
 
-    # -- making and opening ------------------------------------------------------------------------------------------
+    # -- creating and opening ----------------------------------------------------------------------------------------
 
     @classmethod
     def create(
@@ -62,7 +60,7 @@ class StoredRun:
 
         Args:
             plan: what it will hold.
-            path: a directory that is empty or not there yet; `None` keeps the run in memory.
+            path: a directory or URL that is empty or absent; `None` keeps the run in memory.
             images: `samples × channels × height × width`, in [0, 1], for pictures.
             masks: `samples × height × width`, true on the object; with them the run holds concentrations.
 
@@ -101,7 +99,7 @@ class StoredRun:
                 path.mkdir(parents=True, exist_ok=True)
             held = lock(path)
             try:
-                run = cls._locked(plan, path, images, masks, resume, held)
+                run = cls._continue_or_build(plan, path, images, masks, resume, held)
             except BaseException:
                 held.release()
                 raise
@@ -110,7 +108,7 @@ class StoredRun:
         return run
 
     @classmethod
-    def _locked(
+    def _continue_or_build(
         cls,
         plan: Plan,
         path: Any,
@@ -119,6 +117,7 @@ class StoredRun:
         resume: bool,
         held: Lock | Lease,
     ) -> Self:
+        """Opens the store for writing, with the lock held."""
         there = is_made(path)
         if there and not resume:
             raise InfodiscardError(f"'{path}' holds a run already; give another out, or delete it first.")
@@ -129,7 +128,7 @@ class StoredRun:
         sweep(path)
         run = cls(read_plan(path), zarr_store(path / STORE), path, writable=True, held=held)
         if there:
-            run.arrays.put_pictures(images, masks)  # those that were damaged, and are removed
+            run.arrays.put_pictures(images, masks)  # those removed because they were damaged
         return run
 
     @classmethod
@@ -165,13 +164,13 @@ class StoredRun:
 
     @property
     def created(self) -> str:
-        """When it was created, which tells it from another run that lay in the same place."""
+        """When it was created, which distinguishes it from an earlier run in the same place."""
         return self.arrays.created
 
     # -- work --------------------------------------------------------------------------------------------------------
 
     def pending(self) -> list[Unit]:
-        """Returns the work that is left, in the order network, layer, block."""
+        """Returns the remaining work, in the order network, layer, block."""
         left = self._left
         if left is None:
             left = set(self._units) - self.arrays.finished()
@@ -187,7 +186,7 @@ class StoredRun:
 
         Args:
             unit: one of `pending()`.
-            values: variable → array whose first dimension is the unit's samples; variables left out stay NaN or 0.
+            values: variable → array whose first dimension is the unit's samples; omitted variables stay NaN or 0.
 
         Raises:
             InfodiscardError: the unit, a variable or a shape is not the plan's, or the disk refuses.
@@ -201,7 +200,7 @@ class StoredRun:
         self.mark(unit)
 
     def mark(self, unit: Unit) -> None:
-        """Takes note that a unit of `pending()` is stored, by whichever process.
+        """Records that a unit of `pending()` is stored, by whichever process.
 
         Raises:
             InfodiscardError: another process has taken over the lock.
@@ -210,8 +209,8 @@ class StoredRun:
         self._left.remove(unit)
         if self._lock is not None and self._lock.lost:
             raise InfodiscardError(
-                f"Another process has taken over the run in '{self.path}', as this one had not been heard of for a "
-                "while; let that one finish."
+                f"Another process has taken over the run in '{self.path}', as this one had been silent for a while; "
+                "let that one finish."
             )
         if not self._left:
             self.close()
@@ -233,11 +232,11 @@ class StoredRun:
 
     @property
     def dataset(self) -> xr.Dataset:
-        """Everything as labelled arrays, loaded when used; each access sees what has been written until then."""
+        """Everything as labelled arrays, loaded when used; each access includes what has been written by then."""
         import xarray as xr
 
         data = xr.open_dataset(self._store, engine="zarr", chunks=None, consolidated=True)
-        # Plain strings rather than NumPy's new ones, which not every tool downstream knows; our own order of variables.
+        # Plain strings rather than NumPy's new ones, which not every tool downstream knows; variables in our own order.
         words = [name for name in (*CELL, "text") if name in data.coords]
         data = data.assign_coords({name: data[name].astype(object, keep_attrs=True) for name in words})
         order = [*VARIABLES, *data.data_vars]
@@ -270,7 +269,7 @@ class StoredRun:
     def failures(self) -> pd.DataFrame:
         """Returns one row per network, layer and sample that could not be measured, and `why`.
 
-        They are left out everywhere else. Why, in the terms of `core.metrics.variable.FAILURES`: its file cannot be
+        They are omitted everywhere else. Why, in the terms of `core.metrics.variable.FAILURES`: its file cannot be
         decoded, its feature (or that of its noisy versions) is not finite, or does not react to noise.
         """
         import pandas as pd
@@ -281,7 +280,7 @@ class StoredRun:
         return pd.DataFrame(columns | {"why": [FAILURES[reason].replace("_", " ") for reason in reasons]})
 
     def __repr__(self) -> str:
-        """Says what the run holds and how much of it is there."""
+        """Describes what the run holds and how much of it is measured."""
         plan, total = self.plan, len(self._units)
         layers = sum(map(len, plan.layers.values()))
         finished = total - len(self.pending())

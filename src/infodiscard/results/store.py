@@ -1,4 +1,4 @@
-"""How a run lies on disk: one labelled Zarr store, which xarray opens by itself."""
+"""Store of a run: one labelled Zarr group, which xarray opens by itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .plan import Plan, shorten
 
 STORE = "run.zarr"
 BESIDE = (LOCK, LOG, STATUS)
-"""What lies beside the store in a run's directory."""
+"""Names in a run's directory beside the store."""
 
 PICTURES = 4 << 20
 """Bytes of images or masks in one chunk, before compression: a remote place takes about as long for one as for few."""
@@ -90,14 +90,14 @@ def _allocate(
 def create_store(
     store: Any, plan: Plan, images: np.ndarray | None, masks: np.ndarray | None, most: int | None = None
 ) -> None:
-    """Creates the arrays of `plan` in a Zarr store, and fills in the images and masks (at most so many chunks).
+    """Creates the arrays of `plan` in a Zarr store, and fills in the images and masks, at most `most` chunks of each.
 
-    Its consolidated metadata comes last and is what makes it a run: until then, `is_made` says that it is none.
+    Its consolidated metadata comes last and makes it a run: until then, `is_made` says that it is none.
     """
     import zarr
 
-    given = set(plan.settings.metrics) | ({"masks"} if masks is not None else set())
-    variables = variables_for(given, plan.settings.sigma == "unit", plan.layout)
+    wanted = set(plan.settings.metrics) | ({"masks"} if masks is not None else set())
+    variables = variables_for(wanted, plan.settings.sigma == "unit", plan.layout)
     inputs = {"image": (PICTURE, images), "mask": (of_layout(plan.layout, MASK), masks)}
     sizes = {"sample": len(plan.samples), "channel": plan.channels, "y": plan.height, plan.layout.dims[-1]: plan.width}
     for name, (item, array) in inputs.items():
@@ -166,12 +166,12 @@ def _attributes(plan: Plan) -> dict[str, Any]:
 
 
 def is_made(path: Any) -> bool:
-    """Whether the store in a run's directory is whole: its creation was not cut off."""
-    found = read_whole(path / STORE / "zarr.json")
+    """Whether the store in a run's directory was created to the end."""
+    metadata = read_whole(path / STORE / "zarr.json")
     try:
-        return found is not None and "consolidated_metadata" in json.loads(found)
+        return metadata is not None and "consolidated_metadata" in json.loads(metadata)
     except ValueError:
-        return True  # damaged, which is for the reader to say; nothing to write over
+        return True  # damaged, which the reader reports; not to be overwritten
 
 
 def holds_run(place: Any) -> bool:
@@ -223,15 +223,15 @@ def check_same(path: Any, plan: Plan) -> None:
 
 
 def build(path: Any, plan: Plan, images: np.ndarray | None, masks: np.ndarray | None) -> None:
-    """Creates the store, after removing one whose creation was cut off; call it with the lock held."""
+    """Creates the store, after removing one whose creation was interrupted; call it with the lock held."""
     if (path / STORE).exists():
         remove(path / STORE)
     create_store(zarr_store(path / STORE), plan, images, masks)
 
 
 def sweep(path: Any) -> None:
-    """Removes what a killed writer left behind; call it with the lock held."""
-    if not is_local(path):  # objects in a bucket are there whole, or not at all
+    """Removes unfinished files of a killed writer; call it with the lock held."""
+    if not is_local(path):  # objects in a bucket are whole or absent
         return
     for leftover in path.rglob(f"*{PARTIAL}"):
         leftover.unlink()

@@ -1,8 +1,7 @@
-"""Whether all that a run has stored is still there and whole."""
+"""Verification of a stored run: whether everything is still there, and whole by its checksums."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,26 +36,23 @@ class Damage:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found.
+    """The outcome.
 
     Attributes:
         units: finished units that were read.
-        damaged: what is not whole.
-        mended: whether it has been removed, so that the command that made the run makes it again.
+        damaged: what is not whole; removed, if that was asked for.
     """
 
     units: int
     damaged: tuple[Damage, ...]
-    mended: bool
 
 
-def verify(path: Any, mend: bool = True, saw: Callable[[int, int], None] | None = None) -> Verification:
+def verify_run(path: Any, repair: bool = True) -> Verification:
     """Reads everything that a run has stored, and compares it with its checksums (CRC-32C of each chunk, by Zarr).
 
     Args:
         path: directory or URL of the run.
-        mend: remove what is damaged, so that the command that made the run measures it again, and nothing else.
-        saw: called with the number of units read so far, and of all.
+        repair: remove what is damaged, so that the command that made the run measures it again, and nothing else.
 
     Raises:
         InfodiscardError: there is no run, it is being written, or it was made before runs had checksums.
@@ -64,33 +60,30 @@ def verify(path: Any, mend: bool = True, saw: Callable[[int, int], None] | None 
     run = StoredRun.open(path)
     place: Any = run.path
     with translate_os_errors("verify the run in", place):
-        held = lock(place) if mend else None
+        held = lock(place) if repair else None
         try:
-            arrays = Arrays.open(place / STORE, run.plan, writable=mend)
+            arrays = Arrays.open(place / STORE, run.plan, writable=repair)
             if "failure" not in arrays:
                 raise InfodiscardError(
                     f"'{place}' was made by a version of infodiscard whose runs have no checksums; measure it again to "
                     "have them."
                 )
-            units = len(arrays.finished())
-            return Verification(units, _damage(arrays, units, mend, saw), mend)
+            return Verification(len(arrays.finished()), _damage(arrays, repair))
         finally:
             if held is not None:
                 held.release()
 
 
-def _damage(arrays: Arrays, units: int, mend: bool, saw: Callable[[int, int], None] | None) -> tuple[Damage, ...]:
-    """Finds the damage among so many finished units, and removes what is damaged if that is wanted."""
-    found = []
-    for count, (unit, names) in enumerate(arrays.damage(), 1):
+def _damage(arrays: Arrays, repair: bool) -> tuple[Damage, ...]:
+    """Returns the damage among the finished units and the pictures, and removes what is damaged if that is wanted."""
+    damaged = []
+    for unit, names in arrays.damage():
         if names:
-            found.append(Damage(unit.network, unit.layer, unit.start, unit.stop, tuple(names)))
-            if mend:
+            damaged.append(Damage(unit.network, unit.layer, unit.start, unit.stop, tuple(names)))
+            if repair:
                 arrays.forget(unit)
-        if saw is not None:
-            saw(count, units)
     for name, rows in arrays.damaged_pictures():
-        found.append(Damage(None, None, rows.start, rows.stop, (name,)))
-        if mend:
+        damaged.append(Damage(None, None, rows.start, rows.stop, (name,)))
+        if repair:
             arrays.forget_pictures(name, rows)
-    return tuple(found)
+    return tuple(damaged)

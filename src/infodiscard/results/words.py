@@ -1,4 +1,4 @@
-"""Texts of a run: the SID of their words, as a table."""
+"""Words of a run of texts, and their SID."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Word:
     Attributes:
         text: its characters, without the spaces before it.
         number: its place among the words of its text, from 0; −1 for a special token.
-        places: its tokens' places.
-        parts: what each of them stands for.
+        places: of its tokens in the text.
+        parts: what each token stands for.
         spaced: whether there is a space before it.
     """
 
@@ -44,7 +44,7 @@ class Word:
 
 
 def words_of(plan: Plan) -> list[list[Word]]:
-    """Returns the words of each sample, special tokens among them, in order; without padding.
+    """Returns the words of each sample in order, with special tokens and without padding.
 
     Raises:
         InfodiscardError: the run is not one of texts.
@@ -63,7 +63,7 @@ def _words(tokens: tuple[str, ...], words: tuple[int, ...]) -> Iterator[Word]:
         chosen = tuple(places)
         parts = tuple(tokens[place] for place in chosen)
         text = "".join(parts)
-        if text or number != SPECIAL:  # else it is padding
+        if text or number != SPECIAL:  # otherwise it is padding
             yield Word(text.strip(), number, chosen, tuple(map(str.strip, parts)), text[:1].isspace())
 
 
@@ -71,7 +71,7 @@ def table(run: StoredRun) -> pd.DataFrame:
     """Returns one row per network, layer, sample and word, in their order.
 
     Its columns: `network`, `layer`, `sample`, `word` (its number, −1 for a special token), `text`, `tokens` (how many
-    it is made of) and `sid`, the mean of theirs as reached, in nats/token. What is not measured is left out.
+    it is made of) and `sid`, the mean of theirs as reached, in nats/token. What is not measured is omitted.
 
     Raises:
         InfodiscardError: the run is not one of texts.
@@ -98,5 +98,5 @@ def values_of(run: StoredRun, network: str, layer: str) -> np.ndarray:
 
 
 def mean_of(word: Word, values: np.ndarray) -> float:
-    """Returns the mean over a word's tokens of its text's values."""
+    """Returns the mean over a word's tokens of its text's `values`, one per token."""
     return float(values[list(word.places)].mean())

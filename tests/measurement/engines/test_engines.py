@@ -13,7 +13,7 @@ import torch
 import jobs
 from infodiscard import InfodiscardError, data, measure, open_run, zoo
 from infodiscard.measurement.engines import LocalEngine, find_engine
-from infodiscard.results.verify import verify
+from infodiscard.results.verify import verify_run
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 
@@ -60,7 +60,7 @@ def whole():
 def test_a_cluster_finds_what_this_process_finds_to_the_last_bit(tmp_path, cluster, engine, whole):
     jobs.same(jobs.job(tmp_path / "run", engine=engine), whole)
     assert not ray.is_initialized()
-    assert not verify(tmp_path / "run").damaged
+    assert not verify_run(tmp_path / "run").damaged
     workers = {line.split('"worker": "')[1].split('"')[0] for line in _units(tmp_path / "run")}
     assert len({worker.partition("/")[0] for worker in workers}) == 2, "both nodes took part"
 

@@ -24,7 +24,8 @@ def export(
 ) -> None:
     """Writes a run's numbers and pictures for TensorBoard, or logs them into MLflow."""
     from ...api.run import open_run
-    from ...integrations.export import to_mlflow, to_tensorboard
+    from ...integrations.mlflow import to_mlflow
+    from ...integrations.tensorboard import to_tensorboard
     from ..tables import show_paths
 
     if tensorboard is None and mlflow is None:

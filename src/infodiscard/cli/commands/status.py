@@ -89,9 +89,9 @@ def verify(
     What is damaged is removed, unless --keep is given, and the command that made
     the run then measures it again, and nothing else.
     """
-    from ...results.verify import verify as run_check
+    from ...results.verify import verify_run
 
-    found = run_check(run, mend=not keep)
+    found = verify_run(run, repair=not keep)
     console = plain_console()
     if not found.damaged:
         console.print(f"Whole: all that {found.units:,} finished units have stored.", style="green")
