@@ -87,7 +87,7 @@ def measure(
         block: samples solved and stored together, by default 4 on a CPU and 32 on a GPU; no result depends on it.
         batch_size: noisy inputs in one forward pass; no result depends on it.
         device: where to compute, on a copy of the network if it is elsewhere; by default where the network is.
-        engine: `local`, in this process; or `ray`, on a cluster, or an `infodiscard.engines.ray.RayEngine`
+        engine: `local`, in this process; or `ray`, on a cluster, or an `infodiscard.measurement.engines.RayEngine`
             that says which and how (docs/scale.md). No result depends on it.
         log: a file for one line of JSON per unit of work; by default `log.jsonl` in `out`, if that is a directory.
 

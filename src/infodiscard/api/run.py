@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis import regions
 from ..analysis.summary import summarise
+from ..plots import layer_curve, map_sheet, reconstruction_sheet
+from ..report import write_page
+from ..report.notebook import run_html
+from ..report.word_shading import write_texts
 from ..results import words
 from ..results.run import StoredRun
 
@@ -62,28 +66,20 @@ class Run(StoredRun):
 
     def write_texts(self, path: str | Path | None = None) -> Path:
         """Writes the texts with their words shaded by SID as a page of HTML; see `report.words.write_texts`."""
-        from ..report.word_shading import write_texts
-
         return write_texts(self, path)
 
     def plot_layers(self, path: str | Path | None = None, metric: str | None = None, ax: Axes | None = None) -> Figure:
         """Draws the layer curve, and writes it to `path` if given; see `infodiscard.plots.layer_curve`."""
-        from ..plots import layer_curve
-
         return layer_curve(self, metric=metric, path=path, ax=ax)
 
     def plot_maps(
         self, path: str | Path | None = None, network: str | None = None, metric: str | None = None
     ) -> Figure:
         """Draws the sheet of maps, and writes it to `path` if given; see `infodiscard.plots.map_sheet`."""
-        from ..plots import map_sheet
-
         return map_sheet(self, network=network, metric=metric, path=path)
 
     def plot_reconstructions(self, path: str | Path | None = None, network: str | None = None) -> Figure:
         """Draws the inputs as decoders restore them; see `infodiscard.plots.reconstruction_sheet`."""
-        from ..plots import reconstruction_sheet
-
         return reconstruction_sheet(self, network=network, path=path)
 
     def report(self, path: str | Path | None = None) -> Path:
@@ -91,14 +87,10 @@ class Run(StoredRun):
 
         See `infodiscard.report.write_page`, also for a page about several runs.
         """
-        from ..report import write_page
-
         return write_page(self, path)
 
     def _repr_html_(self) -> str:
         """Shows the summary and the layer curve in a notebook; see `infodiscard.report.notebook`."""
-        from ..report.notebook import run_html
-
         return run_html(self)
 
 

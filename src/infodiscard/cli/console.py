@@ -1,4 +1,4 @@
-"""What the commands share: where things go, what is printed about them, and how an interruption ends."""
+"""Console of the commands: where things go, what is printed about them, and how an interruption ends."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def file_name(text: str) -> str:
 
 
 def announce(path: str | Path) -> None:
-    """Says where the run goes, and that it is there already, in whole or in part."""
+    """Prints where the run goes, and whether it is there already, in whole or in part."""
     from ..api.run import Run
     from ..results.store import holds_run
 
@@ -49,36 +49,36 @@ def announce(path: str | Path) -> None:
 
 
 @contextmanager
-def interruptible(path: str | Path, given: bool = True) -> Iterator[None]:
-    """Says on Ctrl-C, or SIGTERM, what is kept and how to go on.
+def interruptible(path: str | Path, named: bool = True) -> Iterator[None]:
+    """Prints on Ctrl-C or SIGTERM what is kept and how to go on.
 
     Args:
         path: where the work is kept.
-        given: whether the same command would find it there; otherwise the command is shown with --out.
+        named: whether the same command would find it there; otherwise the command is shown with --out.
     """
-    terminated: list[int] = []
+    signals: list[int] = []
     try:
-        with _terminable(terminated):
+        with _terminable(signals):
             yield
     except (KeyboardInterrupt, SystemExit) as error:  # Lightning turns the one into the other
         cause = error.__context__ if isinstance(error, SystemExit) else error
         if not isinstance(cause, KeyboardInterrupt):
             raise
-        again = "" if given else f": {shlex.join(['infodiscard', *sys.argv[1:], '--out', str(path)])}"
+        again = "" if named else f": {shlex.join(['infodiscard', *sys.argv[1:], '--out', str(path)])}"
         typer.echo(f"\nInterrupted. What was finished is kept in '{path}'; the same command continues{again}", err=True)
-        raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from error
+        raise typer.Exit(TERMINATED if signals else INTERRUPTED) from error
 
 
 @contextmanager
-def _terminable(told: list[int]) -> Iterator[None]:
+def _terminable(signals: list[int]) -> Iterator[None]:
     """Lets SIGTERM, by which schedulers and containers end a process, end the block as Ctrl-C does.
 
     Args:
-        told: gets the signal's number; libraries in between may raise the interruption anew, as another one.
+        signals: gets the signal's number; libraries in between may turn the interruption into another one.
     """
 
     def end(number: int, _frame: object) -> None:
-        told.append(number)
+        signals.append(number)
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
@@ -92,7 +92,7 @@ def _terminable(told: list[int]) -> Iterator[None]:
 
 
 def show_files(console: Console, page: Path, **first: str | Path | None) -> None:
-    """Prints where the files of a report lie, below those given first; `page` is its report.html."""
+    """Prints where the files of a report are, below those of `first`; `page` is its report.html."""
     from .tables import show_paths
 
     sheets = [*page.parent.glob("maps*.png"), *page.parent.glob("reconstructions*.png")]

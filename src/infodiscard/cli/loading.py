@@ -1,4 +1,4 @@
-"""From the options of measuring to a run: what measure, compare-networks and check have in common."""
+"""Loading of networks and samples, and their measurement: what measure, compare-networks and check share."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def inputs_of(
     text: Path | None,
     truncate: bool,
     options: Measuring,
-    given: Collection[str],
+    typed: Collection[str],
 ) -> tuple[ImageSet | TextSet, Measuring]:
-    """Returns the images or texts, and the options, with the usual τ for texts if none was `given`.
+    """Returns the images or texts, and the options, with the usual τ for texts if none was `typed`.
 
     Raises:
         InfodiscardError: both or neither are named, or they cannot be loaded.
@@ -52,7 +52,7 @@ def inputs_of(
     if data is not None:
         return images_of(data, networks, options), options
     texts = texts_of(text, networks, options, truncate)
-    return texts, options if "tau" in given else tau_of(networks, options)
+    return texts, options if "tau" in typed else tau_of(networks, options)
 
 
 def images_of(
@@ -77,20 +77,20 @@ def images_of(
 
 
 def texts_of(file: Path | None, networks: Mapping[str, Network], options: Measuring, truncate: bool) -> TextSet:
-    """Returns the texts in a file, in the tokens of the networks; says which were cut.
+    """Returns the texts in a file, in the tokens of the networks; prints which were cut.
 
     Raises:
-        InfodiscardError: they cannot be read, or the networks take no text, or take texts apart differently.
+        InfodiscardError: they cannot be read, or the networks take no text, or split texts differently.
     """
     from .. import data as datasets
     from ..zoo.huggingface import takes_text, tokenizer_place
 
-    found: dict[str, TextSet] = {}
+    texts_by_network: dict[str, TextSet] = {}
     for name, network in networks.items():
         if not takes_text(network):
             raise InfodiscardError(f"'{name}' takes images, not text; give it --data SPEC and no --text.")
-        found[name] = datasets.text(file or "", tokenizer_place(network), options.samples, truncate=truncate)
-    (first, texts), *others = found.items()
+        texts_by_network[name] = datasets.text(file or "", tokenizer_place(network), options.samples, truncate=truncate)
+    (first, texts), *others = texts_by_network.items()
     for name, other in others:
         if not texts.ids.equal(other.ids):
             raise InfodiscardError(
@@ -103,7 +103,7 @@ def texts_of(file: Path | None, networks: Mapping[str, Network], options: Measur
 
 
 def tau_of(networks: Mapping[str, Network], options: Measuring) -> Measuring:
-    """Returns the options with the τ that is usual for noise on the first network's embeddings, and says it."""
+    """Returns the options with the τ that is usual for noise on the first network's embeddings, and prints it."""
     from ..zoo.huggingface import embedding_tau
 
     name, network = next(iter(networks.items()))
@@ -113,7 +113,7 @@ def tau_of(networks: Mapping[str, Network], options: Measuring) -> Measuring:
 
 
 def run_of(networks: Mapping[str, Network], images: ImageSet | TextSet, options: Measuring) -> Run:
-    """Measures the networks into one run, in the directory that was given or in a fresh one; says where.
+    """Measures the networks into one run, in the directory that was given or in a fresh one; prints where.
 
     Raises:
         InfodiscardError: something cannot be measured.
@@ -122,7 +122,7 @@ def run_of(networks: Mapping[str, Network], images: ImageSet | TextSet, options:
 
     path = options.out or str(fresh(networks))
     announce(path)
-    with interruptible(path, given=options.out is not None):
+    with interruptible(path, named=options.out is not None):
         return measure(networks, images, **replace(options, out=path).arguments())
 
 

@@ -1,4 +1,4 @@
-"""From the command line's texts to values."""
+"""Parsing of the command line's texts to values."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ def load_network(spec: str, weights: str | None, name: str | None, **options: An
     return network
 
 
-def one_each(specs: list[str], given: list[str] | None, option: str) -> list[str | None]:
+def one_each(specs: list[str], values: list[str] | None, option: str) -> list[str | None]:
     """Returns one value per network, `None` where there is none or a dash."""
-    if not given:
+    if not values:
         return [None] * len(specs)
-    if len(given) != len(specs):
-        times = {1: "once", 2: "twice"}.get(len(given), f"{len(given)} times")
+    if len(values) != len(specs):
+        times = {1: "once", 2: "twice"}.get(len(values), f"{len(values)} times")
         raise InfodiscardError(
             f"--{option} was given {times} for {len(specs)} network{'s' * (len(specs) > 1)}; give it once per network, "
             "in their order, with '-' for one that needs none."
         )
-    return [None if value == "-" else value for value in given]
+    return [None if value == "-" else value for value in values]
 
 
 def common_size(networks: Mapping[str, Network]) -> tuple[int, int] | None:
@@ -87,7 +87,7 @@ def patterns(texts: list[str] | None) -> list[str] | None:
 
 
 def numbers(text: str | None, option: str) -> tuple[float, ...] | None:
-    """Takes "0.5,0.5,0.5" to numbers.
+    """Converts "0.5,0.5,0.5" to numbers.
 
     Raises:
         InfodiscardError: they are not numbers.
@@ -103,7 +103,7 @@ def numbers(text: str | None, option: str) -> tuple[float, ...] | None:
 
 
 def whole_numbers(text: str | None, option: str) -> tuple[int, ...]:
-    """Takes "0,1,5" to whole numbers; none if nothing was given.
+    """Converts "0,1,5" to whole numbers; none if nothing was given.
 
     Raises:
         InfodiscardError: they are not whole numbers of 0 or more.
@@ -115,17 +115,17 @@ def whole_numbers(text: str | None, option: str) -> tuple[int, ...]:
 
 
 def pixels(text: str | None) -> tuple[int, int] | None:
-    """Takes "224" or "224x192" to (height, width).
+    """Converts "224" or "224x192" to (height, width).
 
     Raises:
         InfodiscardError: it is neither.
     """
     if text is None:
         return None
-    found = re.fullmatch(r"([1-9]\d*)(?:[x×]([1-9]\d*))?", text)
-    if found is None:
+    parts = re.fullmatch(r"([1-9]\d*)(?:[x×]([1-9]\d*))?", text)
+    if parts is None:
         raise InfodiscardError(f"--size was '{text}'; give pixels as one number or as HEIGHTxWIDTH, such as 224x224.")
-    return int(found[1]), int(found[2] or found[1])
+    return int(parts[1]), int(parts[2] or parts[1])
 
 
 def number_or_word(text: str) -> Any:
@@ -137,7 +137,7 @@ def number_or_word(text: str) -> Any:
 
 
 def named_runs(texts: list[str]) -> dict[str, str]:
-    """Takes "NAME=DIR" and "DIR", which is named by its last part, to name → directory.
+    """Converts "NAME=DIR" and "DIR", which is named by its last part, to name → directory.
 
     Raises:
         InfodiscardError: two have one name.

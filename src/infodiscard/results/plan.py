@@ -1,4 +1,4 @@
-"""What defines a run: which samples, which layers of which networks, under which settings."""
+"""Plan of a run: which samples, which layers of which networks, under which settings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Plan:
         labels: the class of each sample, if known.
         classes: the classes' names, if known.
         block: samples in one unit of work, and in one chunk of the store.
-        kind: of input, one of `layouts.LAYOUTS`.
+        kind: of input, one of `core.kinds.LAYOUTS`.
         tokens, words: of texts, what each token of each sample stands for, and the number of its word (−1: none).
 
     Raises:
@@ -86,7 +86,7 @@ class Plan:
 
     @property
     def layout(self) -> Layout:
-        """How an input lies in `C × H × W`, and what its parts are called."""
+        """How an input is laid out in `C × H × W`, and what its parts are called."""
         return LAYOUTS[self.kind]
 
     @property
@@ -111,7 +111,7 @@ class Plan:
     def differences(self, other: Plan) -> list[str]:
         """Returns, in words, how `other` differs from this plan; empty if they define the same run.
 
-        The block is left out: it changes how a run is stored, not what is in it.
+        The block is ignored: it changes how a run is stored, not what is in it.
         """
         pairs: list[tuple[str, Any, Any]] = []
         for name in [item.name for item in fields(self) if item.name != "block"]:
@@ -144,7 +144,7 @@ def merged(orders: Sequence[Sequence[str]]) -> tuple[str, ...]:
 
 
 def shorten(value: Any) -> str:
-    """Shows a value within an error message."""
+    """Returns a value as an error message shows it."""
     if isinstance(value, tuple) and len(value) > 4:
         return f"{len(value)} ({value[0]} … {value[-1]})"
     if isinstance(value, tuple):

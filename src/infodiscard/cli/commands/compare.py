@@ -1,4 +1,4 @@
-"""The commands that compare what was measured, or measure and compare: compare, compare-networks, check."""
+"""Commands that compare what was measured, or measure and compare: compare, compare-networks, check."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def check(
 
 
 def _sides(
-    base: str, candidate: str, data: str | None, options: Measuring, given: set[str], metric: str
+    base: str, candidate: str, data: str | None, options: Measuring, chosen: set[str], metric: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Converts the texts of a check to its runs and networks, and to the data and options of those to be measured."""
     from ...analysis.gate import side_of
@@ -143,7 +143,7 @@ def _sides(
     texts = {"base": base, "candidate": candidate}
     runs = {role: side_of(text, role) for role, text in texts.items() if _means_run(text)}
     if len(runs) == 2:
-        names = sorted(f"--{name.replace('_', '-')}" for name in given | ({"data"} if data else set()))
+        names = sorted(f"--{name.replace('_', '-')}" for name in chosen | ({"data"} if data else set()))
         if names:
             raise InfodiscardError(
                 f"Both are runs, which are measured already; leave out what says how to measure ({', '.join(names)})."
@@ -155,11 +155,11 @@ def _sides(
     size, only = None, None
     for side in runs.values():
         plan = side.run.plan
-        options = options if "samples" in given else replace(options, samples=len(plan.samples))
+        options = options if "samples" in chosen else replace(options, samples=len(plan.samples))
         # What changes no value need not be as it was for the run.
-        size, only = (plan.height, plan.width), given | {"out", *Execution.names()}
+        size, only = (plan.height, plan.width), chosen | {"out", *Execution.names()}
     settings = options.arguments(only)
-    if "metrics" not in given:
+    if "metrics" not in chosen:
         settings["metrics"] = [metric]
     images = images_of(data, {network.name: network for network in networks.values()}, options, size)
     return runs | networks, settings | {"data": images}

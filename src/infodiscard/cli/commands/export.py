@@ -1,4 +1,4 @@
-"""The command that takes a run to other tools: export."""
+"""Command that exports a run to other tools: export."""
 
 from __future__ import annotations
 

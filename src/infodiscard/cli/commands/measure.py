@@ -1,4 +1,4 @@
-"""The commands that measure one run or read one: demo, layers, measure, report."""
+"""Commands that measure one run or read one: demo, layers, measure, report."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def layers(
 
     loaded = zoo.load(network, weights, mean=numbers(mean, "mean"), input_size=pixels(size), allow_random=True)
     call, what = _example(loaded, network)
-    found = list_layers(loaded.module, call)
+    listed = list_layers(loaded.module, call)
     console = plain_console()
-    show_layers(console, found, f"{loaded.name}, input {what}", loaded.default_layers)
+    show_layers(console, listed, f"{loaded.name}, input {what}", loaded.default_layers)
     if loaded.default_layers:
         console.print("• measured if no --layers are given", style="dim")
 

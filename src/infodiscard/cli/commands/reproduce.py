@@ -1,4 +1,4 @@
-"""The command that reruns the paper's studies."""
+"""Command that reruns the paper's studies: reproduce."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def reproduce(
 
 
 def _show(findings: Findings, folder: Path) -> None:
-    """Prints the verdicts and where the figures lie."""
+    """Prints the verdicts and where the figures are."""
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table

@@ -1,10 +1,11 @@
-"""The commands about a run that is under way, or has been: status, verify."""
+"""Commands about a run that is under way, or has been: status, verify."""
 
 from __future__ import annotations
 
 import os
 import socket
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,45 +30,45 @@ def status(
     console = plain_console()
     while True:
         opened = open_run(run)
-        going = _tell(opened)
+        going = _print_state(opened)
         show_progress(console, opened)
         if not (follow and going):
             return
         time.sleep(5)
 
 
-def _tell(run: Run) -> bool:
+def _print_state(run: Run) -> bool:
     """Prints what is known of the process that writes a run; returns whether it still does."""
     from ...measurement.progress import duration, read_status
 
-    told = read_status(run.path)
+    last = read_status(run.path)
     left = sum(unit.stop - unit.start for unit in run.pending())
     total = sum(unit.stop - unit.start for unit in run.plan.units())
     say = f"Run in {run.path}: {total - left:,} of {total:,} samples × layers ({1 - left / total:.0%})"
-    state = _state(told)
+    state = _state(last)
     typer.echo(f"{say}, {'finished' if not left else state}.")
     if left and state.startswith("running"):
         rates = (
-            f"{told['cells_per_second'] * 60:.1f} samples × layers a minute, {told['passes_per_second']:,.0f} passes/s"
+            f"{last['cells_per_second'] * 60:.1f} samples × layers a minute, {last['passes_per_second']:,.0f} passes/s"
         )
-        typer.echo(f"{rates}; left: {duration(told['seconds_left'])}.")
+        typer.echo(f"{rates}; left: {duration(last['seconds_left'])}.")
     elif left:
         typer.echo("The command that made it continues it.")
     return bool(left) and state.startswith("running")
 
 
-def _state(told: dict[str, Any]) -> str:
-    """Says what the process that writes a run does, as far as can be known."""
-    if not told:
+def _state(last: Mapping[str, Any]) -> str:
+    """Returns what is known of the process that writes a run, in words."""
+    if not last:
         return "of which nothing is known but what is stored"
-    where = f"on {told['host']}, process {told['pid']}"
+    where = f"on {last['host']}, process {last['pid']}"
     # The clock there, or here, may have been set: an age is only an indication.
-    age = max(0.0, datetime.now().timestamp() - datetime.fromisoformat(told["updated"]).timestamp())
-    if told["state"] == "running" and told["host"] == socket.gethostname() and not _lives(told["pid"]):
+    age = max(0.0, datetime.now().timestamp() - datetime.fromisoformat(last["updated"]).timestamp())
+    if last["state"] == "running" and last["host"] == socket.gethostname() and not _lives(last["pid"]):
         return f"cut off: it ran {where}, which is gone"
-    if told["state"] == "running":
+    if last["state"] == "running":
         return f"running {where}, last heard of {age:.0f} s ago"
-    return f"{told['state']} {where}"
+    return f"{last['state']} {where}"
 
 
 def _lives(pid: int) -> bool:
@@ -91,15 +92,16 @@ def verify(
     """
     from ...results.verify import verify_run
 
-    found = verify_run(run, repair=not keep)
+    result = verify_run(run, repair=not keep)
     console = plain_console()
-    if not found.damaged:
-        console.print(f"Whole: all that {found.units:,} finished units have stored.", style="green")
+    if not result.damaged:
+        console.print(f"Whole: all that {result.units:,} finished units have stored.", style="green")
         return
-    for damage in found.damaged:
+    for damage in result.damaged:
         console.print(str(damage), markup=False, soft_wrap=True)
     after = "left as they are" if keep else "removed; the command that made the run measures them again"
     console.print(
-        f"Damaged or missing: parts of {len(found.damaged):,} of {found.units:,} finished units, {after}.", style="red"
+        f"Damaged or missing: parts of {len(result.damaged):,} of {result.units:,} finished units, {after}.",
+        style="red",
     )
     raise typer.Exit(FAILED)

@@ -1,4 +1,4 @@
-"""The commands that train: networks of the zoo, and decoders of a network's layers."""
+"""Commands that train networks of the zoo, compress them, and train decoders: train, compress, train-decoder."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def train(
         float, typer.Option(help="Of the loss; the rest is the labels'.", rich_help_panel=LESSON)
     ] = 0.9,
     keep_every: Annotated[
-        int, typer.Option(help="Keep the weights of every so many epochs; 0: none.", rich_help_panel=FILES)
+        int, typer.Option(help="Keep the weights after every N epochs; 0: none.", rich_help_panel=FILES)
     ] = 0,
     keep_epochs: Annotated[
         str | None,
         typer.Option(metavar="E,E,…", help="Keep those of these epochs; 0: the start.", rich_help_panel=FILES),
     ] = None,
     stop_after: Annotated[
-        int | None, typer.Option(help="End after so many epochs, to go on later.", rich_help_panel=FILES)
+        int | None, typer.Option(help="End after this many epochs, to go on later.", rich_help_panel=FILES)
     ] = None,
 ) -> None:
     """Trains a classifier or an auto-encoder; the same command continues a training that was interrupted."""
@@ -135,7 +135,7 @@ def compress(
     network: Annotated[str, typer.Argument(metavar="NETWORK", help="A .safetensors file trained here, or a spec.")],
     data: DataSpec,
     threshold: Annotated[
-        float, typer.Option(help="Weights below so many standard deviations of their layer's become 0.")
+        float, typer.Option(help="Weights below this many standard deviations of their layer's become 0.")
     ] = 1.0,
     weights: Annotated[str | None, typer.Option(metavar="FILE", help="The network's weights, for a spec.")] = None,
     bits: Annotated[
@@ -163,7 +163,7 @@ def compress(
     spec, file = (network, weights) if weights is not None else (trained_spec(Path(network)), network)
     folder = out or Path("runs") / f"compressed-{file_name(Path(network).stem)}"
     with interruptible(folder):
-        made = run_compression(
+        compressed = run_compression(
             spec,
             data,
             threshold,
@@ -180,8 +180,8 @@ def compress(
             lr=lr,
             seed=seed,
         )
-    write_table(made.report, folder / "sizes.csv")
-    _show_compression(made, folder / "sizes.csv")
+    write_table(compressed.report, folder / "sizes.csv")
+    _show_compression(compressed, folder / "sizes.csv")
 
 
 def train_decoder(
@@ -209,7 +209,7 @@ def train_decoder(
     seed: Annotated[int, typer.Option(help="Of the weights, the held-out images and the order.")] = 0,
     bf16: Annotated[bool, typer.Option("--bf16", help="Train in bfloat16, where that is fast.")] = False,
     half: Annotated[bool, typer.Option("--half", help="Write the weights in 16 bits.")] = False,
-    stop_after: Annotated[int | None, typer.Option(help="End after so many epochs, to go on later.")] = None,
+    stop_after: Annotated[int | None, typer.Option(help="End after this many epochs, to go on later.")] = None,
     decoders: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where decoders are kept; the user's cache.")
     ] = None,
@@ -271,8 +271,8 @@ def _show_decoders(network: str, trained: Iterable[TrainedDecoder]) -> None:
     console.print(f"Measured on {escape('; '.join(sorted(measured)))}.", style="dim")
 
 
-def _show_compression(made: Compressed, sizes: Path) -> None:
-    """Prints what is left of each layer, the sizes, the accuracies and the paths of the rest."""
+def _show_compression(compressed: Compressed, sizes: Path) -> None:
+    """Prints what is left of each layer, the sizes, the accuracies and where the files are."""
     import pandas as pd
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
@@ -284,14 +284,14 @@ def _show_compression(made: Compressed, sizes: Path) -> None:
     table.add_column("weights\nof", overflow="fold", min_width=8)
     for heading in ("parameters\n", "left\n", "values\n", "dense\nkB", "Huffman\nkB", "times\nsmaller"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for _, row in made.report.iterrows():
+    for _, row in compressed.report.iterrows():
         share, values, ratio = row["share_left"], row["shared_values"], row["ratio"]
         cells = [f"{row[key] / 1000:,.1f}" for key in ("dense", "huffman")]
         table.add_row(escape(str(row["name"]).removesuffix(".weight")), f"{row['parameters']:,.0f}", f"{share:.0%}",
                       "–" if pd.isna(values) else f"{values:,.0f}", *cells, f"{ratio:.1f}")  # fmt: skip
     console = plain_console()
     console.print(table)
-    accuracies = ", ".join(f"{stage} {share:.2%}" for stage, share in made.accuracy.items() if share is not None)
+    accuracies = ", ".join(f"{stage} {share:.2%}" for stage, share in compressed.accuracy.items() if share is not None)
     if accuracies:
         console.print(f"Test accuracy: {accuracies}.")
-    show_paths(console, {"weights": made.weights, "all sizes": sizes})
+    show_paths(console, {"weights": compressed.weights, "all sizes": sizes})

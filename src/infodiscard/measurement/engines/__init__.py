@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ...errors import InfodiscardError
 from .local import LocalEngine
+from .ray import RayEngine
 from .work import Engine, Finished, Work
 
-__all__ = ["Engine", "Finished", "LocalEngine", "Work", "find_engine"]
+__all__ = ["Engine", "Finished", "LocalEngine", "RayEngine", "Work", "find_engine"]
 
 ENGINES = ("local", "ray")
 
@@ -22,7 +23,5 @@ def find_engine(engine: str | Engine) -> Engine:
     if engine == "local":
         return LocalEngine()
     if engine == "ray":
-        from .ray import RayEngine
-
         return RayEngine()
     raise InfodiscardError(f"engine was '{engine}'; it can be {' or '.join(ENGINES)}.")
