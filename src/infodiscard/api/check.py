@@ -8,7 +8,7 @@ from typing import Any, Literal
 from torch import nn
 
 from ..analysis.gate import Gate, check_arguments, judge, like, refuse_settings, side_of, too_few
-from ..analysis.paired import Side
+from ..analysis.side import Side
 from ..errors import InfodiscardError
 from ..measurement.prepare import TAU_PRESETS
 from ..networks.network import Network

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.metrics.variable import CORRECTED
-from ..plots.layer_curves import LABELS
+from ..core.metrics import corrected
 from ..plots.palette import network_styles
+from ..plots.style import axis_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,13 +71,13 @@ def curves(
 
 def said(rows: pd.DataFrame, measure: str) -> str:
     """Returns the variable that some rows of `layer_means` show of a measure, as labels know it."""
-    corrected = "basis" in rows and (rows["basis"] == "corrected").any()
-    return CORRECTED[measure] if corrected else measure
+    better = corrected(measure) if "basis" in rows and (rows["basis"] == "corrected").any() else None
+    return better or measure
 
 
 def finish(ax: Axes, measure: str, title: str) -> None:
     """Labels axes, of a variable, and takes away what is not needed."""
-    ax.set_ylabel(LABELS.get(measure, measure.replace("_", " ")), fontsize=8)
+    ax.set_ylabel(axis_label(measure), fontsize=8)
     if title:
         ax.set_title(title, fontsize=9, loc="left")
     if "concentration" in measure:

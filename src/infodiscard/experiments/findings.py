@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.display import REACHED, is_reached, mean_error, shown
-from ..analysis.paired import distrust
+from ..analysis.display import basis, mean_error, shown
+from ..analysis.trust import distrust
 from ..api.run import Run
 from ..core.files import told
+from ..core.metrics import METRICS
 from .verdicts import Claim
 
 if TYPE_CHECKING:
@@ -67,18 +68,17 @@ def layer_means(
         frame = run.to_dataframe()
         alpha = run.plan.settings.get("alpha")
         known = [layer for layer in run.plan.layers[run.plan.networks[0]] if not layers or layer in layers]
-        for measure in ("sid", "concentration", "ru", "ru_floor", "ru_concentration"):
+        for measure in (name for metric in METRICS.values() for name in metric.scalars):
             if measure not in frame:
                 continue
             variable = shown(measure, frame)
-            basis = "corrected" if variable in REACHED else "reached" if is_reached(variable) else ""
             for position, layer in enumerate(known):
                 part = frame[frame["layer"] == layer]
                 values = part[variable].dropna()
                 row = {"network": product.name, "seed": product.seed, "accuracy": product.accuracy, **(extra or {})}
                 row |= {"layer": layer, "position": position, "measure": measure, "mean": values.mean()}
                 row |= {"se": mean_error(part, variable), "n": len(values)}
-                row |= {"basis": basis, "reached": part[measure].mean()}
+                row |= {"basis": basis(variable), "reached": part[measure].mean()}
                 rows.append({**row, "warning": "; ".join(distrust(part, alpha, measure))})
     return pd.DataFrame(rows)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.files import told
+from ..core.metrics import METRICS
 from ..errors import InfodiscardError
 from ..plots import layer_curve, map_sheet, reconstruction_sheet
 from ..plots.style import CLIP, pixels
@@ -171,7 +172,7 @@ def _pictures(run: Run, network: str) -> dict[str, Callable[[], Figure]]:
         pictures[f"{metric}_map"] = lambda metric=metric, limits=limits: map_sheet(  # type: ignore[misc]
             run, network, metric=metric, limits=limits
         )
-        if metric == "ru":
+        if METRICS[metric].needs_decoders:
             pictures["reconstruction"] = lambda: reconstruction_sheet(run, network)
     return pictures
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..core.metrics import METRICS, passes_in
 from ..data.inputs import Inputs
 from ..errors import SampleError
 from ..results.plan import Unit
@@ -131,7 +132,7 @@ class Calibration:
     @property
     def _most(self) -> int:
         """Most passes of a sample, of SID and RU together."""
-        return sum(self._work.settings.get(name, 0) for name in ("max_passes", "ru_max_passes"))
+        return sum(self._work.settings.get(name, 0) for name in (each.passes_key for each in METRICS.values()))
 
     def _shuffled(self, layer: Layer) -> Iterator[Unit]:
         """Yields a layer's units at random; all layers' alike, if the search begins at the layer before."""
@@ -174,7 +175,7 @@ class Calibration:
             self._run.write(unit, values)
             self._stored.add(unit)
         seconds = self._clock() - begin
-        passes = sum(values[name].astype(int) for name in ("passes", "ru_passes") if name in values)
+        passes = sum(each.astype(int) for each in passes_in(values))
         size = self._run.arrays.size(unit) if part == unit else None
         self.found[unit.network, unit.layer].seen.append(Seen(seconds, np.asarray(passes), size))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..core.metrics import METRICS
 from ..results.arrays import Arrays
 from ..results.plan import Plan
 from ..results.run import StoredRun
@@ -217,7 +218,7 @@ def _layer(network: str, layer: str, found: Layered, arrays: Arrays) -> LayerFor
     whole = [each for each in seen if each.size is not None]
     size = _mean([each.size or 0 for each in whole], whole) if whole else float(arrays.raw_size(1))
     passes = [int(each.passes.sum()) for each in seen]
-    most = plan.settings.get("max_passes", 0) + plan.settings.get("ru_max_passes", 0)
+    most = sum(plan.settings.get(each.passes_key, 0) for each in METRICS.values())
     return LayerForecast(
         network=network,
         layer=layer,

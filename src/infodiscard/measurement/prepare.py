@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..core.kinds import IMAGE
-from ..core.metrics.variable import METRICS
+from ..core.metrics import METRICS
 from ..data.inputs import Inputs, coerce_inputs
 from ..errors import InfodiscardError
 from ..networks.network import Network, weights_hash
@@ -153,7 +153,7 @@ def _passes(metrics: Sequence[str], given: int | Mapping[str, int] | None) -> di
             found[name] = given.get(metric, PASSES[metric])
             if found[name] < (least := LEAST_PASSES[metric]):
                 raise InfodiscardError(
-                    f"max_passes was {found[name]}; a measurement of {METRICS[metric]} needs at least {least}."
+                    f"max_passes was {found[name]}; a measurement of {METRICS[metric].title} needs at least {least}."
                 )
     return found
 

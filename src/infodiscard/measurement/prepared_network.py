@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from ..core.kinds import IMAGE
-from ..core.metrics.variable import FAILURES, METRICS, VARIABLES
+from ..core.metrics import METRICS, all_variables
+from ..core.metrics.variable import FAILURES
 from ..data.inputs import Inputs
 from ..decoders.cache import TrainedDecoder, find
 from ..errors import InfodiscardError, SampleError
@@ -258,7 +259,7 @@ class Job:
     ) -> None:
         """Puts some samples' values among those of all `samples`."""
         count = len(samples.names)
-        wide = "x" in VARIABLES[name].dims
+        wide = "x" in all_variables()[name].dims
         value = samples.layout.chart(value) if wide else value
         shape = (count, *value.shape[1:-1], samples.shape[2]) if wide else (count, *value.shape[1:])
         if name not in whole:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..core.kinds import IMAGE
-from ..core.metrics.variable import FAILURES, MASK, PICTURE, Variable, of_layout, variables_for
+from ..core.metrics import variables_for
+from ..core.metrics.variable import FAILURES, MASK, PICTURE, Variable
 from ..errors import InfodiscardError
 from .arrays import Arrays
 from .places import LOG, STATUS, Lock, as_place, names_in, read_whole, remove, zarr_store
@@ -93,9 +94,9 @@ def create_store(
     """
     import zarr
 
-    given = set(plan.settings.get("metrics", ["sid"])) | ({"masks"} if masks is not None else set())
-    variables = variables_for(given, plan.settings.get("sigma") == "unit", plan.layout)
-    inputs = {"image": (PICTURE, images), "mask": (of_layout(plan.layout, MASK), masks)}
+    metrics, per_unit = plan.settings.get("metrics", ["sid"]), plan.settings.get("sigma") == "unit"
+    variables = variables_for(metrics, masks is not None, per_unit, plan.layout)
+    inputs = {"image": (PICTURE, images), "mask": (MASK.of_kind(plan.layout), masks)}
     sizes = {"sample": len(plan.samples), "channel": plan.channels, "y": plan.height, plan.layout.dims[-1]: plan.width}
     for name, (item, array) in inputs.items():
         if array is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
+from ...core.metrics import passes_in
 from ...core.metrics.variable import FAILURES
 from ...data.inputs import Inputs
 from ...results.plan import Unit
@@ -104,5 +105,5 @@ class Work:
         begin = time.monotonic()
         values = self.jobs[unit.network].measured(unit.layer, samples, self.settings, self.batch_size, sigma)
         failed = {samples.names[i]: FAILURES[values["failure"][i]] for i in np.flatnonzero(values["failure"])}
-        passes = sum(int(values[name].sum()) for name in ("passes", "ru_passes") if name in values)
+        passes = sum(int(each.sum()) for each in passes_in(values))
         return values, Finished(unit, time.monotonic() - begin, passes, failed, worker)
