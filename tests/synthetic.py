@@ -7,7 +7,7 @@ from unittest.mock import patch
 import numpy as np
 
 from infodiscard.api.run import Run
-from infodiscard.core.metrics.variable import variables_for
+from infodiscard.core.metrics import variables_for
 from infodiscard.core.settings import Settings
 from infodiscard.results import store
 from infodiscard.results.plan import Plan, Unit

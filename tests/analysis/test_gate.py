@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import infodiscard
 from infodiscard import Network, check, data, measure, zoo
 from infodiscard.analysis.gate import is_run, judged
-from infodiscard.analysis.paired import Side
+from infodiscard.analysis.side import Side
 from infodiscard.analysis.statistics import holm, holm_levels, t_bound, t_tail
 from infodiscard.api.run import Run
 from infodiscard.cli import app

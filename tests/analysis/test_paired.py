@@ -6,7 +6,8 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from infodiscard.analysis.paired import as_run, t_quantile
+from infodiscard.analysis.side import as_run
+from infodiscard.analysis.statistics import t_quantile
 from infodiscard.api.compare import compare
 from infodiscard.api.run import Run
 from infodiscard.core.settings import Settings

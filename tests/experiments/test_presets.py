@@ -2,9 +2,9 @@
 
 import pytest
 
+from infodiscard.core.settings import LEAST_PASSES
 from infodiscard.experiments.presets import CPU, PAPER, PRESETS, QUICK, find
 from infodiscard.experiments.verdicts import FEW
-from infodiscard.core.settings import LEAST_PASSES
 from infodiscard.training.recipe import Recipe
 from infodiscard.zoo.spec import Spec
 from studying import said

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.metrics.variable import CORRECTED
+from ..core.metrics import corrected, reached
 from ..solver.correction import SYSTEMATIC
 
 if TYPE_CHECKING:
@@ -16,14 +16,11 @@ if TYPE_CHECKING:
 AS_REACHED = "_reached"
 """Ends the name of a metric where the value that the search reached is asked for, as in `sid_reached`."""
 
-REACHED = {corrected: reached for reached, corrected in CORRECTED.items()}
-"""A corrected variable → the reached one."""
-
 
 def plain(metric: str) -> str:
     """Returns the variable that holds what was reached: `sid` for `sid`, `sid_reached` and `sid_corrected`."""
     name = metric.removesuffix(AS_REACHED)
-    return name if metric != name and name in CORRECTED else REACHED.get(metric, metric)
+    return name if metric != name and is_reached(name) else reached(metric) or metric
 
 
 def shown(metric: str, *tables: pd.DataFrame) -> str:
@@ -36,15 +33,25 @@ def shown(metric: str, *tables: pd.DataFrame) -> str:
         metric: a scalar variable, or one with `_reached` behind it.
         tables: of `Run.to_dataframe` or `Run.summary`, or rows of them.
     """
-    better = CORRECTED.get(metric)
+    better = corrected(metric)
     if better is not None and all(better in table and table[better].notna().any() for table in tables):
         return better
-    return metric if metric in REACHED else plain(metric)
+    return metric if is_corrected(metric) else plain(metric)
 
 
 def is_reached(variable: str) -> bool:
     """Whether a variable is as reached, while a corrected one exists: print has to say so."""
-    return variable in CORRECTED
+    return corrected(variable) is not None
+
+
+def is_corrected(variable: str) -> bool:
+    """Whether a variable is the estimate at the optimum of what another holds as reached."""
+    return reached(variable) is not None
+
+
+def basis(variable: str) -> str:
+    """Returns what tables call a variable: "corrected", as "reached", or "" where there is no such difference."""
+    return "corrected" if is_corrected(variable) else "reached" if is_reached(variable) else ""
 
 
 def called(name: str, variable: str) -> str:
@@ -59,9 +66,9 @@ def systematic(table: pd.DataFrame, variable: str) -> float:
         table: the samples' rows.
         variable: the one whose mean is taken.
     """
-    if variable not in REACHED:
+    if (found := reached(variable)) is None:
         return 0.0
-    mean = float((table[variable] - table[REACHED[variable]]).mean())
+    mean = float((table[variable] - table[found]).mean())
     return SYSTEMATIC * abs(mean) if mean == mean else 0.0
 
 
@@ -74,7 +81,7 @@ def mean_error(table: pd.DataFrame, variable: str) -> float:
 
 def lacking(table: pd.DataFrame, metric: str) -> float:
     """Returns the share of the samples with a reached value of a metric and no corrected one; 0 where it has none."""
-    better, measured = metric if metric in REACHED else CORRECTED.get(metric), plain(metric)
+    better, measured = metric if is_corrected(metric) else corrected(metric), plain(metric)
     if better is None or better not in table or not len(known := table[table[measured].notna()]):
         return 0.0
     return float(known[better].isna().mean())

@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.metrics.variable import METRICS
+from ..core.metrics import METRICS
 from ..core.settings import Settings
 from ..errors import InfodiscardError, nearest
 from ..results.places import as_place
 from ..results.run import StoredRun
 from ..results.store import STORE, holds_run
-from .paired import Side, check_pairing, compare_sides, other_pixels, pair_layers
+from .paired import check_pairing, compare_sides, pair_layers
+from .side import Side
 from .statistics import holm, holm_levels, t_bound, t_tail
+from .trust import other_pixels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +64,7 @@ class Gate:
     def sentence(self) -> str:
         """Whether it passed, and where the candidate discards most."""
         row = self.table.set_index("layer").loc[self.worst]
-        name, count = METRICS[self.metric], len(self.table)
+        name, count = METRICS[self.metric].title, len(self.table)
         more, unknown = (int((self.table["verdict"] == word).sum()) for word in (MORE, UNKNOWN))
         where = f"{'most at' if more > 1 else 'at'} {self.worst}: {row['difference']:+.3f} nats/{self.unit}"
         if more:

@@ -4,65 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..core.metrics.variable import CORRECTED, METRICS, diagnostics
-from ..core.settings import Settings
+from ..core.metrics import METRICS
 from ..errors import InfodiscardError, nearest
-from ..results.run import StoredRun
-from .display import AS_REACHED, REACHED, is_reached, lacking, plain, shown, systematic
+from .display import basis, is_corrected, plain, shown, systematic
+from .side import Side, sides_of
 from .statistics import t_quantile
+from .trust import mean_gap, row_warnings, settings_warnings
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# When a row is not to be trusted.
-FEW_SAMPLES = 5
-UNCONVERGED_SHARE = 0.05
-DISTANCE_ERROR = 0.05
-CAPPED_SHARE = 0.01
-
-
-@dataclass(frozen=True)
-class Side:
-    """One network of one run, under the name it has in the table."""
-
-    name: str
-    run: StoredRun
-    network: str
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The layers it was planned for, in execution order."""
-        return self.run.plan.layers[self.network]
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """What was measured of it: layer, sample and the scalar variables."""
-        frame = self.run.to_dataframe()
-        return frame[frame["network"] == self.network].drop(columns="network")
-
-    @property
-    def missing(self) -> int:
-        """The number of its units that are not measured yet."""
-        return sum(unit.network == self.network for unit in self.run.pending())
-
-
-def as_run(value: Any) -> StoredRun:
-    """Returns a run as it is, and opens the path of one.
-
-    Raises:
-        InfodiscardError: it is neither.
-    """
-    if isinstance(value, StoredRun):
-        return value
-    if isinstance(value, str | Path):
-        return StoredRun.open(value)
-    raise InfodiscardError(f"Cannot compare a {type(value).__name__}; give a run, the directory of one, or a network.")
 
 
 def compare_runs(
@@ -124,19 +78,6 @@ def check_pairing(by: str) -> None:
         )
 
 
-def sides_of(runs: Mapping[str, Any] | Any) -> list[Side]:
-    """Returns one entry per network of the runs given to `compare_runs`."""
-    if not isinstance(runs, Mapping):
-        run = as_run(runs)
-        return [Side(network, run, network) for network in run.plan.networks]
-    sides = []
-    for name, value in runs.items():
-        run = as_run(value)
-        several = len(run.plan.networks) > 1
-        sides += [Side(f"{name}/{item}" if several else str(name), run, item) for item in run.plan.networks]
-    return sides
-
-
 def compare_sides(a: Side, b: Side, metric: str, by: str) -> list[dict[str, Any]]:
     """Returns the rows of one pair of entries, which hold what `compare` returns, but for its warning of the gap.
 
@@ -144,11 +85,11 @@ def compare_sides(a: Side, b: Side, metric: str, by: str) -> list[dict[str, Any]
         InfodiscardError: as for `compare`.
     """
     _check(a, b)
-    general = _settings_warnings(a, b)
+    general = settings_warnings(a, b)
     table_a, table_b = a.table, b.table
     for side, table in ((a, table_a), (b, table_b)):
         scalars = [str(name) for name in table.columns if table[name].dtype.kind in "fib" and name != "label"]
-        if (metric if metric in REACHED else plain(metric)) not in scalars:
+        if (metric if is_corrected(metric) else plain(metric)) not in scalars:
             raise InfodiscardError(f"'{side.name}' has no '{metric}'; the nearest are {nearest(metric, scalars)}.")
     rows = []
     for layer_a, layer_b in pair_layers(a.name, a.layers, b.name, b.layers, by):
@@ -163,10 +104,10 @@ def compare_sides(a: Side, b: Side, metric: str, by: str) -> list[dict[str, Any]
             layer = layer_a if layer_a == layer_b else f"{layer_a} ~ {layer_b}"
             row: dict[str, Any] = {"layer": layer, "a": a.name, "b": b.name}
             row |= _paired(left[known], right[known], variable)
-            row["basis"] = "corrected" if variable in REACHED else "reached" if is_reached(variable) else ""
-            gap = max(_mean_gap(table[known], metric) for table in (left, right))
-            row["gap"] = 0.0 if variable in REACHED else gap  # of corrected values the error holds it
-            warnings = general + _row_warnings(a, b, left, right, row, metric)
+            row["basis"] = basis(variable)
+            gap = max(mean_gap(table[known], metric) for table in (left, right))
+            row["gap"] = 0.0 if is_corrected(variable) else gap  # of corrected values the error holds it
+            warnings = general + row_warnings(a, b, left, right, row, metric)
             rows.append({**row, "warning": "; ".join(warnings)})
     if not rows:
         raise InfodiscardError(
@@ -216,7 +157,7 @@ def _known(metric: str, left: pd.DataFrame, right: pd.DataFrame) -> tuple[str, p
     """Returns the variable in which the same samples of two sides are compared, and which samples have it on both."""
     variable = shown(metric, left, right)
     known = left[variable].notna() & right[variable].notna()
-    if variable != metric and variable in REACHED and not known.any():
+    if variable != metric and is_corrected(variable) and not known.any():
         variable = plain(metric)
         known = left[variable].notna() & right[variable].notna()
     return variable, known
@@ -240,83 +181,3 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame, variable: str) -> dict[str, Any]:
         "n": n,
         "systematic": shared,
     }
-
-
-def _settings_warnings(a: Side, b: Side) -> list[str]:
-    """Returns what differs between the runs as wholes, and what is missing of them."""
-    warnings = []
-    for name in Settings.names("quantity", "limit", "noise"):
-        first, second = (side.run.plan.settings.of_network(name, side.network) for side in (a, b))
-        if first != second:
-            warnings.append(f"{name} differs ({first} and {second})")
-    if other_pixels(a, b):
-        warnings.append("the samples have the same names but other pixels")
-    for side in (a, b):
-        if side.missing:
-            warnings.append(f"'{side.name}' is not finished, {side.missing} units are missing")
-    return warnings
-
-
-def other_pixels(a: Side, b: Side) -> bool:
-    """Says whether two runs have samples of the same names that are known to be different images."""
-    old, new = a.run.plan, b.run.plan
-    pictures = {old.hashes.get("images"), new.hashes.get("images")}
-    return old.samples == new.samples and None not in pictures and len(pictures) > 1
-
-
-def _mean_gap(table: pd.DataFrame, metric: str) -> float:
-    """Returns the mean gap to the optimum of some samples of one layer, nats/pixel.
-
-    It is infinite where one cannot be told, as where the distance was missed, and 0 where a run holds none.
-    """
-    trust = diagnostics(table, metric)
-    return float(trust["gap"].fillna(math.inf).mean()) if "gap" in trust else 0.0
-
-
-def _row_warnings(
-    a: Side, b: Side, left: pd.DataFrame, right: pd.DataFrame, row: Mapping[str, Any], metric: str
-) -> list[str]:
-    """Returns what speaks against the values of one row; `left` and `right` hold the samples that both have."""
-    warnings = [f"only {row['n']} samples"] if row["n"] < FEW_SAMPLES else []
-    if row["basis"] == "reached" and metric == plain(metric):
-        warnings += _uncorrected(a, b, left, right, CORRECTED[metric])
-        metric += AS_REACHED
-    for side, table in ((a, left), (b, right)):
-        warnings += [f"'{side.name}' {text}" for text in distrust(table, side.run.plan.settings.alpha, metric)]
-    return warnings
-
-
-def _uncorrected(a: Side, b: Side, left: pd.DataFrame, right: pd.DataFrame, better: str) -> list[str]:
-    """Returns which side has no corrected value, unless both are of an older version, which had none."""
-    if better not in left and better not in right:
-        return []
-    sides = (a.name, left), (b.name, right)
-    without = [name for name, table in sides if better not in table or table[better].isna().all()]
-    who = " and ".join(f"'{name}'" for name in without)
-    lack = f"{who} {'have' if len(without) > 1 else 'has'} no corrected values"
-    return [f"{lack if without else 'no sample has corrected values on both sides'}: reached ones are compared"]
-
-
-def distrust(table: pd.DataFrame, alpha: float | None, metric: str) -> list[str]:
-    """Returns what speaks against the values of `metric` of one network and layer, in words.
-
-    Args:
-        table: the samples' rows of `Run.to_dataframe`.
-        alpha: the feature distance they should be reported at.
-        metric: as for `compare`; only its own diagnostics count (see `variables.diagnostics`).
-    """
-    trust, warnings = diagnostics(table, metric), []
-    if share := lacking(table, metric):
-        left_out = f"for {share:.1%} of the samples, which are left out of the mean"
-        warnings.append(f"lacks corrected values {left_out if share < 1 else 'altogether'}")
-    if "converged" in trust and (share := 1 - float(trust["converged"].mean())) > UNCONVERGED_SHARE:
-        warnings.append(f"not converged for {share:.0%} of the samples")
-    if "feature_distance" in trust and alpha:
-        error = float((trust["feature_distance"] / alpha - 1).abs().mean())
-        if error > DISTANCE_ERROR:
-            warnings.append(f"distance off α = {alpha:g} by {error:.0%}")
-    if "cap_matters" in trust and trust["cap_matters"].any():
-        warnings.append(f"mean depends on the cap for {float(trust['cap_matters'].mean()):.1%} of the samples")
-    elif "capped_share" in trust and (share := float(trust["capped_share"].mean())) > CAPPED_SHARE:
-        warnings.append(f"σ at the cap for {share:.1%} of the pixels")
-    return warnings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..core.metrics import METRICS
 from .display import lacking, mean_error
 
 if TYPE_CHECKING:
@@ -16,21 +17,21 @@ def summarise(run: StoredRun) -> pd.DataFrame:
     """Returns one row per network and layer: means over the samples, standard errors (`_se`), shares.
 
     `converged`, `ru_converged` and `cap_matters` are shares of the samples. `sid` is what the search reached,
-    `sid_corrected` what it is estimated to be at the optimum; likewise the concentrations. Standard errors are over
-    samples (n − 1), NaN for a single one; those of corrected means contain the systematic error of the correction.
+    `sid_corrected` what it is estimated to be at the optimum; the same holds for concentrations. Standard errors are
+    over samples (n − 1), NaN for a single one; those of corrected means contain the systematic error of the correction.
     A sample without a corrected value is not in their mean, and `uncorrected_share` says how many are not.
     """
     frame = run.to_dataframe()
     groups = frame.groupby(["network", "layer"], sort=False)
     table = groups.size().rename("n").to_frame()
-    means = ["sid", "sid_corrected", "concentration", "concentration_corrected", "ru", "ru_concentration"]
-    for name in [name for name in means if name in frame]:
+    metrics = [metric for metric in METRICS.values() if metric.name in frame]
+    for name in [name for metric in metrics for name in metric.means if name in frame]:
         table[name] = groups[name].mean()
         table[f"{name}_se"] = [mean_error(rows, name) for _, rows in groups]
-    if "sid_corrected" in frame:
-        table["uncorrected_share"] = [lacking(rows, "sid") for _, rows in groups]
-    trust = ["converged", "feature_distance", "passes", "gap", "capped_share", "cap_matters"]
-    trust += ["ru_floor", "ru_converged", "ru_feature_distance", "ru_passes", "ru_gap"]
+    for metric in metrics:
+        if metric.corrected.get(metric.name) in frame:
+            table[metric.own("uncorrected_share")] = [lacking(rows, metric.name) for _, rows in groups]
+    trust = [name for metric in metrics for name in (metric.floor, *metric.diagnostics.values()) if name]
     for name in [name for name in trust if name in frame]:
         table[name] = groups[name].mean()
     return table.reset_index()

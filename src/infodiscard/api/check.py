@@ -8,7 +8,7 @@ from typing import Any, Literal
 from torch import nn
 
 from ..analysis.gate import Gate, check_arguments, judge, like, refuse_settings, side_of, too_few
-from ..analysis.paired import Side
+from ..analysis.side import Side
 from ..core.settings import Settings
 from ..errors import InfodiscardError
 from ..networks.network import Network

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..core.settings import PASSES, Settings
+from ..core.metrics import METRICS
+from ..core.settings import Settings
 from ..errors import InfodiscardError
 from ..measurement.execution import DEFAULT_BLOCK, Execution
 from .parsing import number_or_word, numbers, patterns, pixels
@@ -28,6 +29,7 @@ NETWORK = (
 )
 DATA = "'demo', 'cifar10', 'cub:DIR', 'folder:DIR', 'parquet:PATTERN' (quoted) or 'npz:FILE'."
 
+PASSES = ", ".join(f"{metric.passes:,} for {metric.title}" for metric in METRICS.values())
 NETWORKS, IMAGES, TEXTS, METHOD, WHERE = "Networks", "Images", "Texts", "Method", "Where it runs"  # panels of --help
 
 Spec = Annotated[str, typer.Argument(metavar="NETWORK", help=NETWORK, show_default=False)]
@@ -122,7 +124,7 @@ class Measuring:
     max_passes: Annotated[
         int | None,
         typer.Option(
-            help=f"Most passes per image and layer; {PASSES['sid']:,} for SID, {PASSES['ru']:,} for RU.",
+            help=f"Most passes per image and layer; {PASSES}.",
             rich_help_panel=METHOD,
         ),
     ] = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..errors import InfodiscardError
-from .metrics.variable import METRICS
+from .metrics import METRICS
 
 TAU_PRESETS = {"paper": 0.01, "code": 1e-4}
 """`paper`: x' ~ N(x, 0.01 I), a standard deviation of 0.1. `code`: the authors' public code, which uses 0.01."""
@@ -17,15 +17,6 @@ TAU_PRESETS = {"paper": 0.01, "code": 1e-4}
 STARTS = ("uniform", "before")
 
 PRECISIONS = ("full", "bf16")
-
-PASSES = {"sid": 5000, "ru": 1600}
-"""Default for the most passes per sample and layer."""
-
-LEAST_PASSES = {"sid": 96, "ru": 256}
-"""Fewest that may be allowed; RU needs its own for two steps, and for the feature distance before and after them."""
-
-PASSES_KEYS = {"sid": "max_passes", "ru": "ru_max_passes"}
-"""Metric → under which name a run stores its most passes."""
 
 
 class Options:
@@ -79,7 +70,7 @@ class Settings(Options):
     def __post_init__(self) -> None:
         """Sorts the metrics, and fills in the passes of those measured."""
         object.__setattr__(self, "metrics", tuple(name for name in METRICS if name in self.metrics))
-        passes = {name: self.max_passes.get(name, PASSES[name]) for name in self.metrics}
+        passes = {name: self.max_passes.get(name, METRICS[name].passes) for name in self.metrics}
         object.__setattr__(self, "max_passes", passes)
 
     @classmethod
@@ -128,9 +119,9 @@ class Settings(Options):
             if not (isinstance(value, int | float) and math.isfinite(value) and value > least):
                 raise InfodiscardError(f"{name} was {value}; it must be a positive number.")
         for metric, value in self.max_passes.items():
-            if value < (least := LEAST_PASSES[metric]):
+            if value < (least := METRICS[metric].least_passes):
                 raise InfodiscardError(
-                    f"max_passes was {value}; a measurement of {METRICS[metric]} needs at least {least}."
+                    f"max_passes was {value}; a measurement of {METRICS[metric].title} needs at least {least}."
                 )
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise InfodiscardError(f"seed was {self.seed!r}; it must be a whole number.")
@@ -147,7 +138,7 @@ class Settings(Options):
         """Returns the settings under the names under which a run stores them, as plain JSON values."""
         values: dict[str, object] = {name: getattr(self, name) for name in self.names() if name != "max_passes"}
         values["metrics"] = list(self.metrics)
-        values |= {PASSES_KEYS[metric]: passes for metric, passes in self.max_passes.items()}
+        values |= {METRICS[metric].passes_key: passes for metric, passes in self.max_passes.items()}
         return {name: value for name, value in values.items() if name != "noise_on" or value != 0}
 
     def to_json(self) -> str:
@@ -164,5 +155,5 @@ class Settings(Options):
         """
         stored = json.loads(text)
         metrics = stored.get("metrics", cls.metrics)
-        passes = {name: stored.get(PASSES_KEYS[name], PASSES[name]) for name in metrics}
+        passes = {name: stored.get(METRICS[name].passes_key, METRICS[name].passes) for name in metrics}
         return cls(**{name: stored[name] for name in cls.names() if name in stored} | {"max_passes": passes})

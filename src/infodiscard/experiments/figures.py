@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..core.metrics.variable import CORRECTED
-from ..plots.layer_curves import LABELS
+from ..core.metrics import corrected
 from ..plots.palette import network_styles
+from ..plots.style import axis_label
 from ..results.plan import merged
 
 
@@ -68,13 +68,13 @@ def curves(
 
 def shown_variable(rows: pd.DataFrame, measure: str) -> str:
     """Returns the variable of a measure that rows of `layer_means` show, by the name that labels have for it."""
-    corrected = "basis" in rows and (rows["basis"] == "corrected").any()
-    return CORRECTED[measure] if corrected else measure
+    better = corrected(measure) if "basis" in rows and (rows["basis"] == "corrected").any() else None
+    return better or measure
 
 
 def finish(ax: Axes, measure: str, title: str) -> None:
     """Labels axes with a variable, and removes what is not needed."""
-    ax.set_ylabel(LABELS.get(measure, measure.replace("_", " ")), fontsize=8)
+    ax.set_ylabel(axis_label(measure), fontsize=8)
     if title:
         ax.set_title(title, fontsize=9, loc="left")
     if "concentration" in measure:

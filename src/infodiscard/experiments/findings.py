@@ -15,10 +15,11 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from ..analysis.display import REACHED, is_reached, mean_error, shown
-from ..analysis.paired import distrust
+from ..analysis.display import basis, mean_error, shown
+from ..analysis.trust import distrust
 from ..api.run import Run
 from ..core.files import translate_os_errors
+from ..core.metrics import METRICS
 from .lab import TrainedNetwork
 from .verdicts import Claim
 
@@ -65,18 +66,17 @@ def layer_means(
         frame = run.to_dataframe()
         alpha = run.plan.settings.alpha
         known = [layer for layer in run.plan.layers[run.plan.networks[0]] if not layers or layer in layers]
-        for measure in ("sid", "concentration", "ru", "ru_floor", "ru_concentration"):
+        for measure in (name for metric in METRICS.values() for name in metric.scalars):
             if measure not in frame:
                 continue
             variable = shown(measure, frame)
-            basis = "corrected" if variable in REACHED else "reached" if is_reached(variable) else ""
             for position, layer in enumerate(known):
                 part = frame[frame["layer"] == layer]
                 values = part[variable].dropna()
                 row = {"network": trained.name, "seed": trained.seed, "accuracy": trained.accuracy, **(extra or {})}
                 row |= {"layer": layer, "position": position, "measure": measure, "mean": values.mean()}
                 row |= {"se": mean_error(part, variable), "n": len(values)}
-                row |= {"basis": basis, "reached": part[measure].mean()}
+                row |= {"basis": basis(variable), "reached": part[measure].mean()}
                 rows.append({**row, "warning": "; ".join(distrust(part, alpha, measure))})
     return pd.DataFrame(rows)
 

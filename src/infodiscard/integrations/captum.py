@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from ..api.measure import measure
 from ..api.run import Run
 from ..core.kinds import find_layout
+from ..core.metrics import METRICS
 from ..core.settings import Settings
 from ..data.coerce import coerce_inputs
 from ..data.inputs import CAP_RANGES
@@ -74,7 +75,6 @@ class SID:
     """
 
     metric = "sid"
-    _distance = "feature_distance"
     _decoders: str | Path | None = None
 
     def __init__(self, model: nn.Module | Network, layer: str | nn.Module) -> None:
@@ -194,7 +194,8 @@ class SID:
                 runs.append(self._run(inputs[part], settings))
         self.runs += runs
         maps = torch.cat([_cells(run, f"{self.metric}_map") for run in runs])
-        deltas = torch.cat([_cells(run, self._distance) / run.plan.settings.alpha - 1 for run in runs])
+        distance = METRICS[self.metric].own("feature_distance")
+        deltas = torch.cat([_cells(run, distance) / run.plan.settings.alpha - 1 for run in runs])
         spread = layout.unchart(maps)[:, None].expand(layout.inside(inputs).shape)
         return layout.outside(spread).to(inputs, copy=True), deltas.to(inputs)
 
@@ -220,7 +221,6 @@ class RU(SID):
     """
 
     metric = "ru"
-    _distance = "ru_feature_distance"
 
     def __init__(self, model: nn.Module | Network, layer: str | nn.Module, decoders: str | Path | None = None) -> None:
         super().__init__(model, layer)

@@ -13,6 +13,7 @@ from torch import nn
 
 from ..api.measure import measure
 from ..api.run import Run
+from ..core.metrics import METRICS
 from ..core.settings import Settings
 from ..data.coerce import coerce_inputs
 from ..data.inputs import Inputs
@@ -29,9 +30,6 @@ except ImportError as error:
 if TYPE_CHECKING:
     import pandas as pd
     from lightning.pytorch import LightningModule, Trainer
-
-SCALARS = ("sid", "sid_corrected", "ru", "concentration", "concentration_corrected", "ru_concentration")
-"""What is logged as a curve, where a run has it: its mean over the images, for each layer."""
 
 
 class MeasureLayers(Callback):
@@ -164,7 +162,7 @@ class MeasureLayers(Callback):
         scalars = {
             f"{name}/{row['layer']}": float(row[name])
             for _, row in table.iterrows()
-            for name in SCALARS
+            for name in (mean for metric in METRICS.values() for mean in metric.means)
             if name in table
         }
         sheets = _sheets(run) if self._maps and any(map(_takes_images, trainer.loggers)) else {}

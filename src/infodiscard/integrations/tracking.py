@@ -82,6 +82,7 @@ def _limits(run: Run, metric: str) -> tuple[float, float] | None:
 def provenance(run: Run) -> dict[str, str]:
     """Returns how a run was made, name → value: its settings, samples and path, and `hash/NAME` of what it is from."""
     plan = run.plan
-    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in plan.settings.stored().items()}
+    settings = plan.settings.stored()
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.items()}
     texts |= {"samples": str(len(plan.samples)), "size": plan.size, "path": str(run.path or "in memory")}
     return texts | {f"hash/{name}": str(value) for name, value in plan.hashes.items()}

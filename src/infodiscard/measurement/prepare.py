@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from ..core.kinds import IMAGE
+from ..core.metrics import METRICS
 from ..core.settings import Settings
 from ..data.inputs import Inputs
 from ..errors import InfodiscardError
@@ -70,7 +71,7 @@ def prepare(
     # Before anything is written: a run that cannot be finished must not take up the directory.
     for name, network in prepared.items():
         check_layers(network, settings.tau)
-        if "ru" in settings.metrics:
+        if any(METRICS[name].needs_decoders for name in settings.metrics):
             prepared[name] = network.with_decoders(execution.decoders)
     devices = [engine.device_type or network.device.type for network in prepared.values()]
     plan = _plan(prepared, inputs, settings, execution.block or min(DEFAULT_BLOCK.get(each, 4) for each in devices))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..core.metrics.variable import FAILURES, METRICS, VARIABLES
+from ..core.metrics import METRICS, all_variables
+from ..core.metrics.variable import FAILURES
 from ..core.settings import Settings
 from ..data.inputs import Inputs
 from ..errors import SampleError
@@ -130,7 +131,10 @@ def measured(
 
 def passes_of(values: Mapping[str, np.ndarray]) -> np.ndarray:
     """Returns the passes of each sample of a unit, those of all metrics together, `n`."""
-    return sum((values[name].astype(int) for name in values if VARIABLES[name].units == "passes"), np.zeros(1, int))
+    return sum(
+        (values[name].astype(int) for name in (metric.own("passes") for metric in METRICS.values()) if name in values),
+        np.zeros(1, int),
+    )
 
 
 def _put(
@@ -138,7 +142,7 @@ def _put(
 ) -> None:
     """Puts some samples' values, at these places and columns, among those of all `samples`."""
     (places, columns), count = at, len(samples.names)
-    wide = "x" in VARIABLES[name].dims
+    wide = "x" in all_variables()[name].dims
     value = samples.layout.chart(value) if wide else value
     shape = (count, *value.shape[1:-1], samples.shape[2]) if wide else (count, *value.shape[1:])
     if name not in whole:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..analysis.display import AS_REACHED, mean_error, plain, shown
-from ..core.metrics.variable import diagnostics
+from ..analysis.trust import diagnostics
+from ..core.metrics import METRICS, SID, metric_of
 from .palette import GREY, network_styles
-from .style import LABELS, elide, measured, paper_width, saved, short_names
+from .style import axis_label, elide, measured, paper_width, saved, short_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ def identity_level(settings: Settings) -> float:
 
     No linear layer discards less.
     """
-    return 0.5 * math.log(settings.alpha * settings.tau) + 0.5 * math.log(2 * math.pi * math.e)
+    return SID.at_identity(settings.alpha, settings.tau)
 
 
 def layer_curve(
@@ -44,8 +44,8 @@ def layer_curve(
 
     Args:
         run: a run with something measured.
-        metric: a scalar variable of the run, or `sid_reached` for SID as the search reached it; by default SID and RU,
-            a panel each, as far as the run has them.
+        metric: a scalar variable of the run, or `sid_reached` for SID as the search reached it; by default every
+            metric of the run, a panel each.
         path: where to write the picture; the ending says the format.
         ax: Matplotlib's axes to draw in, one panel: `metric`, or the first that the run has; by default a figure is
             made. Its size, its place and its title stay yours.
@@ -60,12 +60,8 @@ def layer_curve(
     panels = panels if ax is None else panels[:1]
     for panel in panels:
         table = measured(run, plain(panel))
-    beside = [
-        "ru_concentration" if panel.startswith("ru") else f"concentration{AS_REACHED * panel.endswith(AS_REACHED)}"
-        for panel in panels
-    ]
-    for name in dict.fromkeys(beside if ax is None else ()):
-        if name not in panels and plain(name) in table and table[plain(name)].notna().any():
+    for name in dict.fromkeys(map(_concentration, panels) if ax is None else ()):
+        if name is not None and name not in panels and plain(name) in table and table[plain(name)].notna().any():
             panels.append(name)
     layers = [layer for layer in run.plan.union() if layer in set(table["layer"])]
     names = short_names(layers)
@@ -85,6 +81,13 @@ def layer_curve(
     _legend(axes[0], run, table, panels)
     figure: Any = last.figure
     return saved(figure, path)
+
+
+def _concentration(metric: str) -> str | None:
+    """Returns the concentration that is drawn below a variable: as reached where the variable is."""
+    owner = metric_of(plain(metric))
+    name = owner.concentration if owner else None
+    return f"{name}{AS_REACHED}" if name and metric.endswith(AS_REACHED) else name
 
 
 def _panels(count: int, names: list[str]) -> tuple[list[Axes], bool]:
@@ -109,6 +112,7 @@ def _slanted(slot: float, names: list[str]) -> bool:
 def _curves(ax: Axes, run: StoredRun, table: pd.DataFrame, metric: str, layers: list[str]) -> None:
     """Draws one panel: a curve per network."""
     place, variable = {layer: x for x, layer in enumerate(layers)}, shown(metric, table)
+    owner = METRICS.get(plain(metric))  # `None` of a variable that is no metric's value
     networks = [name for name in run.plan.networks if name in set(table["network"])]
     styles = network_styles(run.plan.networks)
     for number, network in enumerate(networks):
@@ -124,20 +128,21 @@ def _curves(ax: Axes, run: StoredRun, table: pd.DataFrame, metric: str, layers: 
         settled = _converged(rows, metric).groupby(rows["layer"], sort=False).mean()
         faces = [colour if share >= SETTLED else "white" for share in settled]
         ax.scatter(x, mean, s=18, facecolors=faces, edgecolors=colour, lw=1.2, zorder=4)
-        if metric == "ru":
-            floor = rows.groupby("layer", sort=False)["ru_floor"].mean()
+        if owner and owner.floor:
+            floor = rows.groupby("layer", sort=False)[owner.floor].mean()
             ax.plot(x, floor, color=colour, ls=":", lw=1, zorder=1)
-    level = identity_level(run.plan.settings) if plain(metric) == "sid" else None
+    settings = run.plan.settings
+    level = owner.at_identity(settings.alpha, settings.tau) if owner else None
     if level is not None:
         ax.axhline(level, color=GREY, ls="--", lw=1, zorder=1)
         ax.annotate("identity layer", (1, level), (-3, 3), xycoords=("axes fraction", "data"), color=GREY, fontsize=7,
                     textcoords="offset points", ha="right", va="bottom")  # fmt: skip
-    if metric == "ru" and x:  # named once, where no other network's line is in the way
+    if owner and owner.floor and x:  # named once, where no other network's line is in the way
         ax.annotate("floor", (x[-1], floor.iloc[-1]), (4, 0), color=GREY, fontsize=7, textcoords="offset points",
                     ha="left", va="center")  # fmt: skip
-    if plain(metric).endswith("concentration"):
+    if plain(metric) in {each.concentration for each in METRICS.values()}:
         ax.axhline(0, color=GREY, lw=0.8, zorder=1)
-    ax.set_ylabel(run.plan.layout.words(LABELS.get(variable, variable.replace("_", " "))))
+    ax.set_ylabel(run.plan.layout.words(axis_label(variable)))
     ax.grid(axis="y", color="#dddddd", lw=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InfodiscardError, nearest
 from .palette import MAP
-from .style import CLIP, LABELS, elide, fits, measured, paper_width, saved, short_names
+from .style import CLIP, axis_label, elide, fits, measured, paper_width, saved, short_names
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -63,7 +63,7 @@ def map_sheet(
         sheet = _sheet(run, data, maps, "", bar=True, **style)
         figure, picture, bar = sheet.figure, sheet.ax.images[-1], sheet.bar
     figure.colorbar(picture, cax=bar, extend=extend)
-    label = layout.words(LABELS.get(metric, metric.replace("_", " "))).replace("\n", ", ")
+    label = layout.words(axis_label(metric)).replace("\n", ", ")
     at = f"at percentiles {CLIP[0]} and {CLIP[1]}" if limits is None else "at the ends"
     clipped = "" if extend == "neither" else f"\nclipped {at}"
     bar.set_ylabel(label + clipped, fontsize=7)

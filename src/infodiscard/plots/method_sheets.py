@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import InfodiscardError, nearest
 from .map_sheets import chosen_data, colour_scale, row_names
 from .palette import DIFFERENCE_MAP, MAP, SALIENCY_MAP
-from .style import LABELS, elide, paper_width, saved, short_names
+from .style import axis_label, elide, paper_width, saved, short_names
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +59,7 @@ def method_sheet(
         methods: of `METHODS`, in the order of the columns.
         targets: the class to explain of each sample; by default what the network predicts.
         grad_cam_layer: for Grad-CAM; by default the last layer of the run whose feature has maps.
-        metric: `sid` or `ru`.
+        metric: one that the run measured.
         path: where to write the picture; the ending says the format.
 
     Raises:
@@ -81,7 +81,7 @@ def method_sheet(
     data = data.sel(layer=list(layers or known))
     maps = data[f"{metric}_map"].transpose("sample", "layer", "y", "x").values
     pictures = np.moveaxis(data["image"].values, 1, -1)
-    label = LABELS.get(metric, metric).replace("\n", ", ")
+    label = axis_label(metric).replace("\n", ", ")
     shown = short_names([str(name) for name in data["layer"].values])
     rows = row_names(run, [str(name) for name in data["sample"].values])
     return saved(_drawn(pictures, maps, found, rows, shown, label, elide(network.name, 60)), path)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.files import translate_os_errors
+from ..core.metrics import metric_of
 from ..errors import InfodiscardError, nearest
 
 if TYPE_CHECKING:
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
 
     from ..results.run import StoredRun
 
-LABELS = {
-    "sid": "SID reached (nats/pixel)\n↑ more discarded",
-    "sid_corrected": "SID (nats/pixel)\n↑ more discarded",
-    "concentration": "concentration reached\n(nats/pixel), ↑ on the object",
-    "concentration_corrected": "concentration (nats/pixel)\n↑ on the object",
-    "ru": "RU (nats/pixel)\n↑ less can be recovered",
-    "ru_floor": "floor of RU (nats/pixel)\n↑ worse decoder",
-    "ru_concentration": "concentration of RU\n(nats/pixel), ↑ on the object",
-}
 CLIP = (1, 99)
 COLUMN = 3.3
 """The usual width of a column in a paper of two, in inches."""
@@ -67,6 +59,13 @@ def paper_style(width: float = COLUMN) -> Iterator[None]:
 def paper_width() -> float | None:
     """Returns how wide pictures shall be, in inches, inside `paper_style`; `None` outside."""
     return _width.get()
+
+
+def axis_label(variable: str) -> str:
+    """Returns the label of a variable's axis, as images have it."""
+    metric = metric_of(variable)
+    plain = variable.replace("_", " ")
+    return metric.labels.get(variable, plain) if metric else plain
 
 
 def pixels(figure: Figure) -> np.ndarray:

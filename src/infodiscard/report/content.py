@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..analysis.display import called, is_reached, mean_error, shown
-from ..analysis.paired import Side, compare_sides, distrust, pair_layers, sides_of
+from ..analysis.paired import compare_sides, pair_layers
+from ..analysis.side import Side, sides_of
 from ..analysis.statistics import holm, t_quantile, t_tail
 from ..analysis.summary import summarise
+from ..analysis.trust import distrust
 from ..core.kinds import Layout
-from ..core.metrics.variable import METRICS
+from ..core.metrics import METRICS
 from ..errors import InfodiscardError
 from ..results.plan import merged
 from ..results.run import StoredRun

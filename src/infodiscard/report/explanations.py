@@ -5,8 +5,8 @@ from __future__ import annotations
 from xml.etree.ElementTree import Element
 
 from ..analysis.display import is_reached, lacking
-from ..analysis.paired import DISTANCE_ERROR
-from ..core.metrics.variable import METRICS, diagnostics
+from ..analysis.trust import DISTANCE_ERROR, diagnostics
+from ..core.metrics import METRICS
 from .content import Content, Entry
 from .markup import element, figure
 
@@ -57,7 +57,7 @@ def reading(content: Content) -> list[Element]:
     converged = f" {ru} has converged if its gap is within the tolerance and the distance reached within 5 % of α."
     said = {
         "beside": ", and its concentration," if "concentration" in content.scalars else "",
-        "measured": " or ".join(METRICS[metric] for metric in content.metrics),
+        "measured": " or ".join(METRICS[metric].title for metric in content.metrics),
         "from_above": " (of SID from above)" if corrected else "",
         "values": "values as reached" if corrected else "values",
         "converged": "" if corrected and "ru" not in content.metrics else converged,
@@ -78,7 +78,7 @@ def trusting(content: Content) -> list[Element]:
         for metric in content.metrics:
             if entry.has(metric):
                 items = [element("li", words(line)) for line in _trust(entry, metric)]
-                parts += [element("h3", f"{METRICS[metric]} of {entry.name}"), element("ul", *items)]
+                parts += [element("h3", f"{METRICS[metric].title} of {entry.name}"), element("ul", *items)]
     return parts
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from ..core.metrics.variable import METRICS
+from ..core.metrics import METRICS
 from .content import SCALARS, UNKNOWN, Content, Entry, half_width
 from .markup import element, figure
 
@@ -52,7 +52,7 @@ SOLVER: dict[str, dict[str, Column]] = {
 def values(content: Content, metric: str) -> Element:
     """Returns the means of one metric, its concentration beside it, and what speaks against a row."""
     unit = content.unit
-    title = f"{METRICS[metric]}: means over the samples, {unit}"
+    title = f"{METRICS[metric].title}: means over the samples, {unit}"
     return _by_layer(content, metric, COLUMNS[metric], title)
 
 
@@ -60,7 +60,7 @@ def solver(content: Content, metric: str) -> Element:
     """Returns what the solver says of one metric."""
     alphas = {entry.alpha for entry in content.entries if entry.alpha is not None}
     wanted = f"; the distance was to be α = {', '.join(f'{alpha:g}' for alpha in sorted(alphas))}" if alphas else ""
-    title = f"Solver of {METRICS[metric]}: means over the samples (gap in {content.unit}){wanted}"
+    title = f"Solver of {METRICS[metric].title}: means over the samples (gap in {content.unit}){wanted}"
     return _by_layer(content, metric, SOLVER[metric], title)
 
 

@@ -9,9 +9,9 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from ..analysis.columns import columns_of
-from ..analysis.paired import distrust
 from ..analysis.summary import summarise
-from ..core.metrics.variable import METRICS
+from ..analysis.trust import distrust
+from ..core.metrics import METRICS
 from ..plots import layer_curve
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _table(summary: pd.DataFrame, metric: str, doubts: dict[tuple[str, str], str
         cells += [form(row) for _, form in columns.values()] + ([reason] if doubted else [])
         rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
     note = "; ! = not to be trusted as it stands" if doubted else ""
-    caption = f"<caption>{METRICS[metric]}{note}</caption>"
+    caption = f"<caption>{METRICS[metric].title}{note}</caption>"
     return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 

@@ -12,7 +12,7 @@ from string import Template
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from ..core.metrics.variable import METRICS
+from ..core.metrics import METRICS
 from . import colours, sections
 from . import html_tables as tables
 from . import sentences as findings
@@ -151,7 +151,7 @@ def _tested(content: Content) -> Element:
     rows = content.pairs
     if (rows["basis"] == "corrected").any():
         text += " Intervals of corrected values hold the errors of both corrections."
-    taken = [METRICS[name] for name in METRICS if (rows["metric"].eq(name) & rows["basis"].ne("corrected")).any()]
+    taken = [METRICS[name].title for name in METRICS if (rows["metric"].eq(name) & rows["basis"].ne("corrected")).any()]
     if taken:
         text += f" From differences in {' and '.join(taken)} the solver's estimated gap is taken off first."
     return element("p", text, class_="small")

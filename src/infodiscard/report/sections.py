@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from ..core.metrics.variable import METRICS
+from ..core.metrics import METRICS
 from ..plots.style import CLIP
 from . import colours
 from . import html_tables as tables
@@ -20,7 +20,8 @@ from .packed_maps import NOTHING, Maps, png
 CELL = 88  # pixels of the screen from one map to the next; the style sheet knows it, too
 LINE, LONGEST = 16, 900  # height of a map that is a line, and the most it is wide
 
-MAPPED = METRICS | {"sid": "SID reached"}  # what maps show, which are not corrected
+# What maps show, which are not corrected.
+MAPPED = {name: f"{each.title} reached" if each.corrected else each.title for name, each in METRICS.items()}
 Option = tuple[str, str]  # value, text
 
 
@@ -101,7 +102,7 @@ def networks(entries: Sequence[Entry], content: Content) -> Element:
 
 def metrics(content: Content) -> Element:
     """Returns the list of what has maps."""
-    return choice("Measure", "metric", [(name, METRICS[name]) for name in content.metrics])
+    return choice("Measure", "metric", [(name, METRICS[name].title) for name in content.metrics])
 
 
 def bar(low: float, high: float, scale: str, text: str, ends: tuple[str, str]) -> Element:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..analysis.paired import FEW_SAMPLES
-from ..core.metrics.variable import METRICS
+from ..analysis.trust import FEW_SAMPLES
+from ..core.metrics import METRICS
 from .content import MORE, SCALARS, UNKNOWN, Content, Entry, half_width
 from .markup import figure
 
@@ -132,7 +132,8 @@ def _doubted(entry: Entry, metric: str) -> list[str]:
             shares = PERCENT.findall(text)
             reasons.setdefault(PERCENT.sub("{}", text, count=1), {})[layer] = shares[0] if shares else ""
     return [
-        f"{entry.name}, {METRICS[metric]} in {some([*layers])}: {reason.replace('{}', _range([*layers.values()]))}."
+        f"{entry.name}, {METRICS[metric].title} in {some([*layers])}: "
+        f"{reason.replace('{}', _range([*layers.values()]))}."
         for reason, layers in reasons.items()
     ]
 

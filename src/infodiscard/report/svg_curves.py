@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from ..core.metrics.variable import diagnostics
+from ..analysis.trust import diagnostics
 from ..plots.layer_curves import SETTLED, identity_level
 from . import colours
 from .content import MEANS, Content, Entry

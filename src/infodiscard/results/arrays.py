@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.metrics.variable import VARIABLES
+from ..core.metrics import all_variables
 from ..errors import InfodiscardError, nearest
 from .places import zarr_store
 from .plan import Plan, Unit
@@ -97,7 +97,7 @@ class Arrays:
 
     def written(self) -> list[str]:
         """Returns the variables that every unit writes."""
-        return [name for name in VARIABLES if name in self._arrays and name != "done"]
+        return [name for name in all_variables() if name in self._arrays and name != "done"]
 
     def _fitting(self, name: str, unit: Unit, value: np.ndarray) -> np.ndarray:
         """Returns `value` in the variable's type, after checking its name and shape."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..core.files import translate_os_errors
-from ..core.metrics.variable import CELL, FAILURES, METRICS, VARIABLES
+from ..core.metrics import METRICS, all_variables
+from ..core.metrics.variable import CELL, FAILURES
 from ..errors import InfodiscardError
 from .arrays import Arrays
 from .locks import Lease, Lock, lock
@@ -227,7 +228,7 @@ class StoredRun:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """What it measures: `sid`, `ru` or both, SID first."""
+        """What it measures, in the order of `METRICS`."""
         return tuple(name for name in METRICS if name in self.arrays)
 
     @property
@@ -239,7 +240,7 @@ class StoredRun:
         # Plain strings rather than NumPy's new ones, which not every tool downstream knows; variables in our own order.
         words = [name for name in (*CELL, "text") if name in data.coords]
         data = data.assign_coords({name: data[name].astype(object, keep_attrs=True) for name in words})
-        order = [*VARIABLES, *data.data_vars]
+        order = [*all_variables(), *data.data_vars]
         return data[[name for name in dict.fromkeys(order) if name in data.data_vars]]
 
     def to_dataframe(self) -> pd.DataFrame:

@@ -13,7 +13,8 @@ import numpy as np
 
 from ..core.files import PARTIAL
 from ..core.kinds import IMAGE
-from ..core.metrics.variable import FAILURES, MASK, PICTURE, Variable, of_layout, variables_for
+from ..core.metrics import variables_for
+from ..core.metrics.variable import FAILURES, MASK, PICTURE, Variable
 from ..core.settings import Settings
 from ..errors import InfodiscardError
 from .arrays import Arrays
@@ -96,9 +97,9 @@ def create_store(
     """
     import zarr
 
-    wanted = set(plan.settings.metrics) | ({"masks"} if masks is not None else set())
-    variables = variables_for(wanted, plan.settings.sigma == "unit", plan.layout)
-    inputs = {"image": (PICTURE, images), "mask": (of_layout(plan.layout, MASK), masks)}
+    settings = plan.settings
+    variables = variables_for(settings.metrics, masks is not None, settings.sigma == "unit", plan.layout)
+    inputs = {"image": (PICTURE, images), "mask": (MASK.of_kind(plan.layout), masks)}
     sizes = {"sample": len(plan.samples), "channel": plan.channels, "y": plan.height, plan.layout.dims[-1]: plan.width}
     for name, (item, array) in inputs.items():
         if array is not None:

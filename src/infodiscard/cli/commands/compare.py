@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...core.metrics import METRICS
 from ...errors import InfodiscardError
 from ...measurement.execution import Execution
 from ..console import FAILED, announce, fresh, interruptible, plain_console, show_files, write_table
@@ -18,7 +19,7 @@ from ..options import Csv, DataSpec, Measuring, NetworkData, Pairing, Specs, mea
 from ..parsing import load_network, named_runs, one_each
 
 if TYPE_CHECKING:
-    from ...analysis.paired import Side
+    from ...analysis.side import Side
     from ...networks.network import Network
 
 SIDE = "Directory of a run, DIR/NETWORK for one network of it, or a network as for 'measure'."
@@ -74,7 +75,7 @@ def compare_networks(networks: Specs, data: DataSpec, options: Measuring) -> Non
     run = run_of(loaded, images, options)
     page = write_report(run, run.path if isinstance(run.path, Path) else fresh(loaded))  # pictures need a directory
     values = run.to_dataframe()
-    measured = ("sid", "concentration", "ru", "ru_concentration")
+    measured = [name for each in METRICS.values() for name in each.scalars if name != each.floor]
     metrics = [name for name in measured if name in values and values[name].notna().any()]
     tables = {name: compare_run(run, metric=name, by="auto") for name in metrics}
     console = plain_console()
@@ -114,7 +115,8 @@ def check(
     """
     from ...analysis.gate import check_arguments
     from ...api.check import check as run_check
-    from ..tables import show_gate, show_paths
+    from ..gate_table import show_gate
+    from ..tables import show_paths
 
     check_arguments(max_increase, metric, by, confidence)
     sides, settings = _sides(base, candidate, data, options, typed(context), metric)

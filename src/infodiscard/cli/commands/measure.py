@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...core.settings import PASSES
+from ...core.metrics import METRICS
 from ...errors import InfodiscardError
 from ..console import announce, interruptible, plain_console, show_files
 from ..loading import inputs_of, load, run_of
@@ -34,7 +34,7 @@ def demo(
     console.print(
         f"Strict information discarding (SID) and reconstruction uncertainty (RU) of a {network.name} trained on "
         f"CIFAR-10, {len(images)} images, with at most {DEMO['max_passes']['sid']} and {DEMO['max_passes']['ru']} "
-        f"passes per image and layer (a full measurement may take {PASSES['sid']:,} and {PASSES['ru']:,}).",
+        f"passes per image and layer (a full measurement may take {METRICS['sid'].passes:,} and {METRICS['ru'].passes:,}).",
         highlight=False,
     )
     announce(out)

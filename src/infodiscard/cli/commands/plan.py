@@ -37,7 +37,7 @@ def plan(
 ) -> None:
     """Says what a measurement will take, in time, memory and storage, from a short calibration; stores nothing."""
     from ...api.forecast import forecast
-    from ..tables import show_forecast
+    from ..forecast_tables import show_forecast
 
     loaded = load(networks, options)
     inputs, options = inputs_of(loaded, data, text, truncate, options, typed(context))
