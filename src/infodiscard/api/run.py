@@ -60,8 +60,8 @@ class Run(StoredRun):
         return words.table(self)
 
     def write_texts(self, path: str | Path | None = None) -> Path:
-        """Writes the texts with their words shaded by SID as a page of HTML; see `report.words.write_texts`."""
-        from ..report.word_shading import write_texts
+        """Writes the texts with their words shaded by SID as a page of HTML; see `infodiscard.report.write_texts`."""
+        from ..report import write_texts
 
         return write_texts(self, path)
 

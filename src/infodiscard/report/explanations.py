@@ -1,88 +1,84 @@
-"""What the numbers mean, and what the solver says about itself, in words."""
+"""Explanations: what the numbers mean, and what the solver says about itself."""
 
 from __future__ import annotations
 
-from xml.etree.ElementTree import Element
+from dataclasses import dataclass
 
 from ..analysis.display import is_reached, lacking
 from ..analysis.paired import DISTANCE_ERROR
-from ..core.metrics.variable import METRICS, diagnostics
+from ..core.metrics.variable import diagnostics
+from . import html_tables
 from .content import Content, Entry
-from .markup import element, figure
-
-MEANING = {
-    "sid": (
-        "SID",
-        " (strict information discarding) says how much about the input a layer throws away. Every pixel is given "
-        "as much Gaussian noise as it bears while the layer's feature stays within a fixed distance of the clean "
-        "one; the entropy of that noise, averaged over pixels, is the SID in nats per pixel. Higher means that more"
-        " is discarded; one nat is a factor e in the noise's standard deviation.",
-    ),
-    "ru": (
-        "RU",
-        " (reconstruction uncertainty) says how much of the input cannot be reconstructed from a layer: the entropy"
-        " of a decoder's error when the noise, within the same distance of the feature, is chosen to confuse it "
-        "most, in nats per pixel of the network's input space. Higher means that less can be recovered. The floor "
-        "is the decoder's own error, without noise: a badly trained decoder shows there first, and only what is "
-        "above the floor is the layer's doing.",
-    ),
-    "concentration": (
-        "Concentration",
-        " is the mean {measured} of the background minus that of the object: above zero, the layer keeps more of "
-        "the object than of what surrounds it.",
-    ),
-    "corrected": (
-        "Reached and corrected.",
-        " A search that ends before its optimum reaches less SID than there is. What it lacks is estimated from "
-        "further noise, which moves nothing, and added: that is the SID{beside} of curves, tables and comparisons, "
-        "and its error holds that of the estimate. Maps show what was reached. SID has converged if the corrected "
-        "value is known to the tolerance and the distance reached is within 5 % of α.",
-    ),
-    "gap": (
-        "Gap",
-        " is how much more a longer search would find, in nats per pixel, as the solver estimates it{from_above}; "
-        "smaller differences between {values} mean nothing.{converged}",
-    ),
-}
+from .rendering import formatted
+from .scalars import corrected, floor, long_name, title
 
 
-def reading(content: Content) -> list[Element]:
-    """Returns what the numbers mean: of what was measured only."""
-    corrected = "sid" in content.metrics and any(
-        entry.has("sid") and entry.name not in content.reached("sid") for entry in content.entries
+@dataclass(frozen=True)
+class Meaning:
+    """A metric's title, and what it is in words."""
+
+    title: str
+    long_name: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the numbers mean: of what was measured only.
+
+    Attributes:
+        metrics: by their names.
+        position: what one place of an input is called.
+        concentration: whether it was measured.
+        corrected: metrics with corrected values.
+        reached: the others.
+    """
+
+    metrics: dict[str, Meaning]
+    position: str
+    concentration: bool
+    corrected: list[str]
+    reached: list[str]
+
+
+@dataclass(frozen=True)
+class Solver:
+    """What the solver says about itself: sentences by metric and network, and a table a metric."""
+
+    groups: dict[str, list[str]]
+    tables: list[html_tables.Table]
+
+
+def reading(content: Content) -> Reading:
+    """Returns what the numbers mean."""
+    better = [
+        metric
+        for metric in content.metrics
+        if corrected(metric)
+        and {each.name for each in content.entries if each.has(metric)} - {*content.reached(metric)}
+    ]
+    return Reading(
+        metrics={metric: Meaning(title(metric), content.layout.words(long_name(metric))) for metric in content.metrics},
+        position=content.layout.unit,
+        concentration=len(content.scalars) > len(content.metrics),
+        corrected=[title(metric) for metric in better],
+        reached=[title(metric) for metric in content.metrics if metric not in better],
     )
-    names = [*content.metrics, *(["concentration"] if set(content.scalars) - set(content.metrics) else [])]
-    names += [*(["corrected"] if corrected else []), "gap"]
-    ru = "RU" if content.metrics == ("sid", "ru") else "A value"
-    converged = f" {ru} has converged if its gap is within the tolerance and the distance reached within 5 % of α."
-    said = {
-        "beside": ", and its concentration," if "concentration" in content.scalars else "",
-        "measured": " or ".join(METRICS[metric] for metric in content.metrics),
-        "from_above": " (of SID from above)" if corrected else "",
-        "values": "values as reached" if corrected else "values",
-        "converged": "" if corrected and "ru" not in content.metrics else converged,
-    }
+
+
+def solver(content: Content) -> Solver:
+    """Returns what the solver says about itself."""
     words = content.layout.words
-    parts = [element("p", element("b", MEANING[name][0]), words(MEANING[name][1].format(**said))) for name in names]
-    last = (
-        "Values are comparable between layers, networks and inputs of the same size that were measured under the same "
-        "settings."
-    )
-    return [*parts, element("p", last)]
-
-
-def trusting(content: Content) -> list[Element]:
-    """Returns what the solver says about itself, a list for each network and metric."""
-    words, parts = content.layout.words, []
-    for entry in content.entries:
-        for metric in content.metrics:
-            if entry.has(metric):
-                items = [element("li", words(line)) for line in _trust(entry, metric)]
-                parts += [element("h3", f"{METRICS[metric]} of {entry.name}"), element("ul", *items)]
-    return parts
+    groups = {
+        f"{title(metric)} of {entry.name}": [words(line) for line in _trust(entry, metric)]
+        for entry in content.entries
+        for metric in content.metrics
+        if entry.has(metric)
+    }
+    return Solver(groups, [html_tables.solver(content, metric) for metric in content.metrics])
 
 
 def _trust(entry: Entry, metric: str) -> list[str]:
+    """Returns the sentences on one metric of one network, per pixel."""
     table, alpha = entry.table.dropna(subset=[metric]), entry.alpha
     trust, lines = diagnostics(table, metric), []
     if "converged" in trust:
@@ -96,16 +92,16 @@ def _trust(entry: Entry, metric: str) -> list[str]:
     if not is_reached(variable := entry.variable(metric)) and metric != variable:
         missing = table[variable] - table[metric]
         lines.append(
-            f"Corrected values lie {figure(missing.mean())} nats/pixel above what was reached in the mean, "
-            f"{figure(missing.max())} at most; the standard error of a single one is "
+            f"Corrected values lie {formatted(missing.mean())} nats/pixel above what was reached in the mean, "
+            f"{formatted(missing.max())} at most; the standard error of a single one is "
             f"{table[f'{variable}_se'].median():.3f} in the median. {lacking(table, metric):.1%} of the solutions have "
             "none."
         )
     if "gap" in trust and trust["gap"].notna().any():
         most = "at most " if metric != variable else ""
         lines.append(
-            f"The solver estimates that a longer search would find {most}{figure(trust['gap'].mean())} nats/pixel more "
-            f"in the mean, {figure(trust['gap'].max())} in the worst case."
+            f"The solver estimates that a longer search would find {most}{formatted(trust['gap'].mean())} nats/pixel "
+            f"more in the mean, {formatted(trust['gap'].max())} in the worst case."
         )
     if "capped_share" in trust:
         matters = f"{trust['cap_matters'].mean():.1%}" if "cap_matters" in trust else "an unknown share"
@@ -113,10 +109,11 @@ def _trust(entry: Entry, metric: str) -> list[str]:
             f"{trust['capped_share'].mean():.2%} of the pixels are at the cap on σ, where the layer hardly looks; the "
             f"mean depends on the cap for {matters} of the solutions."
         )
-    if metric == "ru":
+    if entry.has(floor(metric)):
+        without = table[floor(metric)]
         lines.append(
-            f"The decoders' own error, without noise, is {figure(table['ru_floor'].mean())} nats/pixel in the mean; RU "
-            f"is {figure((table['ru'] - table['ru_floor']).mean())} above it. Every layer has a decoder of its own: "
-            "where the floors differ, RU may for that reason alone."
+            f"The decoders' own error, without noise, is {formatted(without.mean())} nats/pixel in the mean; "
+            f"{title(metric)} is {formatted((table[metric] - without).mean())} above it. Every layer has a decoder of "
+            f"its own: where the floors differ, {title(metric)} may for that reason alone."
         )
     return lines

@@ -1,4 +1,4 @@
-"""What a run or several say, in words: where most is lost, what differs, and what not to trust."""
+"""Sentences on one run or several: where most is lost, what differs, and what not to trust."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..analysis.paired import FEW_SAMPLES
-from ..core.metrics.variable import METRICS
-from .content import MORE, SCALARS, UNKNOWN, Content, Entry, half_width
-from .markup import figure
+from ..results.run import StoredRun
+from .content import MORE, UNKNOWN, Content, Entry, half_width
+from .rendering import formatted
+from .scalars import LOSES, Scalar, page_scalars, title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +26,8 @@ def losses(content: Content) -> list[str]:
         sentences += [_lost(entry, metric, content.unit) for metric in content.metrics if entry.has(metric)]
         sentences += [
             sentence
-            for metric in ("concentration", "ru_concentration")
-            if entry.has(metric) and (sentence := _concentrated(entry, metric))
+            for scalar in content.scalars
+            if not scalar.is_metric and entry.has(scalar.name) and (sentence := _concentrated(entry, scalar))
         ]
     return sentences
 
@@ -36,14 +37,12 @@ def _lost(entry: Entry, metric: str, unit: str) -> str:
     import pandas as pd
 
     means = pd.Series({layer: mean.value for layer, mean in entry.means(metric).items()})
-    name = entry.said(metric)
+    name = entry.title(metric)
     most, least = str(means.idxmax()), str(means.idxmin())
-    what = "discards" if metric == "sid" else "loses"
-    how = "" if metric == "sid" else " in reconstruction"
     if len(means) == 1:
         return f"{entry.name}, {name}: {_value(entry, metric, most)} {unit} in {most}."
     sentence = (
-        f"{entry.name} {what} most{how} in {most} ({name} {_value(entry, metric, most)} {unit}) and least "
+        f"{entry.name} {_loses(metric)[0]} in {most} ({name} {_value(entry, metric, most)} {unit}) and least "
         f"in {least} ({_value(entry, metric, least)})"
     )
     steps = means.diff().dropna()
@@ -54,15 +53,19 @@ def _lost(entry: Entry, metric: str, unit: str) -> str:
     return f"{sentence}."
 
 
-def _concentrated(entry: Entry, metric: str) -> str:
+def _loses(metric: str) -> tuple[str, str]:
+    """Returns what a network does where a metric is highest, and what it does better with the object where lower."""
+    return LOSES.get(metric, ("loses most", "keeps"))
+
+
+def _concentrated(entry: Entry, scalar: Scalar) -> str:
     """Returns in which layers the object or the background is kept better, or nothing."""
     kept: dict[str, list[str]] = {"object": [], "background": []}
-    for layer, mean in entry.means(metric).items():
+    for layer, mean in entry.means(scalar.name).items():
         if abs(mean.value) > mean.half:
             kept["object" if mean.value > 0 else "background"].append(layer)
     parts = [f"the {where} better in {some(layers)}" for where, layers in kept.items() if layers]
-    verb = "keeps" if metric == "concentration" else "lets a decoder restore"
-    return f"{entry.name} {verb} {', '.join(parts)} (concentration, at 95 %)." if parts else ""
+    return f"{entry.name} {_loses(scalar.metric)[1]} {', '.join(parts)} (concentration, at 95 %)." if parts else ""
 
 
 def changes(content: Content) -> list[str]:
@@ -71,33 +74,34 @@ def changes(content: Content) -> list[str]:
     if table.empty:
         return []
     groups = table.groupby(["a", "b", "metric"], sort=False)
-    return [_changed(str(a), str(b), str(metric), rows, content.unit) for (a, b, metric), rows in groups]
+    return [_changed(str(a), str(b), page_scalars()[str(name)], rows, content.unit) for (a, b, name), rows in groups]
 
 
-def _changed(a: str, b: str, metric: str, rows: pd.DataFrame, unit: str) -> str:
-    name = SCALARS[metric] if metric in METRICS else SCALARS[metric].lower().replace("of ru", "of RU")
+def _changed(a: str, b: str, scalar: Scalar, rows: pd.DataFrame, unit: str) -> str:
+    """Returns the sentence on one scalar of one pair."""
+    name = scalar.title if scalar.is_metric else scalar.title[0].lower() + scalar.title[1:]
     name += " (reached)" if (rows["basis"] == "reached").all() else ""
-    found = rows[rows["verdict"] != UNKNOWN]
-    if found.empty:
+    significant = rows[rows["verdict"] != UNKNOWN]
+    if significant.empty:
         if (rows["difference"] == 0).all():
             return f"{name}: the same for {a} and {b} in {_counted(len(rows), 'layer')}."
         far = max(rows.to_dict("records"), key=lambda row: abs(row["difference"]))
-        beyond = " beyond the solver's gap" if metric in METRICS and (rows["gap"] > 0).any() else ""
+        beyond = " beyond the solver's gap" if scalar.is_metric and (rows["gap"] > 0).any() else ""
         return (
             f"{name}: no significant difference{beyond} between {a} and {b} in {_counted(len(rows), 'layer')}; the "
-            f"largest is {figure(far['difference'], '+.3f')} ± {figure(half_width(far['se'], far['n']))} {unit} in "
-            f"{far['layer']}."
+            f"largest is {formatted(far['difference'], '+.3f')} ± {formatted(half_width(far['se'], far['n']))} {unit} "
+            f"in {far['layer']}."
         )
     parts = []
-    for verdict, group in found.groupby("verdict", sort=False):
+    for verdict, group in significant.groupby("verdict", sort=False):
         order = group.sort_values("difference", key=abs, ascending=False).to_dict("records")
         layers = [
-            f"{row['layer']} ({figure(row['difference'], '+.3f')} ± {half_width(row['se'], row['n']):.3f}"
+            f"{row['layer']} ({formatted(row['difference'], '+.3f')} ± {half_width(row['se'], row['n']):.3f}"
             f"{', not to be trusted as it stands' if row['warning'] else ''})"
             for row in order
         ]
         parts.append(f"{'higher' if verdict == MORE else 'lower'} in {some(layers)}")
-    rest = len(rows) - len(found)
+    rest = len(rows) - len(significant)
     left = f"; no significant difference in the other {rest}" if rest else ""
     return f"{name} of {b} against {a}: significantly {' and '.join(parts)} {unit}{left}."
 
@@ -108,7 +112,7 @@ def warnings(content: Content) -> list[str]:
     for entry in content.entries:
         n = int(entry.summary["n"].min())
         if n < FEW_SAMPLES:
-            why = "one sample has no standard error" if n == 1 else "means over so few say little of other inputs"
+            why = "one sample has no standard error" if n == 1 else "means over so few say little about other inputs"
             sentences.append(f"{entry.name}: only {_counted(n, 'sample')}; {why}.")
         for metric in content.metrics:
             sentences += _doubted(entry, metric)
@@ -117,8 +121,8 @@ def warnings(content: Content) -> list[str]:
     return [*sentences, *content.apart]
 
 
-def _unfinished(name: str, run: object) -> str:
-    left, total = len(run.pending()), len(run.plan.units())  # type: ignore[attr-defined]
+def _unfinished(name: str, run: StoredRun) -> str:
+    left, total = len(run.pending()), len(run.plan.units())
     return f"{name}: not finished, {left} of {total} units are missing." if left else ""
 
 
@@ -132,7 +136,7 @@ def _doubted(entry: Entry, metric: str) -> list[str]:
             shares = PERCENT.findall(text)
             reasons.setdefault(PERCENT.sub("{}", text, count=1), {})[layer] = shares[0] if shares else ""
     return [
-        f"{entry.name}, {METRICS[metric]} in {some([*layers])}: {reason.replace('{}', _range([*layers.values()]))}."
+        f"{entry.name}, {title(metric)} in {some([*layers])}: {reason.replace('{}', _range([*layers.values()]))}."
         for reason, layers in reasons.items()
     ]
 
@@ -144,7 +148,7 @@ def _range(shares: Sequence[str]) -> str:
 
 
 def _general(content: Content) -> list[str]:
-    """Returns what differs between networks that were compared, as far as it holds for all their layers."""
+    """Returns what differs between networks that were compared, where it holds for all their layers."""
     sentences: dict[str, None] = {}
     for (a, b), rows in content.pairs.groupby(["a", "b"], sort=False):
         common = set.intersection(*({*text.split("; ")} for text in rows["warning"]))
@@ -163,7 +167,7 @@ def some(names: Sequence[str]) -> str:
 
 def _value(entry: Entry, metric: str, layer: str) -> str:
     value, half, _ = entry.means(metric)[layer]
-    return figure(value) + ("" if half != half else f" ± {half:.3f}")
+    return formatted(value) + ("" if half != half else f" ± {half:.3f}")
 
 
 def _counted(n: int, what: str) -> str:

@@ -1,21 +1,20 @@
-"""The curves by layer, as SVG: they are there without JavaScript, and in colours of the style sheet."""
+"""The curves by layer, where everything stands in their SVG: they are there without JavaScript."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
-from xml.etree.ElementTree import Element
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 from ..core.metrics.variable import diagnostics
 from ..plots.layer_curves import SETTLED, identity_level
-from . import colours
-from .content import MEANS, Content, Entry
-from .markup import element, figure
+from .colours import network_class
+from .content import Content, Entry
+from .rendering import formatted
+from .scalars import IDENTITY, Scalar, floor
 
-HEIGHT, TOP, LEFT, RIGHT = 300, 14, 86, 16  # of a plot, in the picture's own units
 LETTER = 6.6  # width of one
-Place = Callable[[float], float]
 MARKS = {  # how the points of a network look, around the origin; other networks of a colour have other marks
     "circle": "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0",
     "square": "M-3.6,-3.6h7.2v7.2h-7.2z",
@@ -33,103 +32,156 @@ class Point(NamedTuple):
     n: int
     settled: bool
 
+    def words(self, unit: str) -> str:
+        """Returns the point in words."""
+        error = "" if math.isnan(self.half) else f" ± {self.half:.3f}"
+        return f"{formatted(self.mean)}{error} {unit} (n = {self.n}{'' if self.settled else ', not converged'})"
+
+
+class Look(NamedTuple):
+    """How a network is drawn: the class that gives its colour, and the path of its mark."""
+
+    colour: str
+    mark: str
+
+
+class Label(NamedTuple):
+    """A text at a place of an axis, in the picture's own units."""
+
+    at: float
+    text: str
+
+
+class Dot(NamedTuple):
+    """A point as it is drawn: where, its text, whether it is hollow, and the ends of its interval, if it has one."""
+
+    x: float
+    y: float
+    text: str
+    hollow: bool
+    interval: tuple[float, float] | None
+
+
+class Series(NamedTuple):
+    """One network's curve: how it looks, its points, the path through them, and that of its floor; "" for none."""
+
+    look: Look
+    dots: list[Dot]
+    line: str
+    floor: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The picture of one scalar by layer; lengths are in its own units.
+
+    Attributes:
+        label: of the vertical axis.
+        ends: of that axis in words, lower and higher.
+        low: the value at its lower end.
+        high: the value at its upper end.
+        step: from one layer to the next.
+        layers: the names below, and where.
+        slanted: whether they are.
+        below: how much room there is for them.
+        ticks: of the vertical axis.
+        levels: lines to compare with, and what they are.
+        series: by network.
+    """
+
+    height: ClassVar = 300  # of the plot
+    top: ClassVar = 14
+    left: ClassVar = 86
+    right: ClassVar = 16
+
+    label: str
+    ends: tuple[str, str]
+    low: float
+    high: float
+    step: float
+    layers: list[Label]
+    slanted: bool
+    below: float
+    ticks: list[Label]
+    levels: list[Label]
+    series: list[Series]
+
+    @property
+    def width(self) -> float:
+        """The width of the whole picture."""
+        return self.left + self.step * len(self.layers) + self.right
+
 
 def points(entry: Entry, metric: str, layers: Sequence[str]) -> list[Point | None]:
     """Returns the points of one network's curve, `None` for layers that it lacks."""
-    if not entry.has(metric):
-        return [None] * len(layers)
-    made: list[Point | None] = []
-    for layer in layers:
-        if (mean := entry.mean(metric, layer)) is None:
-            made.append(None)
-            continue
-        trust = diagnostics(entry.groups[layer].dropna(subset=[entry.variable(metric)]), metric)
-        settled = "converged" not in trust or bool(trust["converged"].mean() >= SETTLED)
-        made.append(Point(*mean, settled))
-    return made
+    return [_point(entry, metric, layer) if entry.has(metric) else None for layer in layers]
 
 
-def mark(number: int, hollow: bool = False) -> Element:
-    """Returns the mark of a network."""
-    shape = list(MARKS.values())[number % len(MARKS)]
-    return element("path", d=shape, class_="mark hollow" if hollow else "mark")
+def _point(entry: Entry, metric: str, layer: str) -> Point | None:
+    if (mean := entry.mean(metric, layer)) is None:
+        return None
+    trust = diagnostics(entry.groups[layer].dropna(subset=[entry.variable(metric)]), metric)
+    return Point(*mean, settled="converged" not in trust or bool(trust["converged"].mean() >= SETTLED))
 
 
-def swatch(number: int) -> Element:
-    """Returns a network's line and mark, for a legend."""
-    line = element("path", d="M-12,0H12", class_="line")
-    return element("svg", line, mark(number), viewBox="-13 -7 26 14", width=26, height=14, aria_hidden="true",
-                   class_=network_class(number))  # fmt: skip
+def look(number: int) -> Look:
+    """Returns how the network of a number is drawn."""
+    return Look(network_class(number), list(MARKS.values())[number % len(MARKS)])
 
 
-def network_class(number: int) -> str:
-    """Returns the class that gives a network its colour."""
-    return f"n{number % len(colours.NETWORKS)}"
-
-
-def label(content: Content, metric: str) -> str:
-    """Returns what an axis is called."""
-    return f"{content.said(metric)} ({content.unit})"
-
-
-def curve(content: Content, metric: str) -> Element:
+def layer_curve(content: Content, scalar: Scalar) -> Curve:
     """Returns the picture of one scalar by layer."""
-    series = [points(entry, metric, content.layers) for entry in content.entries]
+    points_of = [points(entry, scalar.name, content.layers) for entry in content.entries]
+    levels = _levels(content, scalar.name)
+    low, high, ticks = _axis(content, scalar.name, [point for each in points_of for point in each if point], levels)
     step = max(52.0, min(150.0, 640 / len(content.layers)))
     names = [_short(layer) for layer in content.layers]
     longest = max(map(len, names)) * LETTER
-    slanted = longest > step - 6
-    width = LEFT + step * len(content.layers) + RIGHT
-    below = 44 + (0.72 * longest if slanted else 8)
-    low, high, ticks = _axis(content, metric, series)
-
-    def x(place: float) -> float:
-        return round(LEFT + step * (place + 0.5), 1)
-
-    def y(value: float) -> float:
-        return round(TOP + (high - value) / (high - low) * (HEIGHT - TOP), 1)
-
-    parts = [_grid(ticks, y, width), *_levels(content, metric, y, width)]
-    for j, name in enumerate(names):
-        turn = f"rotate(-45 {x(j)} {HEIGHT + 14})" if slanted else None
-        parts.append(element("text", name, x=x(j), y=HEIGHT + (16 if slanted else 20), transform=turn,
-                             text_anchor="end" if slanted else "middle"))  # fmt: skip
-    parts.append(element("path", d=f"M0,{TOP}V{HEIGHT}", class_="cursor", hidden=True))
+    digits = next(n for n in range(12) if n == 11 or all(abs(round(tick, n) - tick) < 1e-9 for tick in ticks))
+    curve = Curve(
+        label=f"{content.title(scalar)} ({content.unit})",
+        ends=scalar.ends,
+        low=low,
+        high=high,
+        step=step,
+        layers=[Label(_x(j, step), name) for j, name in enumerate(names)],
+        slanted=longest > step - 6,
+        below=44 + (0.72 * longest if longest > step - 6 else 8),
+        ticks=[Label(_y(tick, low, high), formatted(tick, f".{digits}f")) for tick in ticks],
+        levels=[Label(_y(level, low, high), name) for level, name in levels],
+        series=[],
+    )
     many = len(content.entries)
-    for i, (entry, each) in enumerate(zip(content.entries, series, strict=True)):
+    for i, each in enumerate(points_of):
         shift = min(0.3, 0.08 * (many - 1)) * (i / max(1, many - 1) - 0.5)
-        parts.append(_series(entry, i, each, content, metric, shift, x, y))
-    middle = (TOP + HEIGHT) / 2
-    parts.append(element("text", label(content, metric), x=16, y=middle, transform=f"rotate(-90 16 {middle})",
-                         text_anchor="middle", class_="axis"))  # fmt: skip
-    down, up = MEANS[metric]
-    parts += [
-        element("text", f"{up} →", x=32, y=TOP, transform=f"rotate(-90 32 {TOP})", text_anchor="end", class_="end"),
-        element("text", f"← {down}", x=32, y=HEIGHT, transform=f"rotate(-90 32 {HEIGHT})", class_="end"),
-        element("text", "layer, in execution order", x=(LEFT + width) / 2, y=HEIGHT + below - 6, text_anchor="middle",
-                class_="axis"),
-    ]  # fmt: skip
-    title = f"{label(content, metric)} by layer, with 95 % intervals; the values are in the table of values"
-    return element("svg", *parts, viewBox=f"0 0 {width:g} {HEIGHT + below:g}", role="img", aria_label=title,
-                   width=f"{width:g}", height=f"{HEIGHT + below:g}", data_step=f"{step:g}", data_left=LEFT)  # fmt: skip
+        curve.series.append(_series(curve, content, i, scalar.name, each, shift))
+    return curve
+
+
+def _x(place: float, step: float) -> float:
+    return round(Curve.left + step * (place + 0.5), 1)
+
+
+def _y(value: float, low: float, high: float) -> float:
+    return round(Curve.top + (high - value) / (high - low) * (Curve.height - Curve.top), 1)
 
 
 def _short(layer: str) -> str:
     return layer if len(layer) <= 22 else f"{layer[:10]}…{layer[-10:]}"
 
 
-def _axis(content: Content, metric: str, series: Sequence[Sequence[Point | None]]) -> tuple[float, float, list[float]]:
+def _axis(
+    content: Content, metric: str, known: Sequence[Point], levels: Sequence[tuple[float, str]]
+) -> tuple[float, float, list[float]]:
     """Returns the ends of the vertical axis and where it has ticks."""
     from matplotlib.ticker import MaxNLocator
 
-    known = [point for each in series for point in each if point]
     reach = [0.0 if math.isnan(point.half) else point.half for point in known]
     ends = [point.mean + sign * half for point, half in zip(known, reach, strict=True) for sign in (-1, 1)]
-    ends += [level for level, _ in _references(content, metric)]
-    if metric == "ru":
-        ends += [
-            float(value) for entry in content.entries if entry.has("ru_floor") for value in entry.summary["ru_floor"]
-        ]
+    ends += [level for level, _ in levels]
+    for entry in content.entries:
+        if entry.has(floor(metric)):
+            ends += entry.summary[floor(metric)].astype(float).tolist()
     low, high = min(ends), max(ends)
     margin = 0.05 * (high - low) or 0.1
     ticks = [float(tick) for tick in MaxNLocator(6).tick_values(low - margin, high + margin)]
@@ -138,62 +190,33 @@ def _axis(content: Content, metric: str, series: Sequence[Sequence[Point | None]
     return low, high, [tick for tick in ticks if low <= tick <= high]
 
 
-def _references(content: Content, metric: str) -> list[tuple[float, str]]:
+def _levels(content: Content, metric: str) -> list[tuple[float, str]]:
     """Returns the levels that a reader compares with, and what they are."""
-    if metric.endswith("concentration"):
+    if metric not in content.metrics:
         return [(0.0, "")]
     levels: dict[float, str] = {}
-    for settings in (entry.run.plan.settings for entry in content.entries if metric == "sid"):
+    for settings in (entry.run.plan.settings for entry in content.entries if metric == IDENTITY):
         level = identity_level(settings)
         if level is not None:
             levels[level] = f" (α = {settings['alpha']:g}, τ = {settings['tau']:g})"
     return [(level, f"identity layer{which if len(levels) > 1 else ''}") for level, which in levels.items()]
 
 
-def _grid(ticks: Sequence[float], y: Place, width: float) -> Element:
-    places = [(tick, y(tick)) for tick in ticks]
-    lines = [element("path", d=f"M{LEFT},{at}H{width - RIGHT:g}") for _, at in places]
-    digits = next(n for n in range(12) if n == 11 or all(abs(round(tick, n) - tick) < 1e-9 for tick in ticks))
-    texts = [
-        element("text", figure(tick, f".{digits}f"), x=LEFT - 8, y=at + 4, text_anchor="end") for tick, at in places
-    ]
-    return element("g", *lines, *texts, class_="grid")
+def _series(
+    curve: Curve, content: Content, number: int, metric: str, points: Sequence[Point | None], shift: float
+) -> Series:
+    """Returns one network's curve; `shift`: how far it stands beside the layers' places, in steps."""
+    entry, dots, floors = content.entries[number], [], []
 
+    def y(value: float) -> float:
+        return _y(value, curve.low, curve.high)
 
-def _levels(content: Content, metric: str, y: Place, width: float) -> list[Element]:
-    parts = []
-    for level, name in _references(content, metric):
-        at = y(level)
-        parts.append(element("path", d=f"M{LEFT},{at}H{width - RIGHT:g}", class_="level"))
-        parts.append(element("text", name, x=width - RIGHT, y=at - 5, text_anchor="end", class_="end"))
-    return parts
-
-
-def _series(entry: Entry, number: int, each: Sequence[Point | None], content: Content, metric: str, shift: float,
-            x: Place,
-            y: Place) -> Element:  # fmt: skip
-    """Returns one network's curve, with its intervals, marks and, for RU, the floor."""
-    known = [(x(j + shift), point, content.layers[j]) for j, point in enumerate(each) if point]
-    line = "M" + "L".join(f"{at},{y(point.mean)}" for at, point, _ in known)
-    parts = [element("path", d=line, class_="line")] if known else []
-    if metric == "ru" and known:
-        floors = entry.summary["ru_floor"]
-        floor = "M" + "L".join(f"{at},{y(float(floors[layer]))}" for at, _, layer in known)
-        parts.append(element("path", d=floor, class_="line floor"))
-    for at, point, layer in known:
-        if point.half == point.half:
-            ends = y(point.mean - point.half), y(point.mean + point.half)
-            parts.append(element("path", d=f"M{at},{ends[0]}V{ends[1]}M{at - 3},{ends[0]}h6M{at - 3},{ends[1]}h6",
-                                 class_="interval"))  # fmt: skip
-        text = f"{entry.name}, {layer}: {shown(point, content.unit)}"
-        spot = element("g", element("title", text), mark(number, not point.settled))
-        spot.set("transform", f"translate({at} {y(point.mean)})")
-        parts.append(spot)
-    return element("g", *parts, class_=f"series {network_class(number)}", data_entry=number)
-
-
-def shown(point: Point, unit: str) -> str:
-    """Returns a point in words."""
-    error = "" if math.isnan(point.half) else f" ± {point.half:.3f}"
-    doubt = "" if point.settled else ", not converged"
-    return f"{figure(point.mean)}{error} {unit} (n = {point.n}{doubt})"
+    for j, (layer, point) in enumerate(zip(content.layers, points, strict=True)):
+        if point:
+            x, text = _x(j + shift, curve.step), f"{entry.name}, {layer}: {point.words(content.unit)}"
+            ends = None if math.isnan(point.half) else (y(point.mean - point.half), y(point.mean + point.half))
+            dots.append(Dot(x, y(point.mean), text, not point.settled, ends))
+            if entry.has(floor(metric)):
+                floors.append(f"{x},{y(float(entry.summary[floor(metric)][layer]))}")
+    line = "L".join(f"{dot.x},{dot.y}" for dot in dots)
+    return Series(look(number), dots, line and f"M{line}", "M" + "L".join(floors) if floors else "")

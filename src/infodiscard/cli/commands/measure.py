@@ -92,7 +92,7 @@ def measure(
     truncate: Truncate = False,
 ) -> None:
     """Measures networks on images or texts and writes a run; the same command continues one that was interrupted."""
-    from ...report.word_shading import write_texts
+    from ...report import write_texts
     from ..tables import show_paths, show_run
 
     loaded = load(networks, options)
