@@ -1,13 +1,16 @@
 """The content of the page: differences are those of compare, and significant where they are beyond their errors."""
 
+from itertools import product
+
 import numpy as np
 from scipy import stats
 
 from infodiscard.analysis.statistics import holm
 from infodiscard.api.compare import compare
-from infodiscard.report import content, sentences
+from infodiscard.report import content, html_tables, sentences
 from infodiscard.solver.correction import SYSTEMATIC
-from synthetic import RESNET, make_run
+from pages import SMALL
+from synthetic import RESNET, make_run, shared_run
 
 
 def test_differences_are_those_of_compare_and_significant_beyond_the_gap():
@@ -57,3 +60,22 @@ def test_one_sample_is_never_significant():
     read = content.read({"a": make_run(samples=1, size=6), "b": make_run(samples=1, size=6, shift=2.0)})
     assert (read.pairs["p_holm"] == 1).all() and (read.pairs["verdict"] == content.UNKNOWN).all()
     assert "a: only 1 sample; one sample has no standard error." in sentences.warnings(read)
+
+
+def test_lists_and_panels_have_the_same_keys():
+    read = content.read({name: make_run(metrics=["sid", "ru"], seed=seed, **SMALL) for seed, name in enumerate("abc")})
+    keys = {name: [value for value, _ in options] for name, options in read.options.items()}
+    assert list(html_tables.differences(read)) == ["|".join(each) for each in product(keys["pair"], keys["scalar"])]
+    assert [text for _, text in read.options["pair"]] == ["b − a", "c − a", "c − b"]
+    assert keys["scalar"] == keys["metric"] == ["sid", "ru"] and keys["network"] == ["0", "1", "2"]
+
+
+def test_what_is_corrected_and_what_has_a_floor():
+    read = content.read(shared_run(metrics=("sid", "ru"), **SMALL))
+    assert read.floors == ["RU"] and read.as_reached == [] and read.titles == ["SID", "RU"]
+    assert read.corrected(throughout=True) == read.corrected(throughout=False) == ["SID"]
+    runs = {"old": make_run(old=True, **SMALL), "new": make_run(**SMALL)}
+    mixed = content.read(runs)
+    assert mixed.as_reached == ["old"] and mixed.less_gap == ["SID"]
+    assert mixed.corrected(throughout=True) == [] and mixed.corrected(throughout=False) == ["SID"]
+    assert content.read(runs["old"]).corrected(throughout=False) == []

@@ -40,7 +40,12 @@ def test_values_and_solver_have_a_row_per_network_and_layer():
 def test_differences_have_a_gap_only_where_no_error_holds_it():
     for old in (False, True):
         read = content.read({"a": make_run(old=old, **SMALL), "b": make_run(old=old, seed=2, **SMALL)})
-        table = html_tables.differences(read, read.scalars[0], "a", "b")
+        table = html_tables.differences(read)["0|sid"]
         assert ("gap" in table.heads) == ("(reached)" in table.caption) == old
         assert {len(row) for row in table.rows} == {len(table.heads)}
-        assert html_tables.differences(read, read.scalars[0], "b", "a") is None
+
+
+def test_a_pair_without_a_scalar_has_no_table_of_it():
+    both, alone = (make_run(metrics=metrics, **SMALL) for metrics in (["sid", "ru"], ["sid"]))
+    tables = html_tables.differences(content.read({"a": both, "b": alone}))
+    assert list(tables) == ["0|sid", "0|ru"] and tables["0|sid"] and tables["0|ru"] is None

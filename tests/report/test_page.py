@@ -1,5 +1,6 @@
 """The page: it needs nothing else, names stay texts in it, and it says how its values were made."""
 
+import dataclasses
 from base64 import b64encode
 from hashlib import sha256
 
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 
 from infodiscard.api.run import Run
-from infodiscard.report import packed_maps, write_page
-from pages import HOSTILE, SMALL, Page, codes, hostile_run
+from infodiscard.report import content, packed_maps, write_page
+from infodiscard.report.rendering import render
+from infodiscard.report.scalars import METRICS, Scalar
+from pages import HOSTILE, SMALL, Page, codes, hostile_run, run_of_lines
 from synthetic import RESNET, make_plan, make_run, shared_run
 
 
@@ -55,6 +58,33 @@ def test_only_what_was_measured_is_explained(tmp_path):
     assert "RU" not in sid.replace("for SID and RU", "") and "econstruct" not in sid and "floor" not in sid
     assert "SID" not in ru and "identity layer" not in ru and "cap on σ" not in ru
     assert "oncentration" not in sid + ru
+
+
+def text_of(read):
+    """How to read it."""
+    return Page(render("sections/reading.html.j2", content=read)).text
+
+
+def test_convergence_is_explained_as_each_metric_has_it():
+    both = text_of(content.read(shared_run(metrics=("sid", "ru"), **SMALL)))
+    assert "SID has converged if the corrected value" in both and "RU has converged if its gap" in both
+    assert "A value has converged if its gap" in text_of(content.read(make_run(old=True, **SMALL)))
+    corrected = text_of(content.read(shared_run(**SMALL)))
+    assert "has converged if its gap" not in corrected and "(of SID from above)" in corrected
+
+
+def test_the_words_are_those_of_the_kind_of_input():
+    text = text_of(content.read(run_of_lines()))
+    assert "Every token is given" in text and "averaged over tokens" in text and "pixel" not in text
+
+
+def test_a_metric_without_an_explanation_of_its_own_has_its_long_name(monkeypatch):
+    read = content.read(shared_run(**SMALL))
+    toy = METRICS["ru"]._replace(name="toy", title="TOY", long_name="a <toy> of each pixel")
+    monkeypatch.setitem(METRICS, "toy", toy)
+    scalar = Scalar("toy", "TOY", toy, ("lower", "higher"))
+    text = text_of(dataclasses.replace(read, scalars=(*read.scalars, scalar)))
+    assert "TOY : a <toy> of each pixel, in nats per pixel." in text and "strict information discarding" in text
 
 
 def test_some_samples_are_shown_and_the_page_says_which(tmp_path):

@@ -9,7 +9,7 @@ def test_metrics_come_first_then_their_concentrations():
     every = scalars.page_scalars()
     assert list(every) == ["sid", "ru", "concentration", "ru_concentration"]
     assert [item.title for item in every.values()] == ["SID", "RU", "Concentration", "Concentration of RU"]
-    assert [item.metric for item in every.values()] == ["sid", "ru"] * 2
+    assert [item.metric.name for item in every.values()] == ["sid", "ru"] * 2
     assert [item.is_metric for item in every.values()] == [True, True, False, False]
 
 
@@ -18,11 +18,12 @@ def test_maps_say_that_they_show_what_was_reached():
 
 
 def test_a_new_metric_has_its_scalars(monkeypatch):
-    monkeypatch.setitem(scalars.METRICS, "toy", "TOY")
+    toy = scalars.METRICS["ru"]._replace(name="toy", title="TOY", prefix="toy_", needs_decoders=False)
+    monkeypatch.setitem(scalars.METRICS, "toy", toy)
     every = scalars.page_scalars()
     assert every["toy"].title == "TOY" and every["toy"].ends == ("lower", "higher")
     assert every["toy_concentration"].title == "Concentration of TOY"
-    assert not scalars.needs_decoders("toy") and scalars.of_maps("toy") == "TOY"
+    assert scalars.of_maps("toy") == "TOY"
 
 
 @pytest.mark.parametrize("metric", ["sid", "ru"])

@@ -40,3 +40,10 @@ def test_doubts_about_ru_are_its_own():
         f"resnet20, {name} in layer1.1: not converged for {1 - row[column]:.0%} of the samples."
         for name, column in (("SID", "converged"), ("RU", "ru_converged"))
     ]
+
+
+def test_the_solver_speaks_of_each_network_and_metric():
+    groups = sentences.trusting(content.read({"a": shared_run(**SMALL), "b": shared_run(metrics=("ru",), **SMALL)}))
+    assert list(groups) == ["SID of a", "RU of b"]
+    assert any("The decoders' own error" in sentence for sentence in groups["RU of b"])
+    assert not any("decoder" in sentence for sentence in groups["SID of a"])

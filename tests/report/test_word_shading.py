@@ -14,7 +14,7 @@ def test_words_are_the_means_of_their_tokens():
     run = run_of_texts()
     shaded = shaded_runs({"a": run})
     values = run.dataset["sid_map"].values[0, 0, 0]
-    (first, second, *_) = shaded.runs[0].texts[0].lines["conv1"]
+    (first, second, *_) = next(iter(shaded.runs["a"].values()))["conv1"]
     assert (first.text, first.special, second.text) == ("[CLS]", True, "splendid")
     assert f"splendid: {values[1:3].mean():.2f} nats/token (splen {values[1]:.2f}, did" in second.title.replace(
         "−", "-"
@@ -24,8 +24,8 @@ def test_words_are_the_means_of_their_tokens():
 
 def test_one_scale_for_all_runs_and_as_many_texts_as_asked_for():
     shaded = shaded_runs({"a": run_of_texts(), "b": run_of_texts(("c", "d"))}, 1)
-    assert [[text.name for text in run.texts] for run in shaded.runs] == [[f"1: splendid {HOSTILE[1]}"]] * 2
-    assert list(shaded.runs[1].texts[0].lines) == ["c conv1", "c layer1.0", "d conv1", "d layer1.0"]
+    assert [list(texts) for texts in shaded.runs.values()] == [[f"1: splendid {HOSTILE[1]}"]] * 2
+    assert list(next(iter(shaded.runs["b"].values()))) == ["c conv1", "c layer1.0", "d conv1", "d layer1.0"]
     assert shaded.shown == 1
 
 

@@ -17,7 +17,7 @@ from ..core.kinds import Layout
 from ..errors import InfodiscardError
 from ..results.plan import merged
 from ..results.run import StoredRun
-from .scalars import Scalar, floor, page_scalars
+from .scalars import METRICS, Scalar, floor, page_scalars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,6 +128,23 @@ class Content:
         return tuple(scalar.name for scalar in self.scalars if scalar.is_metric)
 
     @property
+    def titles(self) -> list[str]:
+        """What the metrics are called."""
+        return [METRICS[metric].title for metric in self.metrics]
+
+    def corrected(self, throughout: bool) -> list[str]:
+        """Returns the titles of metrics that are corrected of some network, or `throughout`."""
+        reached = {name: self.reached(name) for name in self.metrics if name in METRICS[name].corrected}
+        having = {name: sum(entry.has(name) for entry in self.entries) for name in reached}
+        return [METRICS[name].title for name in reached if len(reached[name]) < (1 if throughout else having[name])]
+
+    @property
+    def less_gap(self) -> list[str]:
+        """The titles of metrics from whose differences the gap is taken off."""
+        rows = self.pairs[self.pairs["basis"] != "corrected"]
+        return [METRICS[name].title for name in self.metrics if name in set(rows["metric"])]
+
+    @property
     def unit(self) -> str:
         """The unit of every scalar."""
         return self.layout.words("nats/pixel")
@@ -144,8 +161,18 @@ class Content:
 
     @property
     def floors(self) -> list[str]:
-        """The metrics that some network has a floor of."""
-        return [metric for metric in self.metrics if any(entry.has(floor(metric)) for entry in self.entries)]
+        """The titles of metrics that some network has a floor of."""
+        return [METRICS[name].title for name in self.metrics if any(each.has(floor(name)) for each in self.entries)]
+
+    @property
+    def options(self) -> dict[str, list[tuple[str, str]]]:
+        """What lists of the page choose among, values and texts: a "scalar", a "metric", a "network", a "pair"."""
+        return {
+            "scalar": [(scalar.name, scalar.title) for scalar in self.scalars],
+            "metric": list(zip(self.metrics, self.titles, strict=True)),
+            "network": [(str(i), entry.name) for i, entry in enumerate(self.entries)],
+            "pair": [(str(i), f"{b} − {a}") for i, (a, b) in enumerate(self.compared)],
+        }
 
     def entry(self, name: str) -> Entry:
         """Returns the network of a name."""
@@ -162,6 +189,11 @@ class Content:
     def reached(self, metric: str) -> list[str]:
         """Returns the networks whose values of a scalar are as the search reached them, though it can be corrected."""
         return [entry.name for entry in self.entries if entry.has(metric) and is_reached(entry.variable(metric))]
+
+    @property
+    def as_reached(self) -> list[str]:
+        """The networks with a metric that is not corrected, though it can be."""
+        return list(dict.fromkeys(name for metric in self.metrics for name in self.reached(metric)))
 
     def title(self, scalar: Scalar) -> str:
         """Returns what the page calls a scalar of all networks."""

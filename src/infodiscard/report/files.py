@@ -14,7 +14,7 @@ from .content import read
 from .packed_maps import pack
 from .page import render_page
 from .rendering import render
-from .scalars import needs_decoders, prefix
+from .scalars import METRICS
 from .stylesheet import stylesheet
 from .word_shading import shaded_runs
 
@@ -112,9 +112,9 @@ def _write_pictures(run: StoredRun, folder: Path) -> None:
         for number, network in enumerate(measured, start=1):
             suffix = f"-{number}.png" if number > 1 else ".png"
             for metric in run.metrics:
-                sheet = f"maps_{metric}" if prefix(metric) else "maps"
+                sheet = f"maps_{metric}" if METRICS[metric].prefix else "maps"
                 map_sheet(run, network=network, metric=metric, path=folder / f"{sheet}{suffix}")
-            if any(map(needs_decoders, run.metrics)):
+            if any(METRICS[metric].needs_decoders for metric in run.metrics):
                 reconstruction_sheet(run, network=network, path=folder / f"reconstructions{suffix}")
         if run.plan.tokens:
             write_texts(run, folder / TEXTS)

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .content import UNKNOWN, Content, half_width
 from .rendering import formatted
-from .scalars import Scalar, concentration, corrected, floor, prefix, title
+from .scalars import METRICS, Scalar, concentration, floor
 
 Column = tuple[str, str]
 """A heading, and how to print what stands below it."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A cell of a table.
-
-    Attributes:
-        text: what it shows.
-        kind: "head" where it names its row, "text" or "warn" where it holds words, "" where it holds a number.
-        sort: the number that its row is sorted by, if not the text.
-    """
+class Cell(NamedTuple):
+    """A cell: its text; "head" where it names its row, "text" or "warn" if in words; and what its row is sorted by."""
 
     text: str
     kind: str = ""
     sort: float | None = None
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """A table that the script makes sortable: its caption, its headings, and its rows, each with a cell a heading."""
 
     caption: str
@@ -40,18 +31,17 @@ class Table:
 
 def values(content: Content, metric: str) -> Table:
     """Returns the means of one metric, its concentration beside it, and what speaks against a row."""
-    return _by_layer(content, metric, _values(metric), f"{title(metric)}: means over the samples, {content.unit}")
+    return _by_layer(
+        content, metric, _values(metric), f"{METRICS[metric].title}: means over the samples, {content.unit}"
+    )
 
 
 def _values(metric: str) -> dict[str, Column]:
     """Returns column of `Run.summary` → heading and how to print it; a run may lack some."""
     columns = {"n": ("samples", "d")}
-    for name, heading in {
-        metric: title(metric),
-        floor(metric): "floor",
-        concentration(metric): "concentration",
-    }.items():
-        if better := corrected(name):
+    named = {metric: METRICS[metric].title, floor(metric): "floor", concentration(metric): "concentration"}
+    for name, heading in named.items():
+        if better := METRICS[metric].corrected.get(name):
             columns |= {better: (heading, ".3f"), f"{better}_se": ("± se", ".3f")}
             heading += " reached"
         columns |= {name: (heading, ".3f"), f"{name}_se": ("± se", ".3f")}
@@ -62,7 +52,7 @@ def solver(content: Content, metric: str) -> Table:
     """Returns what the solver says of one metric."""
     alphas = {entry.alpha for entry in content.entries if entry.alpha is not None}
     wanted = f"; the distance was to be α = {', '.join(f'{alpha:g}' for alpha in sorted(alphas))}" if alphas else ""
-    caption = f"Solver of {title(metric)}: means over the samples (gap in {content.unit}){wanted}"
+    caption = f"Solver of {METRICS[metric].title}: means over the samples (gap in {content.unit}){wanted}"
     columns = {
         "converged": ("converged", ".0%"),
         "feature_distance": ("distance reached", ".3f"),
@@ -72,7 +62,9 @@ def solver(content: Content, metric: str) -> Table:
         "cap_matters": ("cap matters", ".0%"),
         "passes": ("passes", ".0f"),
     }
-    return _by_layer(content, metric, {f"{prefix(metric)}{name}": item for name, item in columns.items()}, caption)
+    return _by_layer(
+        content, metric, {f"{METRICS[metric].prefix}{name}": item for name, item in columns.items()}, caption
+    )
 
 
 def _by_layer(content: Content, metric: str, columns: Mapping[str, Column], caption: str) -> Table:
@@ -90,7 +82,13 @@ def _by_layer(content: Content, metric: str, columns: Mapping[str, Column], capt
     return Table(words(caption), heads, rows)
 
 
-def differences(content: Content, scalar: Scalar, a: str, b: str) -> Table | None:
+def differences(content: Content) -> dict[str, Table | None]:
+    """Returns the tables of paired differences, by the number of the pair and the scalar, joined by a bar."""
+    pairs = enumerate(content.compared)
+    return {f"{i}|{scalar.name}": _paired(content, scalar, a, b) for i, (a, b) in pairs for scalar in content.scalars}
+
+
+def _paired(content: Content, scalar: Scalar, a: str, b: str) -> Table | None:
     """Returns the paired differences of two networks; `None` if they have none of this scalar."""
     pairs = content.pairs
     records = pairs[(pairs["metric"] == scalar.name) & (pairs["a"] == a) & (pairs["b"] == b)].to_dict("records")

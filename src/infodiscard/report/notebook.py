@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..analysis.columns import columns_of
 from ..analysis.paired import distrust
@@ -13,21 +12,14 @@ from ..analysis.summary import summarise
 from ..plots import layer_curve
 from ..results.run import StoredRun
 from .rendering import render
-from .scalars import title
+from .scalars import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table of one metric.
-
-    Attributes:
-        title: of the metric.
-        heads: headings, line by line; the last is "!" if there are doubts.
-        rows: the texts of the cells.
-    """
+class Table(NamedTuple):
+    """A table of a metric: its title, its headings line by line, "!" over doubts, and the texts of cells."""
 
     title: str
     heads: list[list[str]]
@@ -65,7 +57,7 @@ def _table(run: StoredRun, metric: str, summary: pd.DataFrame, values: pd.DataFr
         rows.append([*cells, reason] if any(doubts.values()) else cells)
     headings += ["!"] if any(doubts.values()) else []
     # The terminal's headings break words at a hyphen.
-    return Table(title(metric), [heading.replace("-\n", "").split("\n") for heading in headings], rows)
+    return Table(METRICS[metric].title, [heading.replace("-\n", "").split("\n") for heading in headings], rows)
 
 
 def _doubts(run: StoredRun, metric: str, values: pd.DataFrame) -> dict[tuple[str, str], str]:

@@ -15,7 +15,7 @@ from ..plots.map_sheets import as_pictures, ends
 from ..plots.style import CLIP
 from . import colours
 from .content import Content, Entry
-from .scalars import needs_decoders
+from .scalars import METRICS
 
 SAMPLES = 16  # most that are shown
 BYTES = 2_500_000  # of all maps before they are packed
@@ -194,7 +194,9 @@ def png(codes: np.ndarray, table: np.ndarray) -> str:
 def _restored(entry: Entry, samples: Sequence[str], size: tuple[int, int]) -> dict[tuple[str, str, str], Strip]:
     """Returns the reconstructions of each sample, side by side."""
     data = entry.run.dataset
-    if RECONSTRUCTION not in data or not any(map(entry.has, filter(needs_decoders, entry.run.metrics))):
+    if RECONSTRUCTION not in data or not any(
+        METRICS[metric].needs_decoders and entry.has(metric) for metric in entry.run.metrics
+    ):
         return {}
     chosen = data[RECONSTRUCTION].sel(network=entry.network, layer=list(entry.summary.index), sample=list(samples))
     limits = ends(data["image"].sel(sample=list(samples)).values) if "image" in data else (0.0, 1.0)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
-from . import explanations, map_sections, sections
+from . import html_tables, map_sections
 from .content import Content
 from .packed_maps import Maps
 from .payload import payload
 from .provenance import recipes
 from .rendering import asset, render
+from .sentences import findings, trusting
 from .stylesheet import stylesheet
+from .svg_curves import layer_curve
 from .word_shading import shaded_runs
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """A section: its name, which is also that of its template, its title, and what the template shows."""
 
     name: str
@@ -35,6 +36,8 @@ def render_page(content: Content, maps: Maps) -> str:
         style=style,
         script=script,
         lead=_lead(content),
+        content=content,
+        maps=maps,
         sections=_sections(content, maps),
         data=payload(content, maps),
     )
@@ -62,18 +65,22 @@ def _lead(content: Content) -> str:
 
 def _sections(content: Content, maps: Maps) -> list[Section]:
     """Returns the sections that this page has something to show in, in their order."""
+    tables, solver = (
+        [made(content, name) for name in content.metrics] for made in (html_tables.values, html_tables.solver)
+    )
+    bars = map_sections.scales(content, maps)
     every = [
-        Section("findings", "Findings", sections.findings(content)),
-        Section("curves", "By layer", sections.curves(content)),
-        Section("values", "Values", sections.values(content)),
-        Section("differences", "Differences", sections.differences(content)),
-        Section("words", "By word", shaded_runs(content.texts) if content.texts else None),
-        Section("maps", "Maps", map_sections.sheets(content, maps)),
-        Section("over", "Over the image", map_sections.over_image(content, maps)),
-        Section("map-differences", "Differences of maps", map_sections.map_differences(content, maps)),
+        Section("findings", "Findings", findings(content)),
+        Section("curves", "By layer", {scalar.name: layer_curve(content, scalar) for scalar in content.scalars}),
+        Section("values", "Values", tables),
+        Section("differences", "Differences", html_tables.differences(content)),
+        Section("words", "By word", content.texts and shaded_runs(content.texts)),
+        Section("maps", "Maps", (map_sections.about(content, maps), bars, map_sections.sheets(content, maps))),
+        Section("over", "Over the image", bars if content.wide else {}),
+        Section("map-differences", "Differences of maps", map_sections.difference_scales(content, maps)),
         Section("restored", "Reconstructions", map_sections.reconstructions(content, maps)),
-        Section("solver", "Solver", explanations.solver(content)),
-        Section("reading", "How to read it", explanations.reading(content)),
+        Section("solver", "Solver", (trusting(content), solver)),
+        Section("reading", "How to read it", content),
         Section("made", "How it was made", recipes(content.runs)),
     ]
-    return [section for section in every if section.view is not None]
+    return [section for section in every if section.view]

@@ -5,22 +5,15 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..results.run import StoredRun
 
 OPTIONS = ("alpha", "tau", "sigma", "seed", "tolerance", "max_passes", "start", "precision")
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a run was made.
-
-    Attributes:
-        name: of the run.
-        command: what measures it again.
-        tables: names and values, by heading.
-    """
+class Recipe(NamedTuple):
+    """How a run was made: its name, the command that measures it again, and names and values by heading."""
 
     name: str
     command: str

@@ -40,5 +40,9 @@ ENVIRONMENT = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-ENVIRONMENT.filters |= {"formatted": formatted, "g": lambda value: format(value, "g")}
+ENVIRONMENT.filters |= {
+    "formatted": formatted,
+    "g": lambda value: format(value, "g"),
+    "zip": lambda a, b: list(zip(a, b, strict=True)),
+}
 ENVIRONMENT.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}

@@ -2,83 +2,64 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from ..core.metrics.variable import CORRECTED, METRICS, VARIABLES
+from ..core.metrics.variable import CORRECTED, VARIABLES
+from ..core.metrics.variable import METRICS as TITLES
+
+
+class Metric(NamedTuple):
+    """A metric: its names, what its diagnostics' names begin with, reached → corrected, and whether of decoders."""
+
+    name: str
+    title: str
+    long_name: str
+    prefix: str
+    corrected: dict[str, str]
+    needs_decoders: bool
+
+
+METRICS = {
+    name: Metric(name, title, VARIABLES[name].long_name, prefix, CORRECTED if not prefix else {}, name == "ru")
+    for name, title, prefix in ((name, title, "" if name == "sid" else f"{name}_") for name, title in TITLES.items())
+}
 
 IDENTITY = "sid"
 """The metric whose value is known of a layer that passes its input on unchanged."""
-
 ENDS = {"sid": ("keeps more", "discards more"), "ru": ("is restored better", "is restored worse")}
+"""Of a metric's axis in words, lower and higher."""
 LOSES = {"sid": ("discards most", "keeps"), "ru": ("loses most in reconstruction", "lets a decoder restore")}
 """What a network does where a metric is highest; and what it does better with the object where that is lower."""
 
 
-@dataclass(frozen=True)
-class Scalar:
-    """A quantity that has a curve on the page.
-
-    Attributes:
-        name: its variable.
-        title: what the page calls it.
-        metric: the metric that it is, or whose concentration it is.
-        ends: of its axis in words, lower and higher.
-    """
+class Scalar(NamedTuple):
+    """What has a curve: a variable, what the page calls it, its metric, and the ends of its axis in words."""
 
     name: str
     title: str
-    metric: str
+    metric: Metric
     ends: tuple[str, str]
 
     @property
     def is_metric(self) -> bool:
-        """Whether it is the metric itself."""
-        return self.name == self.metric
+        """Whether it is the metric itself, not its concentration."""
+        return self.name == self.metric.name
 
 
 def page_scalars() -> dict[str, Scalar]:
     """Returns the scalars by name: every metric, then every concentration."""
-    metrics = [Scalar(name, title(name), name, ENDS.get(name, ("lower", "higher"))) for name in METRICS]
+    metrics = [Scalar(name, item.title, item, ENDS.get(name, ("lower", "higher"))) for name, item in METRICS.items()]
+    ends = "on the background", "on the object"
     concentrations = [
-        Scalar(
-            concentration(name),
-            f"Concentration of {title(name)}" if prefix(name) else "Concentration",
-            name,
-            ("on the background", "on the object"),
-        )
-        for name in METRICS
+        Scalar(concentration(name), f"Concentration{f' of {item.title}' if item.prefix else ''}", item, ends)
+        for name, item in METRICS.items()
     ]
     return {scalar.name: scalar for scalar in (*metrics, *concentrations)}
 
 
-def title(metric: str) -> str:
-    """Returns what a metric is called in print."""
-    return METRICS[metric]
-
-
-def long_name(metric: str) -> str:
-    """Returns what a metric is, in words."""
-    return VARIABLES[metric].long_name
-
-
-def prefix(metric: str) -> str:
-    """Returns what the names of a metric's diagnostics begin with."""
-    return "" if metric == "sid" else f"{metric}_"
-
-
-def needs_decoders(metric: str) -> bool:
-    """Whether a metric is measured through decoders, whose reconstructions are shown."""
-    return metric == "ru"
-
-
-def corrected(variable: str) -> str | None:
-    """Returns the variable with the estimate at the optimum; `None` where values are not corrected."""
-    return CORRECTED.get(variable)
-
-
 def concentration(metric: str) -> str:
     """Returns the variable with the concentration of a metric."""
-    return f"{prefix(metric)}concentration"
+    return f"{METRICS[metric].prefix}concentration"
 
 
 def floor(metric: str) -> str:
@@ -88,4 +69,4 @@ def floor(metric: str) -> str:
 
 def of_maps(metric: str) -> str:
     """Returns what maps of a metric show: they are not corrected."""
-    return f"{title(metric)} reached" if corrected(metric) else title(metric)
+    return f"{METRICS[metric].title}{' reached' if metric in METRICS[metric].corrected else ''}"

@@ -1,4 +1,4 @@
-"""Sentences on one run or several: where most is lost, what differs, and what not to trust."""
+"""Sentences on one run or several: where most is lost, what differs, what not to trust, and how far the solver came."""
 
 from __future__ import annotations
 
@@ -6,17 +6,29 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..analysis.paired import FEW_SAMPLES
+from ..analysis.display import is_reached, lacking
+from ..analysis.paired import DISTANCE_ERROR, FEW_SAMPLES
+from ..core.metrics.variable import diagnostics
 from ..results.run import StoredRun
 from .content import MORE, UNKNOWN, Content, Entry, half_width
 from .rendering import formatted
-from .scalars import LOSES, Scalar, page_scalars, title
+from .scalars import LOSES, METRICS, Scalar, floor, page_scalars
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NAMED = 4  # layers that a sentence names before it counts
 PERCENT = re.compile(r"[\d.]+ ?%")
+
+
+def findings(content: Content) -> dict[str, list[str]]:
+    """Returns the sentences by their heading."""
+    groups = {
+        "Where most is lost": losses(content),
+        "What differs": changes(content),
+        "What not to trust": warnings(content) or ["Nothing is known against these values."],
+    }
+    return {heading: [content.layout.words(text) for text in texts] for heading, texts in groups.items() if texts}
 
 
 def losses(content: Content) -> list[str]:
@@ -65,7 +77,7 @@ def _concentrated(entry: Entry, scalar: Scalar) -> str:
         if abs(mean.value) > mean.half:
             kept["object" if mean.value > 0 else "background"].append(layer)
     parts = [f"the {where} better in {some(layers)}" for where, layers in kept.items() if layers]
-    return f"{entry.name} {_loses(scalar.metric)[1]} {', '.join(parts)} (concentration, at 95 %)." if parts else ""
+    return f"{entry.name} {_loses(scalar.metric.name)[1]} {', '.join(parts)} (concentration, at 95 %)." if parts else ""
 
 
 def changes(content: Content) -> list[str]:
@@ -136,8 +148,8 @@ def _doubted(entry: Entry, metric: str) -> list[str]:
             shares = PERCENT.findall(text)
             reasons.setdefault(PERCENT.sub("{}", text, count=1), {})[layer] = shares[0] if shares else ""
     return [
-        f"{entry.name}, {title(metric)} in {some([*layers])}: {reason.replace('{}', _range([*layers.values()]))}."
-        for reason, layers in reasons.items()
+        f"{entry.name}, {METRICS[metric].title} in {some([*at])}: {reason.replace('{}', _range([*at.values()]))}."
+        for reason, at in reasons.items()
     ]
 
 
@@ -156,6 +168,58 @@ def _general(content: Content) -> list[str]:
             if text and not text.startswith(("'", "only ")) and "gap" not in text:
                 sentences[f"{b} against {a}: {text}."] = None
     return list(sentences)
+
+
+def trusting(content: Content) -> dict[str, list[str]]:
+    """Returns what the solver says about itself, by the heading of metric and network."""
+    return {
+        f"{METRICS[metric].title} of {entry.name}": [content.layout.words(line) for line in _trust(entry, metric)]
+        for entry in content.entries
+        for metric in content.metrics
+        if entry.has(metric)
+    }
+
+
+def _trust(entry: Entry, metric: str) -> list[str]:
+    """Returns the sentences on one metric of one network, per pixel."""
+    table, alpha = entry.table.dropna(subset=[metric]), entry.alpha
+    trust, lines = diagnostics(table, metric), []
+    if "converged" in trust:
+        lines.append(f"{trust['converged'].mean():.1%} of the {len(trust)} solutions met the solver's tolerance.")
+    if "feature_distance" in trust and alpha:
+        error = (trust["feature_distance"] / alpha - 1).abs()
+        lines.append(
+            f"The feature distance was to be α = {alpha:g}. On fresh noise it is off by {error.median():.1%} in the "
+            f"median, and by more than {DISTANCE_ERROR:.0%} for {(error > DISTANCE_ERROR).mean():.1%} of the solutions."
+        )
+    if not is_reached(variable := entry.variable(metric)) and metric != variable:
+        missing = table[variable] - table[metric]
+        lines.append(
+            f"Corrected values lie {formatted(missing.mean())} nats/pixel above what was reached in the mean, "
+            f"{formatted(missing.max())} at most; the standard error of a single one is "
+            f"{table[f'{variable}_se'].median():.3f} in the median. {lacking(table, metric):.1%} of the solutions have "
+            "none."
+        )
+    if "gap" in trust and trust["gap"].notna().any():
+        most = "at most " if metric != variable else ""
+        lines.append(
+            f"The solver estimates that a longer search would find {most}{formatted(trust['gap'].mean())} nats/pixel "
+            f"more in the mean, {formatted(trust['gap'].max())} in the worst case."
+        )
+    if "capped_share" in trust:
+        matters = f"{trust['cap_matters'].mean():.1%}" if "cap_matters" in trust else "an unknown share"
+        lines.append(
+            f"{trust['capped_share'].mean():.2%} of the pixels are at the cap on σ, where the layer hardly looks; the "
+            f"mean depends on the cap for {matters} of the solutions."
+        )
+    if entry.has(floor(metric)):
+        without, name = table[floor(metric)], METRICS[metric].title
+        lines.append(
+            f"The decoders' own error, without noise, is {formatted(without.mean())} nats/pixel in the mean; "
+            f"{name} is {formatted((table[metric] - without).mean())} above it. Every layer has a decoder of its own: "
+            f"where the floors differ, {name} may for that reason alone."
+        )
+    return lines
 
 
 def some(names: Sequence[str]) -> str:

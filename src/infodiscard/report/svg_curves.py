@@ -1,4 +1,4 @@
-"""The curves by layer, where everything stands in their SVG: they are there without JavaScript."""
+"""The curves by layer, and where things stand in their SVG: they are there without JavaScript."""
 
 from __future__ import annotations
 
@@ -37,56 +37,33 @@ class Point(NamedTuple):
         error = "" if math.isnan(self.half) else f" ± {self.half:.3f}"
         return f"{formatted(self.mean)}{error} {unit} (n = {self.n}{'' if self.settled else ', not converged'})"
 
-
-class Look(NamedTuple):
-    """How a network is drawn: the class that gives its colour, and the path of its mark."""
-
-    colour: str
-    mark: str
-
-
-class Label(NamedTuple):
-    """A text at a place of an axis, in the picture's own units."""
-
-    at: float
-    text: str
-
-
-class Dot(NamedTuple):
-    """A point as it is drawn: where, its text, whether it is hollow, and the ends of its interval, if it has one."""
-
-    x: float
-    y: float
-    text: str
-    hollow: bool
-    interval: tuple[float, float] | None
+    @property
+    def interval(self) -> list[float]:
+        """Its ends, if it has one."""
+        return [] if math.isnan(self.half) else [self.mean - self.half, self.mean + self.half]
 
 
 class Series(NamedTuple):
-    """One network's curve: how it looks, its points, the path through them, and that of its floor; "" for none."""
+    """One network's curve: class and mark, how far it stands aside, in steps, its points by layer, and its floor."""
 
-    look: Look
-    dots: list[Dot]
-    line: str
-    floor: str
+    entry: Entry
+    colour: str
+    mark: str
+    shift: float
+    points: list[Point | None]
+    floor: list[float | None]
+
+    @property
+    def means(self) -> list[float | None]:
+        """Its means by layer."""
+        return [point and point.mean for point in self.points]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The picture of one scalar by layer; lengths are in its own units.
+    """The picture of one scalar by layer, in its own units; `ends` are of the vertical axis, in values.
 
-    Attributes:
-        label: of the vertical axis.
-        ends: of that axis in words, lower and higher.
-        low: the value at its lower end.
-        high: the value at its upper end.
-        step: from one layer to the next.
-        layers: the names below, and where.
-        slanted: whether they are.
-        below: how much room there is for them.
-        ticks: of the vertical axis.
-        levels: lines to compare with, and what they are.
-        series: by network.
+    `levels` are values to compare with, and what they are.
     """
 
     height: ClassVar = 300  # of the plot
@@ -94,22 +71,53 @@ class Curve:
     left: ClassVar = 86
     right: ClassVar = 16
 
-    label: str
-    ends: tuple[str, str]
-    low: float
-    high: float
-    step: float
-    layers: list[Label]
-    slanted: bool
-    below: float
-    ticks: list[Label]
-    levels: list[Label]
+    scalar: Scalar
+    title: str
+    names: tuple[str, ...]
     series: list[Series]
+    levels: dict[float, str]
+    ticks: list[float]
+    ends: tuple[float, float]
 
     @property
-    def width(self) -> float:
-        """The width of the whole picture."""
-        return self.left + self.step * len(self.layers) + self.right
+    def layers(self) -> list[str]:
+        """The names of layers, short enough to stand below."""
+        return [layer if len(layer) <= 22 else f"{layer[:10]}…{layer[-10:]}" for layer in self.names]
+
+    @property
+    def step(self) -> float:
+        """From one layer to the next."""
+        return max(52.0, min(150.0, 640 / len(self.layers)))
+
+    @property
+    def slanted(self) -> bool:
+        """Whether the names of layers are too long to stand side by side."""
+        return max(map(len, self.layers)) * LETTER > self.step - 6
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height of the whole picture."""
+        below = 44 + (0.72 * max(map(len, self.layers)) * LETTER if self.slanted else 8)
+        return self.left + self.step * len(self.layers) + self.right, self.height + below
+
+    def x(self, place: float) -> float:
+        """Returns where a layer is, by its number."""
+        return round(self.left + self.step * (place + 0.5), 1)
+
+    def y(self, value: float) -> float:
+        """Returns where a value is."""
+        low, high = self.ends
+        return round(self.top + (high - value) / (high - low) * (self.height - self.top), 1)
+
+    def path(self, series: Series, values: Sequence[float | None]) -> str:
+        """Returns the path through a network's values by layer; "" if there are none."""
+        places = [f"{self.x(j + series.shift)},{self.y(v)}" for j, v in enumerate(values) if v is not None]
+        return f"M{'L'.join(places)}" if places else ""
+
+    def tick(self, value: float) -> str:
+        """Returns a value with as many digits as the ticks need."""
+        fits = (n for n in range(12) if n == 11 or all(abs(round(tick, n) - tick) < 1e-9 for tick in self.ticks))
+        return formatted(value, f".{next(fits)}f")
 
 
 def points(entry: Entry, metric: str, layers: Sequence[str]) -> list[Point | None]:
@@ -124,99 +132,38 @@ def _point(entry: Entry, metric: str, layer: str) -> Point | None:
     return Point(*mean, settled="converged" not in trust or bool(trust["converged"].mean() >= SETTLED))
 
 
-def look(number: int) -> Look:
-    """Returns how the network of a number is drawn."""
-    return Look(network_class(number), list(MARKS.values())[number % len(MARKS)])
-
-
 def layer_curve(content: Content, scalar: Scalar) -> Curve:
     """Returns the picture of one scalar by layer."""
-    points_of = [points(entry, scalar.name, content.layers) for entry in content.entries]
-    levels = _levels(content, scalar.name)
-    low, high, ticks = _axis(content, scalar.name, [point for each in points_of for point in each if point], levels)
-    step = max(52.0, min(150.0, 640 / len(content.layers)))
-    names = [_short(layer) for layer in content.layers]
-    longest = max(map(len, names)) * LETTER
-    digits = next(n for n in range(12) if n == 11 or all(abs(round(tick, n) - tick) < 1e-9 for tick in ticks))
-    curve = Curve(
-        label=f"{content.title(scalar)} ({content.unit})",
-        ends=scalar.ends,
-        low=low,
-        high=high,
-        step=step,
-        layers=[Label(_x(j, step), name) for j, name in enumerate(names)],
-        slanted=longest > step - 6,
-        below=44 + (0.72 * longest if longest > step - 6 else 8),
-        ticks=[Label(_y(tick, low, high), formatted(tick, f".{digits}f")) for tick in ticks],
-        levels=[Label(_y(level, low, high), name) for level, name in levels],
-        series=[],
-    )
-    many = len(content.entries)
-    for i, each in enumerate(points_of):
-        shift = min(0.3, 0.08 * (many - 1)) * (i / max(1, many - 1) - 0.5)
-        curve.series.append(_series(curve, content, i, scalar.name, each, shift))
-    return curve
+    series, many = [], len(content.entries)
+    for number, entry in enumerate(content.entries):
+        each, below = points(entry, scalar.name, content.layers), floor(scalar.name)
+        floors = dict(entry.summary[below].astype(float)) if entry.has(below) else {}
+        floors_of = [floors.get(layer) if point else None for layer, point in zip(content.layers, each, strict=True)]
+        mark = list(MARKS.values())[number % len(MARKS)]
+        shift = min(0.3, 0.08 * (many - 1)) * (number / max(1, many - 1) - 0.5)
+        series.append(Series(entry, network_class(number), mark, shift, each, floors_of))
+    levels = _levels(content, scalar)
+    return Curve(scalar, content.title(scalar), content.layers, series, levels, *_axis(series, levels))
 
 
-def _x(place: float, step: float) -> float:
-    return round(Curve.left + step * (place + 0.5), 1)
-
-
-def _y(value: float, low: float, high: float) -> float:
-    return round(Curve.top + (high - value) / (high - low) * (Curve.height - Curve.top), 1)
-
-
-def _short(layer: str) -> str:
-    return layer if len(layer) <= 22 else f"{layer[:10]}…{layer[-10:]}"
-
-
-def _axis(
-    content: Content, metric: str, known: Sequence[Point], levels: Sequence[tuple[float, str]]
-) -> tuple[float, float, list[float]]:
-    """Returns the ends of the vertical axis and where it has ticks."""
+def _axis(series: Sequence[Series], levels: dict[float, str]) -> tuple[list[float], tuple[float, float]]:
+    """Returns where the vertical axis has ticks, and its ends."""
     from matplotlib.ticker import MaxNLocator
 
-    reach = [0.0 if math.isnan(point.half) else point.half for point in known]
-    ends = [point.mean + sign * half for point, half in zip(known, reach, strict=True) for sign in (-1, 1)]
-    ends += [level for level, _ in levels]
-    for entry in content.entries:
-        if entry.has(floor(metric)):
-            ends += entry.summary[floor(metric)].astype(float).tolist()
-    low, high = min(ends), max(ends)
-    margin = 0.05 * (high - low) or 0.1
-    ticks = [float(tick) for tick in MaxNLocator(6).tick_values(low - margin, high + margin)]
-    ticks = [0.0 if abs(tick) < 1e-12 else tick for tick in ticks]
-    low, high = low - margin, high + margin
-    return low, high, [tick for tick in ticks if low <= tick <= high]
+    values = [*levels]
+    for each in series:
+        values += [value for point in each.points if point for value in point.interval or [point.mean]]
+        values += [value for value in each.floor if value is not None]
+    margin = 0.05 * (max(values) - min(values)) or 0.1
+    low, high = min(values) - margin, max(values) + margin
+    ticks = [float(tick) for tick in MaxNLocator(6).tick_values(low, high)]
+    return [0.0 if abs(tick) < 1e-12 else tick for tick in ticks if low <= tick <= high], (low, high)
 
 
-def _levels(content: Content, metric: str) -> list[tuple[float, str]]:
+def _levels(content: Content, scalar: Scalar) -> dict[float, str]:
     """Returns the levels that a reader compares with, and what they are."""
-    if metric not in content.metrics:
-        return [(0.0, "")]
-    levels: dict[float, str] = {}
-    for settings in (entry.run.plan.settings for entry in content.entries if metric == IDENTITY):
-        level = identity_level(settings)
-        if level is not None:
-            levels[level] = f" (α = {settings['alpha']:g}, τ = {settings['tau']:g})"
-    return [(level, f"identity layer{which if len(levels) > 1 else ''}") for level, which in levels.items()]
-
-
-def _series(
-    curve: Curve, content: Content, number: int, metric: str, points: Sequence[Point | None], shift: float
-) -> Series:
-    """Returns one network's curve; `shift`: how far it stands beside the layers' places, in steps."""
-    entry, dots, floors = content.entries[number], [], []
-
-    def y(value: float) -> float:
-        return _y(value, curve.low, curve.high)
-
-    for j, (layer, point) in enumerate(zip(content.layers, points, strict=True)):
-        if point:
-            x, text = _x(j + shift, curve.step), f"{entry.name}, {layer}: {point.words(content.unit)}"
-            ends = None if math.isnan(point.half) else (y(point.mean - point.half), y(point.mean + point.half))
-            dots.append(Dot(x, y(point.mean), text, not point.settled, ends))
-            if entry.has(floor(metric)):
-                floors.append(f"{x},{y(float(entry.summary[floor(metric)][layer]))}")
-    line = "L".join(f"{dot.x},{dot.y}" for dot in dots)
-    return Series(look(number), dots, line and f"M{line}", "M" + "L".join(floors) if floors else "")
+    levels = {} if scalar.is_metric else {0.0: ""}
+    for settings in (entry.run.plan.settings for entry in content.entries if scalar.name == IDENTITY):
+        if (level := identity_level(settings)) is not None:
+            levels[level] = f"identity layer (α = {settings['alpha']:g}, τ = {settings['tau']:g})"
+    return levels if len(levels) > 1 else {level: name.partition(" (")[0] for level, name in levels.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -22,17 +22,8 @@ FIRST = 12  # texts on the page of a run
 ELLIPSIS, DIGITS = "…", ".2f"
 
 
-@dataclass(frozen=True)
-class ShadedWord:
-    """A word on the colour of its SID.
-
-    Attributes:
-        text: its characters.
-        shade: the class of its colour.
-        title: its number in words, for who points at it.
-        spaced: whether there is a space before it.
-        special: whether it is a special token.
-    """
+class ShadedWord(NamedTuple):
+    """A word: its text, the class of its colour, its number in words, whether a space is before it, and if special."""
 
     text: str
     shade: str
@@ -42,27 +33,11 @@ class ShadedWord:
 
 
 @dataclass(frozen=True)
-class ShadedText:
-    """A text: its name, and its words by layer."""
-
-    name: str
-    lines: dict[str, list[ShadedWord]]
-
-
-@dataclass(frozen=True)
-class ShadedRun:
-    """The texts of a run, and the run's name."""
-
-    name: str
-    texts: list[ShadedText]
-
-
-@dataclass(frozen=True)
 class ShadedRuns:
     """Texts of runs on one scale of colours.
 
     Attributes:
-        runs: in the order of the page.
+        runs: name → text → layer → words.
         low: the lower end of the scale.
         high: its upper end.
         clipped: whether there are words beyond its ends.
@@ -75,7 +50,7 @@ class ShadedRuns:
     shades: ClassVar = SHADES
     clip: ClassVar = CLIP
 
-    runs: list[ShadedRun]
+    runs: dict[str, dict[str, dict[str, list[ShadedWord]]]]
     low: str
     high: str
     clipped: bool
@@ -101,7 +76,7 @@ def shaded_runs(runs: Mapping[str, StoredRun], count: int | None = FIRST) -> Sha
     plan, total = next(iter(runs.values())).plan, max(len(run.plan.samples) for run in runs.values())
     level = identity_level(plan.settings)
     return ShadedRuns(
-        runs=[ShadedRun(name, _texts(run, scale, count)) for name, run in runs.items()],
+        runs={name: _texts(run, scale, count) for name, run in runs.items()},
         low=formatted(float(scale.vmin), DIGITS),
         high=formatted(float(scale.vmax), DIGITS),
         clipped=extend != "neither",
@@ -119,21 +94,20 @@ def _values(run: StoredRun) -> np.ndarray:
     return (every if words.empty else words)["sid"].to_numpy(float)
 
 
-def _texts(run: StoredRun, scale: Any, count: int | None) -> list[ShadedText]:
+def _texts(run: StoredRun, scale: Any, count: int | None) -> dict[str, dict[str, list[ShadedWord]]]:
     """Returns the first texts, each with the layers where it was measured."""
-    plan, texts = run.plan, []
+    plan, texts = run.plan, {}
     maps = {
         (network, layer): values_of(run, network, layer) for network in plan.networks for layer in plan.layers[network]
     }
     for number, (sample, words) in enumerate(zip(plan.samples[:count], words_of(plan), strict=False)):
-        lines = {
+        texts[sample] = {
             layer if len(plan.networks) == 1 else f"{network} {layer}": [
                 _shaded(word, values[number], scale, plan.layout.unit) for word in words
             ]
             for (network, layer), values in maps.items()
             if np.isfinite(values[number]).any()
         }
-        texts.append(ShadedText(sample, lines))
     return texts
 
 
