@@ -19,7 +19,7 @@ import language
 from infodiscard import InfodiscardError, data, measure, open_run, zoo
 from infodiscard.cli import app
 from infodiscard.report import write_report
-from infodiscard.report.word_shading import SHADES, colour, ink
+from infodiscard.report.colours import SHADES
 from infodiscard.results.words import words_of
 from unchanged import assert_same_state, state
 
@@ -142,10 +142,6 @@ def luminance(value):
 def contrast(one, other):
     dark, light = sorted((luminance(one), luminance(other)))
     return (light + 0.05) / (dark + 0.05)
-
-
-def test_words_can_be_read_on_every_shade():
-    assert min(contrast(colour(share), ink(colour(share))) for share in np.linspace(0, 1, 500)) >= 4.5
 
 
 def test_the_page_shows_words_and_nothing_else(roomy, tmp_path):

@@ -1,17 +1,14 @@
-"""Pictures for papers and notebooks: width, fonts, vectors, the user's own axes; Matplotlib is left as it was."""
+"""Pictures for papers: width, fonts, vectors, the user's own axes; Matplotlib is left as it was."""
 
-import re
 import sys
-from html.parser import HTMLParser
 
 import matplotlib
 import pytest
 from matplotlib.figure import Figure
 
-from infodiscard.api.run import Run
 from infodiscard.errors import InfodiscardError
 from infodiscard.plots import layer_curve, map_sheet, paper_style
-from synthetic import RESNET, make_plan, shared_run, values_of
+from synthetic import RESNET, shared_run
 
 SMALL = {"layers": RESNET[:3], "samples": 5, "size": 6}
 BOTH = ("sid", "ru")
@@ -75,53 +72,3 @@ def test_sheets_can_share_limits():
     sheet = map_sheet(shared_run(**SMALL), limits=(-1.0, 2.0))
     norm = sheet.axes[0].images[0].norm
     assert (norm.vmin, norm.vmax) == (-1, 2)
-
-
-# -- notebooks -------------------------------------------------------------------------------------------------------
-
-
-class Tags(HTMLParser):
-    """Checks that tags are closed, and collects them and the texts."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.seen, self.texts = [], [], []
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
-        if tag not in ("br", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-
-def test_a_notebook_shows_units_doubts_and_the_curve():
-    run = shared_run(metrics=BOTH, masks=True, layers=RESNET, samples=10, size=6)
-    page = Tags(run._repr_html_())
-    text = " ".join(page.texts)
-    assert "nats/pixel" in text and "fc !" in text and re.search(r"not converged for \d+%", text)
-    assert f"{run.summary()['sid'][0]:.3f}" in text
-    (picture,) = [attrs for tag, attrs in page.seen if tag == "img"]
-    assert picture["src"].startswith("data:image/png;base64,iVBOR") and picture["alt"]
-    assert [tag for tag, _ in page.seen].count("table") == 2
-
-
-def test_a_notebook_shows_a_run_with_nothing_in_it_and_one_that_is_not_finished():
-    empty = Run.create(make_plan(**SMALL))
-    assert "Nothing is measured yet." in Tags(empty._repr_html_()).texts
-    empty.write(empty.pending()[0], values_of(empty.plan, empty.pending()[0]))
-    page = Tags(empty._repr_html_())
-    assert "Not finished:" in page.texts and any("2 of 3 units" in text for text in page.texts)
-    assert [tag for tag, _ in page.seen].count("img") == 1
-
-
-def test_names_are_escaped_in_a_notebook():
-    run = shared_run(layers=("<script>alert(1)</script>", "b"), samples=2, size=4, networks=("<b>&",))
-    text = run._repr_html_()
-    assert "<script>" not in text and "&lt;script&gt;" in text and "<b>&" not in text and "&lt;b&gt;&amp;" in text

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ..analysis import regions
 from ..analysis.summary import summarise
 from ..plots import layer_curve, map_sheet, reconstruction_sheet
-from ..report import write_page
+from ..report import write_page, write_texts
 from ..report.notebook import run_html
-from ..report.word_shading import write_texts
 from ..results import words
 from ..results.run import StoredRun
 
@@ -65,7 +64,7 @@ class Run(StoredRun):
         return words.table(self)
 
     def write_texts(self, path: str | Path | None = None) -> Path:
-        """Writes the texts with their words shaded by SID as a page of HTML; see `report.words.write_texts`."""
+        """Writes the texts with their words shaded by SID as a page of HTML; see `infodiscard.report.write_texts`."""
         return write_texts(self, path)
 
     def plot_layers(self, path: str | Path | None = None, metric: str | None = None, ax: Axes | None = None) -> Figure:

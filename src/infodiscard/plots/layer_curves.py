@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SETTLED = 0.95  # a mean is drawn hollow if fewer of its samples converged
 
 
-def identity_level(settings: Settings) -> float:
+def identity_level(settings: Settings) -> float | None:
     """Returns the SID of a layer that passes its input on unchanged, ½ log(ατ) + ½ log 2πe, in nats/pixel.
 
     No linear layer discards less.

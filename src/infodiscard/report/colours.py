@@ -11,6 +11,8 @@ NETWORKS_DARK = ("#4DA3DD", "#F08A4B", "#2FC79A", "#E3A0C5", "#8FD0F5", "#F2BC45
 """Okabe and Ito's, as they are told apart on white; and their lighter kin for a dark ground."""
 SEQUENTIAL, DIVERGING = MAP, DIFFERENCE_MAP
 """Matplotlib's names of the scales: of values, and of differences."""
+SHADES = 64
+"""The classes of words by their value, `w0` (lowest) to `w63`: the page allows no style but that of its own sheet."""
 
 
 def table(name: str) -> np.ndarray:
@@ -20,8 +22,28 @@ def table(name: str) -> np.ndarray:
     return np.asarray(colormaps[name](np.linspace(0, 1, 255), bytes=True))[:, :3]
 
 
-def variables() -> str:
-    """Returns the style sheet's variables of the networks' colours, for light and dark."""
-    light, dark = ("".join(f"--n{i}:{colour};" for i, colour in enumerate(each)) for each in (NETWORKS, NETWORKS_DARK))
-    rules = "".join(f".n{i}{{--network:var(--n{i})}}" for i in range(len(NETWORKS)))
-    return f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}{rules}\n"
+def network_class(number: int) -> str:
+    """Returns the class that gives a network its colour."""
+    return f"n{number % len(NETWORKS)}"
+
+
+def shade_class(share: float) -> str:
+    """Returns the class of a place on the scale, 0 … 1; what is beyond has that of the end."""
+    return f"w{round(min(max(share, 0.0), 1.0) * (SHADES - 1))}"
+
+
+def shade(share: float) -> str:
+    """Returns the colour of a place on the scale, 0 … 1, as `#rrggbb`."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return to_hex(colormaps[SEQUENTIAL](share))
+
+
+def ink(ground: str) -> str:
+    """Returns black or white, whichever is easier to read on a colour: their contrast with it is 4.58 or more."""
+    # WCAG's contrast is (lighter + 0.05) / (darker + 0.05); that of black and that of white have the product 21.
+    parts = (int(ground[place : place + 2], 16) / 255 for place in (1, 3, 5))
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    luminance = sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return "#000000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#ffffff"

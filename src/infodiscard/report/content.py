@@ -1,4 +1,4 @@
-"""What the page is made of, read from runs by the ways that any reader of a run has."""
+"""Content of the page: the networks, layers and comparisons of one run or several."""
 
 from __future__ import annotations
 
@@ -20,25 +20,12 @@ from ..core.metrics import METRICS
 from ..errors import InfodiscardError
 from ..results.plan import merged
 from ..results.run import StoredRun
+from .scalars import Scalar, page_scalars
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCALARS = {
-    "sid": "SID",
-    "ru": "RU",
-    "concentration": "Concentration",
-    "ru_concentration": "Concentration of RU",
-}
-"""What has a curve → what the page calls it."""
-
-MEANS = {  # scalar → the ends of its axis in words, lower and higher
-    "sid": ("keeps more", "discards more"),
-    "ru": ("is restored better", "is restored worse"),
-    "concentration": ("on the background", "on the object"),
-    "ru_concentration": ("on the background", "on the object"),
-}
-ALL_PAIRS = 6  # of so many networks all pairs are compared; of more, each with the first
+ALL_PAIRS = 6  # of up to that many networks all pairs are compared; of more, each with the first
 LEVEL = 0.05
 MORE, LESS, UNKNOWN = "more", "less", "not significant"
 
@@ -76,13 +63,21 @@ class Entry(Side):
         """The feature distance that was to be reached."""
         return self.run.plan.settings.alpha
 
+    @cached_property
+    def row_names(self) -> dict[str, str]:
+        """Sample → its class where that is known, else its own name."""
+        plan = self.run.plan
+        if plan.labels is None or not plan.classes:
+            return {sample: sample for sample in plan.samples}
+        return {sample: plan.classes[label] for sample, label in zip(plan.samples, plan.labels, strict=True)}
+
     def variable(self, metric: str) -> str:
         """Returns the variable that stands for a scalar on the page."""
         return shown(metric, self.table)
 
-    def said(self, metric: str) -> str:
+    def title(self, metric: str) -> str:
         """Returns what the page calls a scalar of this network, which says so where it is not corrected."""
-        return called(SCALARS[metric], self.variable(metric))
+        return called(page_scalars()[metric].title, self.variable(metric))
 
     def mean(self, metric: str, layer: str) -> Mean | None:
         """Returns the mean of a scalar at a layer; `None` if there is none."""
@@ -95,8 +90,8 @@ class Entry(Side):
 
     def means(self, metric: str) -> dict[str, Mean]:
         """Returns layer → the mean of a scalar, in the order of execution."""
-        found = {str(layer): self.mean(metric, str(layer)) for layer in self.summary.index}
-        return {layer: mean for layer, mean in found.items() if mean is not None}
+        means = {str(layer): self.mean(metric, str(layer)) for layer in self.summary.index}
+        return {layer: mean for layer, mean in means.items() if mean is not None}
 
     def doubts(self, metric: str) -> dict[str, list[str]]:
         """Returns layer → what speaks against its values of a scalar."""
@@ -116,8 +111,7 @@ class Content:
     Attributes:
         entries: the networks.
         layers: of all, in an order that respects each network's.
-        scalars: which of `SCALARS` some network has.
-        metrics: which of `store.METRICS` have maps.
+        scalars: those that some network has.
         layout: the kind of input.
         pairs: a row per metric, pair and layer: the columns of `compare`, `layer_a`, `layer_b`, `p_holm` and `verdict`
             (whether b has significantly more than a).
@@ -126,16 +120,67 @@ class Content:
 
     entries: list[Entry]
     layers: tuple[str, ...]
-    scalars: tuple[str, ...]
-    metrics: tuple[str, ...]
+    scalars: tuple[Scalar, ...]
     layout: Layout
     pairs: pd.DataFrame
     apart: list[str]
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that some network has, which have maps."""
+        return tuple(scalar.name for scalar in self.scalars if scalar.is_metric)
+
+    @property
+    def titles(self) -> list[str]:
+        """What the metrics are called."""
+        return [METRICS[metric].title for metric in self.metrics]
+
+    def corrected(self, throughout: bool) -> list[str]:
+        """Returns the titles of metrics that are corrected of some network, or `throughout`."""
+        reached = {name: self.reached(name) for name in self.metrics if name in METRICS[name].corrected}
+        having = {name: sum(entry.has(name) for entry in self.entries) for name in reached}
+        return [METRICS[name].title for name in reached if len(reached[name]) < (1 if throughout else having[name])]
+
+    @property
+    def less_gap(self) -> list[str]:
+        """The titles of metrics from whose differences the gap is taken off."""
+        rows = self.pairs[self.pairs["basis"] != "corrected"]
+        return [METRICS[name].title for name in self.metrics if name in set(rows["metric"])]
+
+    @property
     def unit(self) -> str:
-        """Of SID, RU and concentrations."""
+        """The unit of every scalar."""
         return self.layout.words("nats/pixel")
+
+    @property
+    def wide(self) -> bool:
+        """Whether maps are pictures, not lines."""
+        return len(self.layout.dims) == 2
+
+    @property
+    def compared(self) -> list[tuple[str, str]]:
+        """The pairs of networks that were compared, by their names."""
+        return [] if self.pairs.empty else list(dict.fromkeys(zip(self.pairs["a"], self.pairs["b"], strict=True)))
+
+    @property
+    def floors(self) -> list[str]:
+        """The titles of metrics that some network has a floor of."""
+        floors = {METRICS[name].title: METRICS[name].floor for name in self.metrics}
+        return [title for title, floor in floors.items() if floor and any(each.has(floor) for each in self.entries)]
+
+    @property
+    def options(self) -> dict[str, list[tuple[str, str]]]:
+        """What lists of the page choose among, values and texts: a "scalar", a "metric", a "network", a "pair"."""
+        return {
+            "scalar": [(scalar.name, scalar.title) for scalar in self.scalars],
+            "metric": list(zip(self.metrics, self.titles, strict=True)),
+            "network": [(str(i), entry.name) for i, entry in enumerate(self.entries)],
+            "pair": [(str(i), f"{b} − {a}") for i, (a, b) in enumerate(self.compared)],
+        }
+
+    def entry(self, name: str) -> Entry:
+        """Returns the network of a name."""
+        return next(entry for entry in self.entries if entry.name == name)
 
     @property
     def runs(self) -> dict[str, StoredRun]:
@@ -149,10 +194,15 @@ class Content:
         """Returns the networks whose values of a scalar are as the search reached them, though it can be corrected."""
         return [entry.name for entry in self.entries if entry.has(metric) and is_reached(entry.variable(metric))]
 
-    def said(self, metric: str) -> str:
+    @property
+    def as_reached(self) -> list[str]:
+        """The networks with a metric that is not corrected, though it can be."""
+        return list(dict.fromkeys(name for metric in self.metrics for name in self.reached(metric)))
+
+    def title(self, scalar: Scalar) -> str:
         """Returns what the page calls a scalar of all networks."""
-        having = [entry.name for entry in self.entries if entry.has(metric)]
-        return f"{SCALARS[metric]} (reached)" if having == self.reached(metric) else SCALARS[metric]
+        having = [entry.name for entry in self.entries if entry.has(scalar.name)]
+        return f"{scalar.title} (reached)" if having == self.reached(scalar.name) else scalar.title
 
     @property
     def texts(self) -> dict[str, StoredRun]:
@@ -186,16 +236,15 @@ def read(runs: StoredRun | str | Path | Mapping[str, StoredRun | str | Path]) ->
             f"The runs have inputs of different kinds ({named}), whose values share no unit; write a report of each."
         )
     measured = [entry for entry in entries if len(entry.table)]
-    scalars = tuple(name for name in SCALARS if any(entry.has(name) for entry in measured))
+    scalars = tuple(item for item in page_scalars().values() if any(entry.has(item.name) for entry in measured))
     if not scalars:
         raise InfodiscardError("Nothing is measured yet, so there is nothing to report; continue the run first.")
     pairs, apart = _compared(measured, scalars)
     layers = merged([[layer for layer in entry.layers if layer in entry.summary.index] for entry in measured])
-    metrics = tuple(name for name in METRICS if name in scalars)
-    return Content(measured, layers, scalars, metrics, measured[0].run.plan.layout, pairs, apart)
+    return Content(measured, layers, scalars, measured[0].run.plan.layout, pairs, apart)
 
 
-def _compared(entries: Sequence[Entry], scalars: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+def _compared(entries: Sequence[Entry], scalars: Sequence[Scalar]) -> tuple[pd.DataFrame, list[str]]:
     """Returns the table of pairs, and why some could not be compared."""
     import pandas as pd
 
@@ -204,15 +253,15 @@ def _compared(entries: Sequence[Entry], scalars: Sequence[str]) -> tuple[pd.Data
         chosen = [(entries[0], other) for other in entries[1:]]
     rows: list[dict[str, Any]] = []
     apart: dict[str, None] = {}
-    for metric in scalars:
+    for scalar in scalars:
         start = len(rows)
         for a, b in chosen:
-            if a.has(metric) and b.has(metric):
+            if a.has(scalar.name) and b.has(scalar.name):
                 try:
-                    rows += _pair(a, b, metric)
+                    rows += _pair(a, b, scalar.name)
                 except InfodiscardError as error:
                     apart[f"{b.name} was not compared with {a.name}: {error}"] = None
-        _judge(rows[start:], metric)
+        _judge(rows[start:], scalar)
     return pd.DataFrame(rows), list(apart)
 
 
@@ -230,16 +279,14 @@ def _pair(a: Entry, b: Entry, metric: str) -> list[dict[str, Any]]:
     return [{"metric": metric, **row} for row in rows]
 
 
-def _judge(rows: list[dict[str, Any]], metric: str) -> None:
-    """Adds to the rows of one metric `p_holm` and `verdict`: two-sided paired t-tests, corrected for their number.
+def _judge(rows: list[dict[str, Any]], scalar: Scalar) -> None:
+    """Adds to the rows of one scalar `p_holm` and `verdict`: two-sided paired t-tests, corrected for their number.
 
-    The gap counts against a difference, as in `gate.check`.
+    The gap counts against a difference of metrics, as in `gate.check`.
     """
     p = []
     for row in rows:
-        gap = row["gap"] if metric in METRICS else 0.0
-        excess = abs(row["difference"]) - gap
-        row["within_gap"] = metric in METRICS and excess <= 0
+        excess = abs(row["difference"]) - (row["gap"] if scalar.is_metric else 0.0)
         if row["n"] < 2:
             p.append(1.0)  # one sample shows nothing
         elif row["se"] == 0:

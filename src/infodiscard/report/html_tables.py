@@ -2,156 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-from xml.etree.ElementTree import Element
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, NamedTuple
 
 from ..core.metrics import METRICS
-from .content import SCALARS, UNKNOWN, Content, Entry, half_width
-from .markup import element, figure
+from .content import UNKNOWN, Content, half_width
+from .rendering import formatted
+from .scalars import Scalar
 
-Record = Mapping[Any, Any]
 Column = tuple[str, str]
-
-# Metric → column of `Run.summary` → heading and how to print it. Columns that a run lacks are left out.
-COLUMNS: dict[str, dict[str, Column]] = {
-    "sid": {
-        "n": ("samples", "d"),
-        "sid_corrected": ("SID", ".3f"),
-        "sid_corrected_se": ("± se", ".3f"),
-        "sid": ("SID reached", ".3f"),
-        "sid_se": ("± se", ".3f"),
-        "concentration_corrected": ("concentration", ".3f"),
-        "concentration_corrected_se": ("± se", ".3f"),
-        "concentration": ("concentration reached", ".3f"),
-        "concentration_se": ("± se", ".3f"),
-    },
-    "ru": {
-        "n": ("samples", "d"),
-        "ru": ("RU", ".3f"),
-        "ru_se": ("± se", ".3f"),
-        "ru_floor": ("floor", ".3f"),
-        "ru_concentration": ("concentration", ".3f"),
-        "ru_concentration_se": ("± se", ".3f"),
-    },
-}
-SOLVER: dict[str, dict[str, Column]] = {
-    metric: {
-        f"{prefix}converged": ("converged", ".0%"),
-        f"{prefix}feature_distance": ("distance reached", ".3f"),
-        f"{prefix}gap": ("gap", ".3f"),
-        f"{prefix}uncorrected_share": ("without corrected value", ".0%"),
-        f"{prefix}capped_share": ("pixels at cap", ".1%"),
-        f"{prefix}cap_matters": ("cap matters", ".0%"),
-        f"{prefix}passes": ("passes", ".0f"),
-    }
-    for metric, prefix in (("sid", ""), ("ru", "ru_"))
-}
+"""A heading, and how to print what stands below it."""
 
 
-def values(content: Content, metric: str) -> Element:
+class Cell(NamedTuple):
+    """A cell: its text; "head" where it names its row, "text" or "warn" if in words; and what its row is sorted by."""
+
+    text: str
+    kind: str = ""
+    sort: float | None = None
+
+
+class Table(NamedTuple):
+    """A table that the script makes sortable: its caption, its headings, and its rows, each with a cell a heading."""
+
+    caption: str
+    heads: list[str]
+    rows: list[list[Cell]]
+
+
+def values(content: Content, metric: str) -> Table:
     """Returns the means of one metric, its concentration beside it, and what speaks against a row."""
-    unit = content.unit
-    title = f"{METRICS[metric].title}: means over the samples, {unit}"
-    return _by_layer(content, metric, COLUMNS[metric], title)
+    return _by_layer(
+        content, metric, _values(metric), f"{METRICS[metric].title}: means over the samples, {content.unit}"
+    )
 
 
-def solver(content: Content, metric: str) -> Element:
+def _values(metric: str) -> dict[str, Column]:
+    """Returns column of `Run.summary` → heading and how to print it; a run may lack some."""
+    columns, item = {"n": ("samples", "d")}, METRICS[metric]
+    named = {metric: item.title, item.floor: "floor", item.concentration: "concentration"}
+    for name, heading in named.items():
+        if name is None:
+            continue
+        if better := item.corrected.get(name):
+            columns |= {better: (heading, ".3f"), f"{better}_se": ("± se", ".3f")}
+            heading += " reached"
+        columns |= {name: (heading, ".3f"), f"{name}_se": ("± se", ".3f")}
+    return columns
+
+
+def solver(content: Content, metric: str) -> Table:
     """Returns what the solver says of one metric."""
     alphas = {entry.alpha for entry in content.entries if entry.alpha is not None}
     wanted = f"; the distance was to be α = {', '.join(f'{alpha:g}' for alpha in sorted(alphas))}" if alphas else ""
-    title = f"Solver of {METRICS[metric].title}: means over the samples (gap in {content.unit}){wanted}"
-    return _by_layer(content, metric, SOLVER[metric], title)
+    caption = f"Solver of {METRICS[metric].title}: means over the samples (gap in {content.unit}){wanted}"
+    columns = {
+        "converged": ("converged", ".0%"),
+        "feature_distance": ("distance reached", ".3f"),
+        "gap": ("gap", ".3f"),
+        "uncorrected_share": ("without corrected value", ".0%"),
+        "capped_share": ("pixels at cap", ".1%"),
+        "cap_matters": ("cap matters", ".0%"),
+        "passes": ("passes", ".0f"),
+    }
+    return _by_layer(content, metric, {METRICS[metric].own(name): item for name, item in columns.items()}, caption)
 
 
-def _by_layer(content: Content, metric: str, columns: Mapping[str, Column], title: str) -> Element:
+def _by_layer(content: Content, metric: str, columns: Mapping[str, Column], caption: str) -> Table:
     """Returns a table with a row per network and layer; a last column of doubts."""
     entries = [entry for entry in content.entries if entry.has(metric)]
-    kept = {
-        name: item
-        for name, item in columns.items()
-        if any(name in entry.summary and entry.summary[name].notna().any() for entry in entries)
-    }
+    kept = {name: item for name, item in columns.items() if any(entry.has(name) for entry in entries)}
     words = content.layout.words
     rows = []
     for entry in entries:
         doubts = entry.doubts(metric)
         for layer, record in zip(entry.summary.index, entry.summary.to_dict("records"), strict=True):
-            numbers = [number(record.get(name), form) for name, (_, form) in kept.items()]
-            rows.append([text(entry.name), text(layer, head=True), *numbers, trust("; ".join(doubts[layer]))])
+            numbers = [_number(record.get(name), form) for name, (_, form) in kept.items()]
+            rows.append([Cell(entry.name, "text"), Cell(layer, "head"), *numbers, _trust("; ".join(doubts[layer]))])
     heads = ["network", "layer", *(words(heading) for heading, _ in kept.values()), "trust"]
-    return table(words(title), heads, rows)
+    return Table(words(caption), heads, rows)
 
 
-def differences(content: Content, metric: str, a: str, b: str) -> Element | None:
-    """Returns the paired differences of two networks; `None` if they have none of this metric."""
-    records = [row for row in content.pairs.to_dict("records") if (row["metric"], row["a"], row["b"]) == (metric, a, b)]
+def differences(content: Content) -> dict[str, Table | None]:
+    """Returns the tables of paired differences, by the number of the pair and the scalar, joined by a bar."""
+    pairs = enumerate(content.compared)
+    return {f"{i}|{scalar.name}": _paired(content, scalar, a, b) for i, (a, b) in pairs for scalar in content.scalars}
+
+
+def _paired(content: Content, scalar: Scalar, a: str, b: str) -> Table | None:
+    """Returns the paired differences of two networks; `None` if they have none of this scalar."""
+    pairs = content.pairs
+    records = pairs[(pairs["metric"] == scalar.name) & (pairs["a"] == a) & (pairs["b"] == b)].to_dict("records")
     if not records:
         return None
-    columns: list[tuple[str, Callable[[Record], Any], str]] = [
+    columns: list[tuple[str, Callable[[Mapping[Hashable, Any]], float], str]] = [
         (a, lambda row: row["mean_a"], ".3f"),
         (b, lambda row: row["mean_b"], ".3f"),
         ("difference", lambda row: row["difference"], "+.3f"),
         ("± 95 %", lambda row: half_width(row["se"], row["n"]), ".3f"),
+        ("gap", lambda row: row["gap"], ".3f"),
+        ("samples", lambda row: row["n"], "d"),
     ]
-    corrected = all(row["basis"] == "corrected" for row in records)
-    if not corrected:
-        columns.append(("gap", lambda row: row["gap"], ".3f"))
-    columns.append(("samples", lambda row: row["n"], "d"))
+    if all(row["basis"] == "corrected" for row in records):
+        del columns[4]  # the error holds the gap
     rows = []
     for row in records:
-        cells = [number(get(row), form) for _, get, form in columns]
-        p = element("td", "< 0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}", data_sort=row["p_holm"])
+        numbers = [_number(value(row), form) for _, value, form in columns]
+        p = Cell("< 0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}", sort=row["p_holm"])
         verdict = UNKNOWN if row["verdict"] == UNKNOWN else f"{b} {row['verdict']}"
-        rows.append([text(row["layer"], head=True), *cells, p, text(verdict), trust(row["warning"])])
+        rows.append([Cell(row["layer"], "head"), *numbers, p, Cell(verdict, "text"), _trust(row["warning"])])
     heads = ["layer", *(heading for heading, _, _ in columns), "p (Holm)", "verdict", "trust"]
     reached = " (reached)" if all(row["basis"] == "reached" for row in records) else ""
-    title = f"{SCALARS[metric]}{reached} of {b} minus that of {a}, over the same samples, {content.unit}"
-    return table(title, heads, rows)
-
-
-def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Element]]) -> Element:
-    """Returns a table that scrolls sideways where it is too wide, and that the script makes sortable."""
-    words = [column[0].get("class") in ("text", "warn") or column[0].tag == "th" for column in zip(*rows, strict=True)]
-    cells = [
-        element("th", heading, scope="col", class_="text" if text else None)
-        for heading, text in zip(heads, words, strict=True)
-    ]
-    head = element("tr", *cells)
-    body = [element("tr", *row) for row in rows]
-    made = element(
-        "table", element("caption", caption), element("thead", head), element("tbody", *body), class_="sortable"
+    return Table(
+        f"{scalar.title}{reached} of {b} minus that of {a}, over the same samples, {content.unit}", heads, rows
     )
-    return scrolling(made, caption)
 
 
-def scrolling(content: Element, name: str) -> Element:
-    """Returns a region that scrolls sideways, also by keyboard."""
-    return element("div", content, class_="scroll", role="region", tabindex=0, aria_label=name)
-
-
-def text(content: str, head: bool = False) -> Element:
-    """Returns a cell of words; `head`: it names its row."""
-    return element("th", content, scope="row") if head else element("td", content, class_="text")
-
-
-def number(value: Any, form: str) -> Element:
+def _number(value: float | None, form: str) -> Cell:
     """Returns a cell of a number; a dash where there is none."""
-    known = value is not None and value == value
-    sort = min(float(value), 1e300) if known else None  # what is infinite, such as a gap, is no number to the script
-    return element("td", figure(value, form) if known else "–", data_sort=sort)
+    if value is None or value != value:
+        return Cell("–")
+    return Cell(formatted(value, form), sort=min(float(value), 1e300))  # infinity, as of a gap, is none to the script
 
 
-def trust(doubt: str) -> Element:
+def _trust(doubt: str) -> Cell:
     """Returns the cell that says what speaks against a row."""
-    return element("td", f"⚠ {doubt}" if doubt else "✓ nothing known against it", class_="warn" if doubt else "text")
-
-
-def pairs(content: Content) -> list[tuple[str, str]]:
-    """Returns the pairs of networks that were compared."""
-    return list(dict.fromkeys((row["a"], row["b"]) for row in content.pairs.to_dict("records")))
-
-
-def find(content: Content, name: str) -> Entry:
-    """Returns the entry of a name."""
-    return next(entry for entry in content.entries if entry.name == name)
+    return Cell(f"⚠ {doubt}", "warn") if doubt else Cell("✓ nothing known against it", "text")

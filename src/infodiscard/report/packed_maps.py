@@ -1,4 +1,4 @@
-"""Maps for the page: of some samples, in few bytes, one picture per network and sample with all layers side by side."""
+"""Maps for the page, packed: of some samples, one picture per network and sample with all layers side by side."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.metrics import METRICS
 from ..plots.map_sheets import as_pictures, ends
 from ..plots.style import CLIP
 from . import colours
@@ -22,6 +23,7 @@ LEAST_SIDE = 32  # pixels: fewer samples are shown before maps get smaller than 
 LONGEST = 1024  # positions of a map that is a line
 GAP = 1  # pixels between maps
 NOTHING = 255  # the code of what is not measured
+RECONSTRUCTION = "reconstruction"
 QUALITY = 85  # of JPEG
 THUMBNAIL, INPUT = 64, 160  # most pixels of a side of an input: in the sheets, and under a map
 
@@ -83,10 +85,9 @@ def pack(content: Content) -> Maps:
     scales = {metric: _scale([c for (_, m), c in charts.items() if m == metric]) for metric in content.metrics}
     strips = {}
     for (name, metric), chart in charts.items():
-        entry = next(each for each in content.entries if each.name == name)
         for row, sample in enumerate(samples[name]):
-            strips[name, metric, sample] = _strip(entry, metric, sample, chart[:, row], scales[metric])
-    images = content.entries if len(content.layout.dims) == 2 else []
+            strips[name, metric, sample] = _strip(content.entry(name), metric, sample, chart[:, row], scales[metric])
+    images = content.entries if content.wide else []
     for entry in images:
         strips |= _restored(entry, samples[entry.name], sizes[entry.name])
     thumbnails, inputs = (_inputs(images, samples, side) for side in (THUMBNAIL, INPUT))
@@ -128,7 +129,7 @@ def _charts(entry: Entry, variable: str, samples: Sequence[str], size: tuple[int
 
 
 def shrunk(charts: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Takes `… × H × W` to `… × height × width`, each the mean of what it covers; NaN where nothing is measured."""
+    """Shrinks `… × H × W` to `… × height × width`, each value the mean of what it covers; NaN for nothing measured."""
     if charts.shape[-2:] == (height, width):
         return charts
     known = np.isfinite(charts)
@@ -147,7 +148,9 @@ def _scale(charts: Sequence[np.ndarray]) -> tuple[float, float]:
     return (low, high) if high - low >= 0.1 else (low - 0.05, high + 0.05)  # a flat map must not show its noise
 
 
-def _limits(content: Content, charts: dict[tuple[str, str], np.ndarray], samples: Any) -> dict[str, float]:
+def _limits(
+    content: Content, charts: dict[tuple[str, str], np.ndarray], samples: dict[str, tuple[str, ...]]
+) -> dict[str, float]:
     """Returns the ends of the scales of differences."""
     limits: dict[str, float] = {}
     rows = {entry.name: list(entry.summary.index) for entry in content.entries}
@@ -191,9 +194,11 @@ def png(codes: np.ndarray, table: np.ndarray) -> str:
 def _restored(entry: Entry, samples: Sequence[str], size: tuple[int, int]) -> dict[tuple[str, str, str], Strip]:
     """Returns the reconstructions of each sample, side by side."""
     data = entry.run.dataset
-    if "reconstruction" not in data or not entry.has("ru"):
+    if RECONSTRUCTION not in data or not any(
+        METRICS[metric].needs_decoders and entry.has(metric) for metric in entry.run.metrics
+    ):
         return {}
-    chosen = data["reconstruction"].sel(network=entry.network, layer=list(entry.summary.index), sample=list(samples))
+    chosen = data[RECONSTRUCTION].sel(network=entry.network, layer=list(entry.summary.index), sample=list(samples))
     limits = ends(data["image"].sel(sample=list(samples)).values) if "image" in data else (0.0, 1.0)
     strips = {}
     layers = tuple(map(str, entry.summary.index))
@@ -201,13 +206,13 @@ def _restored(entry: Entry, samples: Sequence[str], size: tuple[int, int]) -> di
         charts = chosen.sel(sample=sample).transpose("layer", "channel", "y", "x").values
         tiles = _bytes(shrunk(charts, *size), limits)
         wide = np.concatenate([np.pad(tile, ((0, 0), (0, GAP), (0, 0)), constant_values=255) for tile in tiles], axis=1)
-        strips[entry.name, "reconstruction", sample] = Strip(_picture(wide), layers, ())
+        strips[entry.name, RECONSTRUCTION, sample] = Strip(_picture(wide), layers, ())
     return strips
 
 
 def _inputs(entries: Sequence[Entry], samples: dict[str, tuple[str, ...]], side: int) -> dict[tuple[str, str], str]:
-    """Returns the inputs, of at most so many pixels a side."""
-    made: dict[tuple[str, str], str] = {}
+    """Returns the inputs, of at most `side` pixels a side."""
+    inputs: dict[tuple[str, str], str] = {}
     for entry in entries:
         data, shown = entry.run.dataset, list(samples[entry.name])
         if "image" not in data:
@@ -216,8 +221,8 @@ def _inputs(entries: Sequence[Entry], samples: dict[str, tuple[str, ...]], side:
         shrink = min(1.0, side / max(images.shape[2:]))
         height, width = (max(1, round(length * shrink)) for length in images.shape[2:])
         tiles = _bytes(shrunk(images, height, width), ends(images))
-        made |= {(entry.name, sample): _picture(tile) for sample, tile in zip(shown, tiles, strict=True)}
-    return made
+        inputs |= {(entry.name, sample): _picture(tile) for sample, tile in zip(shown, tiles, strict=True)}
+    return inputs
 
 
 def _outlines(entry: Entry, samples: Sequence[str]) -> dict[tuple[str, str], str]:
@@ -239,7 +244,7 @@ def _outlines(entry: Entry, samples: Sequence[str]) -> dict[tuple[str, str], str
 
 
 def _bytes(images: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """Takes `n × channels × H × W` to `n × H × W × 3` bytes."""
+    """Converts `n × channels × H × W` to `n × H × W × 3` bytes."""
     shown = as_pictures(images, limits)
     shown = shown if shown.ndim == 4 else np.repeat(shown[..., None], 3, -1)
     return (shown * 255).round().astype(np.uint8)

@@ -1,20 +1,26 @@
-"""How a run was made, so that another can make it again."""
+"""Provenance: how a run was made, so that another can make it again."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
-from typing import Any
-from xml.etree.ElementTree import Element
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from ..results.run import StoredRun
-from .markup import element
 
 
-def provenance(runs: Mapping[str, StoredRun]) -> list[Element]:
+class Recipe(NamedTuple):
+    """How a run was made: its name, the command that measures it again, and names and values by heading."""
+
+    name: str
+    command: str
+    tables: dict[str, dict[str, str]]
+
+
+def recipes(runs: Mapping[str, StoredRun]) -> list[Recipe]:
     """Returns settings, hashes, versions, the date and a command, for each run."""
-    parts = []
+    all_recipes = []
     for name, run in runs.items():
         attributes = run.dataset.attrs
         tables = {
@@ -22,35 +28,32 @@ def provenance(runs: Mapping[str, StoredRun]) -> list[Element]:
             "Hashes (SHA-256)": run.plan.hashes,
             "Versions": json.loads(attributes["versions"]) | {"created": attributes["created"]},
         }
-        inside = [
-            element("p", "To measure it again (NETWORK and SPEC are what has the hashes below):"),
-            element("pre", element("code", command(run)), tabindex=0, aria_label="command"),
-        ]
-        for title, items in tables.items():
-            inside += [element("h4", title), _listed(items)]
-        parts.append(element("details", element("summary", name), *inside, open=len(runs) == 1))
-    return parts
+        all_recipes.append(Recipe(name, command(run), {heading: _texts(items) for heading, items in tables.items()}))
+    return all_recipes
 
 
 def command(run: StoredRun) -> str:
-    """Returns the command that measures the like of a run; what a run does not record is left to fill in."""
+    """Returns the command that repeats a run's measurement; what a run does not record is left to fill in."""
     plan = run.plan
     words = ["infodiscard", "measure", *["NETWORK"] * len(plan.networks), "--data", "SPEC"]
     words += [word for name in plan.networks for word in ("--name", name)]
     alike = len(set(plan.layers.values())) == 1
     words += ["--samples", str(len(plan.samples)), "--layers", ",".join(plan.union()) if alike else "LAYERS"]
-    words += ["--metrics", ",".join(run.metrics)]
-    settings = plan.settings.stored()
-    for name in plan.settings.names("quantity", "noise", "search"):
-        if name in settings:
-            words += [f"--{name.replace('_', '-')}", str(settings[name])]
+    words += ["--metrics", ",".join(run.metrics), *_options(run)]
     return shlex.join(words)
 
 
-def _listed(items: Mapping[str, Any]) -> Element:
-    """Returns names and values."""
-    parts = []
-    for name, value in items.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        parts += [element("dt", str(name)), element("dd", text)]
-    return element("dl", *parts)
+def _options(run: StoredRun) -> Iterator[str]:
+    """Yields the options with a run's settings, where an option can say them."""
+    settings = run.plan.settings.stored()
+    for name in run.plan.settings.names("quantity", "noise", "search"):
+        if name in settings:
+            yield from (f"--{name.replace('_', '-')}", str(settings[name]))
+
+
+def _texts(items: Mapping[str, object]) -> dict[str, str]:
+    """Returns values as texts: those that are none as JSON."""
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in items.items()
+    }

@@ -1,4 +1,4 @@
-"""What a run or several say, in words: where most is lost, what differs, and what not to trust."""
+"""Sentences on one run or several: where most is lost, what differs, what not to trust, and how far the solver came."""
 
 from __future__ import annotations
 
@@ -6,16 +6,29 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..analysis.trust import FEW_SAMPLES
+from ..analysis.display import is_reached, lacking
+from ..analysis.trust import DISTANCE_ERROR, FEW_SAMPLES, diagnostics
 from ..core.metrics import METRICS
-from .content import MORE, SCALARS, UNKNOWN, Content, Entry, half_width
-from .markup import figure
+from ..results.run import StoredRun
+from .content import MORE, UNKNOWN, Content, Entry, half_width
+from .rendering import formatted
+from .scalars import LOSES, Scalar, page_scalars
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NAMED = 4  # layers that a sentence names before it counts
 PERCENT = re.compile(r"[\d.]+ ?%")
+
+
+def findings(content: Content) -> dict[str, list[str]]:
+    """Returns the sentences by their heading."""
+    groups = {
+        "Where most is lost": losses(content),
+        "What differs": changes(content),
+        "What not to trust": warnings(content) or ["Nothing is known against these values."],
+    }
+    return {heading: [content.layout.words(text) for text in texts] for heading, texts in groups.items() if texts}
 
 
 def losses(content: Content) -> list[str]:
@@ -25,8 +38,8 @@ def losses(content: Content) -> list[str]:
         sentences += [_lost(entry, metric, content.unit) for metric in content.metrics if entry.has(metric)]
         sentences += [
             sentence
-            for metric in ("concentration", "ru_concentration")
-            if entry.has(metric) and (sentence := _concentrated(entry, metric))
+            for scalar in content.scalars
+            if not scalar.is_metric and entry.has(scalar.name) and (sentence := _concentrated(entry, scalar))
         ]
     return sentences
 
@@ -36,14 +49,12 @@ def _lost(entry: Entry, metric: str, unit: str) -> str:
     import pandas as pd
 
     means = pd.Series({layer: mean.value for layer, mean in entry.means(metric).items()})
-    name = entry.said(metric)
+    name = entry.title(metric)
     most, least = str(means.idxmax()), str(means.idxmin())
-    what = "discards" if metric == "sid" else "loses"
-    how = "" if metric == "sid" else " in reconstruction"
     if len(means) == 1:
         return f"{entry.name}, {name}: {_value(entry, metric, most)} {unit} in {most}."
     sentence = (
-        f"{entry.name} {what} most{how} in {most} ({name} {_value(entry, metric, most)} {unit}) and least "
+        f"{entry.name} {_loses(metric)[0]} in {most} ({name} {_value(entry, metric, most)} {unit}) and least "
         f"in {least} ({_value(entry, metric, least)})"
     )
     steps = means.diff().dropna()
@@ -54,15 +65,19 @@ def _lost(entry: Entry, metric: str, unit: str) -> str:
     return f"{sentence}."
 
 
-def _concentrated(entry: Entry, metric: str) -> str:
+def _loses(metric: str) -> tuple[str, str]:
+    """Returns what a network does where a metric is highest, and what it does better with the object where lower."""
+    return LOSES.get(metric, ("loses most", "keeps"))
+
+
+def _concentrated(entry: Entry, scalar: Scalar) -> str:
     """Returns in which layers the object or the background is kept better, or nothing."""
     kept: dict[str, list[str]] = {"object": [], "background": []}
-    for layer, mean in entry.means(metric).items():
+    for layer, mean in entry.means(scalar.name).items():
         if abs(mean.value) > mean.half:
             kept["object" if mean.value > 0 else "background"].append(layer)
     parts = [f"the {where} better in {some(layers)}" for where, layers in kept.items() if layers]
-    verb = "keeps" if metric == "concentration" else "lets a decoder restore"
-    return f"{entry.name} {verb} {', '.join(parts)} (concentration, at 95 %)." if parts else ""
+    return f"{entry.name} {_loses(scalar.metric.name)[1]} {', '.join(parts)} (concentration, at 95 %)." if parts else ""
 
 
 def changes(content: Content) -> list[str]:
@@ -71,33 +86,34 @@ def changes(content: Content) -> list[str]:
     if table.empty:
         return []
     groups = table.groupby(["a", "b", "metric"], sort=False)
-    return [_changed(str(a), str(b), str(metric), rows, content.unit) for (a, b, metric), rows in groups]
+    return [_changed(str(a), str(b), page_scalars()[str(name)], rows, content.unit) for (a, b, name), rows in groups]
 
 
-def _changed(a: str, b: str, metric: str, rows: pd.DataFrame, unit: str) -> str:
-    name = SCALARS[metric] if metric in METRICS else SCALARS[metric].lower().replace("of ru", "of RU")
+def _changed(a: str, b: str, scalar: Scalar, rows: pd.DataFrame, unit: str) -> str:
+    """Returns the sentence on one scalar of one pair."""
+    name = scalar.title if scalar.is_metric else scalar.title[0].lower() + scalar.title[1:]
     name += " (reached)" if (rows["basis"] == "reached").all() else ""
-    found = rows[rows["verdict"] != UNKNOWN]
-    if found.empty:
+    significant = rows[rows["verdict"] != UNKNOWN]
+    if significant.empty:
         if (rows["difference"] == 0).all():
             return f"{name}: the same for {a} and {b} in {_counted(len(rows), 'layer')}."
         far = max(rows.to_dict("records"), key=lambda row: abs(row["difference"]))
-        beyond = " beyond the solver's gap" if metric in METRICS and (rows["gap"] > 0).any() else ""
+        beyond = " beyond the solver's gap" if scalar.is_metric and (rows["gap"] > 0).any() else ""
         return (
             f"{name}: no significant difference{beyond} between {a} and {b} in {_counted(len(rows), 'layer')}; the "
-            f"largest is {figure(far['difference'], '+.3f')} ± {figure(half_width(far['se'], far['n']))} {unit} in "
-            f"{far['layer']}."
+            f"largest is {formatted(far['difference'], '+.3f')} ± {formatted(half_width(far['se'], far['n']))} {unit} "
+            f"in {far['layer']}."
         )
     parts = []
-    for verdict, group in found.groupby("verdict", sort=False):
+    for verdict, group in significant.groupby("verdict", sort=False):
         order = group.sort_values("difference", key=abs, ascending=False).to_dict("records")
         layers = [
-            f"{row['layer']} ({figure(row['difference'], '+.3f')} ± {half_width(row['se'], row['n']):.3f}"
+            f"{row['layer']} ({formatted(row['difference'], '+.3f')} ± {half_width(row['se'], row['n']):.3f}"
             f"{', not to be trusted as it stands' if row['warning'] else ''})"
             for row in order
         ]
         parts.append(f"{'higher' if verdict == MORE else 'lower'} in {some(layers)}")
-    rest = len(rows) - len(found)
+    rest = len(rows) - len(significant)
     left = f"; no significant difference in the other {rest}" if rest else ""
     return f"{name} of {b} against {a}: significantly {' and '.join(parts)} {unit}{left}."
 
@@ -108,7 +124,7 @@ def warnings(content: Content) -> list[str]:
     for entry in content.entries:
         n = int(entry.summary["n"].min())
         if n < FEW_SAMPLES:
-            why = "one sample has no standard error" if n == 1 else "means over so few say little of other inputs"
+            why = "one sample has no standard error" if n == 1 else "means over so few say little about other inputs"
             sentences.append(f"{entry.name}: only {_counted(n, 'sample')}; {why}.")
         for metric in content.metrics:
             sentences += _doubted(entry, metric)
@@ -117,8 +133,8 @@ def warnings(content: Content) -> list[str]:
     return [*sentences, *content.apart]
 
 
-def _unfinished(name: str, run: object) -> str:
-    left, total = len(run.pending()), len(run.plan.units())  # type: ignore[attr-defined]
+def _unfinished(name: str, run: StoredRun) -> str:
+    left, total = len(run.pending()), len(run.plan.units())
     return f"{name}: not finished, {left} of {total} units are missing." if left else ""
 
 
@@ -132,9 +148,8 @@ def _doubted(entry: Entry, metric: str) -> list[str]:
             shares = PERCENT.findall(text)
             reasons.setdefault(PERCENT.sub("{}", text, count=1), {})[layer] = shares[0] if shares else ""
     return [
-        f"{entry.name}, {METRICS[metric].title} in {some([*layers])}: "
-        f"{reason.replace('{}', _range([*layers.values()]))}."
-        for reason, layers in reasons.items()
+        f"{entry.name}, {METRICS[metric].title} in {some([*at])}: {reason.replace('{}', _range([*at.values()]))}."
+        for reason, at in reasons.items()
     ]
 
 
@@ -145,7 +160,7 @@ def _range(shares: Sequence[str]) -> str:
 
 
 def _general(content: Content) -> list[str]:
-    """Returns what differs between networks that were compared, as far as it holds for all their layers."""
+    """Returns what differs between networks that were compared, where it holds for all their layers."""
     sentences: dict[str, None] = {}
     for (a, b), rows in content.pairs.groupby(["a", "b"], sort=False):
         common = set.intersection(*({*text.split("; ")} for text in rows["warning"]))
@@ -153,6 +168,58 @@ def _general(content: Content) -> list[str]:
             if text and not text.startswith(("'", "only ")) and "gap" not in text:
                 sentences[f"{b} against {a}: {text}."] = None
     return list(sentences)
+
+
+def trusting(content: Content) -> dict[str, list[str]]:
+    """Returns what the solver says about itself, by the heading of metric and network."""
+    return {
+        f"{METRICS[metric].title} of {entry.name}": [content.layout.words(line) for line in _trust(entry, metric)]
+        for entry in content.entries
+        for metric in content.metrics
+        if entry.has(metric)
+    }
+
+
+def _trust(entry: Entry, metric: str) -> list[str]:
+    """Returns the sentences on one metric of one network, per pixel."""
+    table, alpha = entry.table.dropna(subset=[metric]), entry.alpha
+    trust, lines = diagnostics(table, metric), []
+    if "converged" in trust:
+        lines.append(f"{trust['converged'].mean():.1%} of the {len(trust)} solutions met the solver's tolerance.")
+    if "feature_distance" in trust and alpha:
+        error = (trust["feature_distance"] / alpha - 1).abs()
+        lines.append(
+            f"The feature distance was to be α = {alpha:g}. On fresh noise it is off by {error.median():.1%} in the "
+            f"median, and by more than {DISTANCE_ERROR:.0%} for {(error > DISTANCE_ERROR).mean():.1%} of the solutions."
+        )
+    if not is_reached(variable := entry.variable(metric)) and metric != variable:
+        missing = table[variable] - table[metric]
+        lines.append(
+            f"Corrected values lie {formatted(missing.mean())} nats/pixel above what was reached in the mean, "
+            f"{formatted(missing.max())} at most; the standard error of a single one is "
+            f"{table[f'{variable}_se'].median():.3f} in the median. {lacking(table, metric):.1%} of the solutions have "
+            "none."
+        )
+    if "gap" in trust and trust["gap"].notna().any():
+        most = "at most " if metric != variable else ""
+        lines.append(
+            f"The solver estimates that a longer search would find {most}{formatted(trust['gap'].mean())} nats/pixel "
+            f"more in the mean, {formatted(trust['gap'].max())} in the worst case."
+        )
+    if "capped_share" in trust:
+        matters = f"{trust['cap_matters'].mean():.1%}" if "cap_matters" in trust else "an unknown share"
+        lines.append(
+            f"{trust['capped_share'].mean():.2%} of the pixels are at the cap on σ, where the layer hardly looks; the "
+            f"mean depends on the cap for {matters} of the solutions."
+        )
+    if (floor := METRICS[metric].floor) and entry.has(floor):
+        without, name = table[floor], METRICS[metric].title
+        lines.append(
+            f"The decoders' own error, without noise, is {formatted(without.mean())} nats/pixel in the mean; "
+            f"{name} is {formatted((table[metric] - without).mean())} above it. Every layer has a decoder of its own: "
+            f"where the floors differ, {name} may for that reason alone."
+        )
+    return lines
 
 
 def some(names: Sequence[str]) -> str:
@@ -164,7 +231,7 @@ def some(names: Sequence[str]) -> str:
 
 def _value(entry: Entry, metric: str, layer: str) -> str:
     value, half, _ = entry.means(metric)[layer]
-    return figure(value) + ("" if half != half else f" ± {half:.3f}")
+    return formatted(value) + ("" if half != half else f" ± {half:.3f}")
 
 
 def _counted(n: int, what: str) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...core.metrics import METRICS
+from ...core.metrics.ru import RU
+from ...core.metrics.sid import SID
 from ...errors import InfodiscardError
 from ..console import announce, interruptible, plain_console, show_files
 from ..loading import inputs_of, load, run_of
@@ -34,7 +35,7 @@ def demo(
     console.print(
         f"Strict information discarding (SID) and reconstruction uncertainty (RU) of a {network.name} trained on "
         f"CIFAR-10, {len(images)} images, with at most {DEMO['max_passes']['sid']} and {DEMO['max_passes']['ru']} "
-        f"passes per image and layer (a full measurement may take {METRICS['sid'].passes:,} and {METRICS['ru'].passes:,}).",
+        f"passes per image and layer (a full measurement may take {SID.passes:,} and {RU.passes:,}).",
         highlight=False,
     )
     announce(out)
@@ -93,7 +94,7 @@ def measure(
     truncate: Truncate = False,
 ) -> None:
     """Measures networks on images or texts and writes a run; the same command continues one that was interrupted."""
-    from ...report.word_shading import write_texts
+    from ...report import write_texts
     from ..tables import show_paths, show_run
 
     loaded = load(networks, options)
