@@ -4,16 +4,15 @@ import json
 
 import pytest
 
-from infodiscard.core.metrics.variable import METRICS
-from infodiscard.core.settings import LEAST_PASSES, PASSES, PASSES_KEYS, Settings
+from infodiscard.core.metrics import METRICS
+from infodiscard.core.settings import Settings
 from infodiscard.errors import InfodiscardError
 from infodiscard.measurement.execution import Execution
 from infodiscard.solver.effort import MIN_PASSES
 
 
-def test_every_metric_has_its_passes():
-    assert set(PASSES) == set(LEAST_PASSES) == set(PASSES_KEYS) == set(METRICS)
-    assert LEAST_PASSES["sid"] == MIN_PASSES
+def test_the_fewest_passes_are_those_that_the_solver_needs():
+    assert METRICS["sid"].least_passes == MIN_PASSES
 
 
 def test_what_is_not_given_has_its_default():

@@ -10,7 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
 
-from infodiscard.core.metrics.variable import CORRECTED
+from infodiscard.core.metrics import corrected
 from infodiscard.experiments.figures import curves, panels
 from infodiscard.experiments.findings import Findings, layer_means, markdown, mean_of, table_row, write
 from infodiscard.experiments.verdicts import HOLDS, UNKNOWN, Claim
@@ -31,11 +31,11 @@ def test_means_are_those_of_the_runs():
         for measure in measures:
             rows = table[table["measure"] == measure].iloc[: len(layers)].set_index("layer")
             assert list(rows.index) == layers and list(rows["position"]) == list(range(len(layers)))
-            value = CORRECTED.get(measure, measure)
+            value = corrected(measure) or measure
             np.testing.assert_allclose(rows["mean"], summary[value][layers], rtol=1e-5)
             np.testing.assert_allclose(rows["se"], summary[f"{value}_se"][layers], rtol=1e-4)
             np.testing.assert_allclose(rows["reached"], summary[measure][layers], rtol=1e-5)
-            assert (rows["n"] == 8).all() and set(rows["basis"]) == {"corrected" if measure in CORRECTED else ""}
+            assert (rows["n"] == 8).all() and set(rows["basis"]) == {"corrected" if corrected(measure) else ""}
     warnings = table[table["measure"] == "sid"].set_index("layer")["warning"].iloc[: len(layers)]
     assert "not converged for 25%" in warnings["fc"] and not warnings["conv1"]
     assert not table.loc[table["measure"] == "ru_floor", "warning"].any()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infodiscard.core.settings import LEAST_PASSES
+from infodiscard.core.metrics import METRICS
 from infodiscard.experiments.presets import CPU, PAPER, PRESETS, QUICK, find
 from infodiscard.experiments.verdicts import FEW
 from infodiscard.training.recipe import Recipe
@@ -24,7 +24,11 @@ def test_a_preset_fits_together(size):
     assert set(size.autoencoders) <= set(size.depths), "auto-encoders are compared with classifiers of their depth"
     assert list(size.thresholds) == sorted(size.thresholds) and min(size.thresholds) > 0
     assert 1 <= size.ru_images <= size.images
-    assert size.sid_passes >= LEAST_PASSES["sid"] and size.ru_passes >= LEAST_PASSES["ru"] and size.tolerance > 0
+    assert (
+        size.sid_passes >= METRICS["sid"].least_passes
+        and size.ru_passes >= METRICS["ru"].least_passes
+        and size.tolerance > 0
+    )
     assert size.test_samples is None or size.attacked <= size.test_samples
     if size is not QUICK:
         assert size.seeds >= FEW and size.images >= FEW, "otherwise nothing can be told"
