@@ -13,8 +13,7 @@ from scipy import stats
 from torch import nn
 from typer.testing import CliRunner
 
-import infodiscard
-from infodiscard import Network, check, data, measure, zoo
+from infodiscard import check, data, measure, zoo
 from infodiscard.analysis.gate import is_run, judged
 from infodiscard.analysis.side import Side
 from infodiscard.analysis.statistics import holm, holm_levels, t_bound, t_tail
@@ -321,39 +320,6 @@ def test_a_network_of_a_run_is_named_by_its_directory(tmp_path, monkeypatch):
         check("nowhere", "both/new")
 
 
-def tiny(seed=0, layers=2):
-    torch.manual_seed(seed)
-    return nn.Sequential(*(nn.Conv2d(3, 3, 3) for _ in range(layers)))
-
-
-def test_networks_are_measured_like_the_run_they_are_checked_against():
-    images = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    done = measure(tiny(), images, ["0"], alpha=2.0, tau="code", seed=5, **FAST)
-    gate = check(done, tiny(), data=images, progress=False)
-    assert gate.passed and list(gate.table["layer"]) == ["0"] and (gate.table["difference"] == 0).all()
-    turned = check(tiny(), done, data=images, progress=False)
-    assert turned.base == "base in memory" and (turned.table["difference"] == 0).all()
-    assert check(done, tiny(), data=images, tau="code", progress=False).passed
-    for options, said in (({"alpha": 1.5}, "alpha differs"), ({"tau": "paper"}, "tau differs")):
-        with pytest.raises(InfodiscardError, match=said):
-            check(done, tiny(), data=images, **options)
-    with pytest.raises(InfodiscardError, match="give data"):
-        check(done, tiny())
-    with pytest.raises(InfodiscardError, match="must include 'sid'"):
-        check(tiny(), tiny(), data=images, metrics=["ru"])
-
-
-def test_two_networks_are_measured_into_one_run(tmp_path):
-    images = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    gate = check(tiny(), tiny(1), data=images, layers=["0"], out=tmp_path / "kept", **FAST)
-    kept = infodiscard.open_run(tmp_path / "kept")
-    assert kept.plan.networks == ("base", "candidate") and gate.candidate == f"candidate in {tmp_path / 'kept'}"
-    again = check(tmp_path / "kept/base", tmp_path / "kept/candidate")
-    assert again.table.equals(gate.table)
-    named = [Network(tiny(), name) for name in ("old", "new")]
-    assert check(*named, data=images, layers=["0"], **FAST).base == "old in memory"
-
-
 # -- the command -----------------------------------------------------------------------------------------------------
 
 
@@ -456,41 +422,3 @@ def test_damaged_networks_pass_or_fail_as_the_numbers_say(tmp_path):
     untouched, hidden = tables["pruned"].loc["layer1"], tables["blind"].loc["layer1"]
     assert untouched["difference"] == 0 and untouched["verdict"] == "within"  # what comes before the damage
     assert hidden["verdict"] == "more" and "cap" in hidden["warning"]
-
-
-def test_the_command_measures_networks_and_keeps_the_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("nets.py").write_text(
-        "import torch\nfrom torch import nn\nfrom infodiscard import Network\n\n\n"
-        "def make(name, half):\n"
-        "    torch.manual_seed(0)\n"
-        "    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3))\n"
-        "    seen = (torch.arange(8) >= 4).float() if half else torch.ones(8)\n"
-        "    module.register_forward_pre_hook(lambda _, inputs: (inputs[0] * seen,))\n"
-        "    return Network(module, name, (0.5,) * 3, (0.25,) * 3, (8, 8), ('0', '2'))\n\n\n"
-        "def whole(): return make('net', False)\n"
-        "def half(): return make('net', True)\n"
-    )
-    np.savez("images.npz", images=np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8))
-    quick = ("--data", "npz:images.npz", "--max-passes", "256", "--tolerance", "0.5", "--no-progress")
-    both = call("check", "nets.py:whole", "nets.py:half", *quick, "--samples", "4", "--out", "kept")
-    assert both.exit_code == 1, both.output
-    assert "FAIL" in both.stdout.splitlines()[-1] and "run  kept" in both.stdout.splitlines()
-    assert infodiscard.open_run("kept").plan.networks == ("base", "candidate")  # both are called 'net'
-    again = call("check", "kept/base", "kept/candidate")
-    assert again.exit_code == 1 and again.stdout.splitlines()[-1] == both.stdout.splitlines()[-1]
-
-    # Against a run: on its layers, as many images, under its settings, and kept nowhere.
-    assert call("measure", "nets.py:whole", *quick, "--samples", "3", "--layers", "0", "--out", "base").exit_code == 0
-    before = set(tmp_path.rglob("*"))
-    words = ("--data", "npz:images.npz", "--no-progress")
-    for spec, code in (("whole", 0), ("half", 1)):
-        result = call("check", "base", f"nets.py:{spec}", *words)
-        assert result.exit_code == code and "over 3 images" in " ".join(result.stdout.split()), result.output
-        assert [line.split()[0] for line in result.stdout.splitlines() if line[:2] in ("0 ", "2 ")] == ["0"]
-    new = {path for path in set(tmp_path.rglob("*")) - before if "__pycache__" not in path.parts}
-    assert not new
-    other = call("check", "base", "nets.py:half", *words, "--alpha", "3")
-    assert other.exit_code == 2 and "alpha differs (1.5 and 3.0)" in other.stderr
-    few = call("check", "nets.py:whole", "nets.py:half", *quick, "--samples", "1")
-    assert few.exit_code == 2 and "two or more" in few.stderr

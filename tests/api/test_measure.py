@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch import nn
 
-import infodiscard
 from closed_forms import identity_entropy
 from infodiscard import InfodiscardError, Network, data, measure, open_run, zoo
 from infodiscard.api.run import Run
@@ -185,14 +184,6 @@ def test_map_style_data_sets_and_arrays():
     assert run.plan.labels == (1, 0)
     same = measure(tiny(), images(2).numpy(), layers=["0"], **FAST)
     assert np.array_equal(run.dataset["sid"], same.dataset["sid"])
-
-
-def test_compare_measures_networks_it_is_given():
-    done = measure({"a": tiny(0)}, images(6), layers=["0", "2"], **FAST)
-    table = infodiscard.compare({"a": done, "b": tiny(1)}, data=images(6), layers=["0", "2"], **FAST)
-    assert list(table["layer"]) == ["0", "2"] and (table["n"] == 6).all()
-    with pytest.raises(InfodiscardError, match="give data"):
-        infodiscard.compare({"a": done, "b": tiny(1)})
 
 
 # -- bad input: one sentence, nothing written ---------------------------------------------------------------

@@ -1,4 +1,6 @@
-"""Plans: the units of a run, and the union of its networks' layers."""
+"""Plans: the units of a run, the union of its networks' layers, and how two plans differ."""
+
+from dataclasses import replace
 
 import pytest
 
@@ -39,3 +41,15 @@ def test_plan_that_does_not_fit_together_is_refused(wrong):
     Plan(**fits)
     with pytest.raises(InfodiscardError):
         Plan(**{**fits, **wrong})
+
+
+def test_settings_that_differ_are_named_as_a_run_stores_them():
+    old = make_plan(metrics=("sid", "ru"))
+    assert old == make_plan(metrics=("ru", "sid")) and old.differences(replace(old, block=1)) == []
+    new = replace(old, settings=replace(old.settings, alpha=2.0, max_passes={"sid": 700, "ru": 300}, noise_on="x"))
+    assert old.differences(new) == [
+        "alpha was 1.5, now 2.0",
+        "max_passes was 5000, now 700",
+        "ru_max_passes was 1600, now 300",
+        "noise_on was None, now x",
+    ]

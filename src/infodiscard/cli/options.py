@@ -66,7 +66,7 @@ Mean = Annotated[
 ]
 Std = Annotated[
     str | None,
-    typer.Option(metavar="S,S,S", help="Per-channel standard deviation of the same.", rich_help_panel=NETWORKS),
+    typer.Option(metavar="S,S,S", help="Their per-channel standard deviation.", rich_help_panel=NETWORKS),
 ]
 Size = Annotated[
     str | None,

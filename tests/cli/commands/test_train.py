@@ -1,37 +1,38 @@
-"""The commands that train and compress: what they hand over, print and leave."""
+"""Commands that train and compress: what they hand over, print and leave."""
 
 from __future__ import annotations
 
+import re
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
 from infodiscard import zoo
+<<<<<<< HEAD:tests/cli/test_commands_train.py
 from infodiscard.cli import app
 from infodiscard.training.compress import Compressed
 from infodiscard.training.compressed_size import size_report
 from infodiscard.training.weight_sharing import share
+=======
+from infodiscard.training.compress import Compressed, share, size_report
+from shell import call, contents, interrupt, refused
+>>>>>>> house-settings:tests/cli/commands/test_train.py
 from tiny import write_tiny
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_tiny(tmp_path)
     return tmp_path
 
 
-def call(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words], prog_name="infodiscard")
-
-
 @pytest.mark.slow
-def test_a_student_of_a_damaged_network_is_trained_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_student_of_a_damaged_network_is_trained_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words: list[object] = ["--data", "npz:tiny.npz", "--test-data", "npz:tiny.npz", "--epochs", 1, "--batch-size", 12]
     made = call("train", "resnet20,width=0.1", "--damage", "layer2.1", *words)
     assert made.exit_code == 0, made.output
@@ -40,7 +41,7 @@ def test_a_student_of_a_damaged_network_is_trained_once(place: Path, monkeypatch
     taught = ["train", "alexnet,width=0.05", *words, "--teacher", teacher, "--keep-epochs", "0,1", "--out", "student"]
     made = call(*taught)
     assert made.exit_code == 0, made.output
-    assert sorted(path.name for path in (place / "student").iterdir()) == [
+    assert sorted(path.name for path in (data / "student").iterdir()) == [
         "alexnet.safetensors", "epoch-000.safetensors", "epoch-001.safetensors", "last.ckpt",
     ]  # fmt: skip
     monkeypatch.setattr("infodiscard.training.network_module.fit", lambda *_: pytest.fail("it was trained again"))
@@ -84,7 +85,7 @@ def test_epochs_to_keep_are_whole_numbers(text: str) -> None:
 
 
 @pytest.mark.slow
-def test_compress_prints_what_is_left_and_keeps_all_sizes(place: Path) -> None:
+def test_compress_prints_what_is_left_and_keeps_all_sizes(data: Path) -> None:
     words: list[object] = ["--data", "npz:tiny.npz", "--test-data", "npz:tiny.npz", "--epochs", 1, "--batch-size", 12]
     assert call("train", "resnet20,width=0.1", *words, "--out", "whole").exit_code == 0
     result = call("compress", "whole/resnet20.safetensors", *words, "--threshold", 0.5, "--bits", 4)
@@ -112,3 +113,91 @@ def test_the_table_of_sizes_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> 
     assert all(len(line) <= 80 for line in lines) and len(lines) == len(report) + 6
     assert lines[1].split()[-1] == "smaller" and lines[3].split()[:2] == ["features.0", "32,400"]
     assert lines[-4].split()[:2] == ["total", f"{report['parameters'].iloc[-1]:,}"]
+
+
+def test_a_training_stopped_by_lightning_counts_as_interrupted(place, monkeypatch):
+    def stop(*_, **__):  # what Lightning's trainer does on Ctrl-C
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)
+
+    monkeypatch.setattr(import_module("infodiscard.training.train_network"), "train", stop)
+    result = call("train", "resnet20", "--data", "npz:good.npz")
+    assert result.exit_code == 130 and "runs/train-resnet20" in result.stderr
+    monkeypatch.setattr(import_module("infodiscard.training.train_network"), "train", lambda *_, **__: sys.exit(7))
+    assert call("train", "resnet20", "--data", "npz:good.npz").exit_code == 7
+
+
+def test_train_hands_its_options_over(monkeypatch):
+    seen = {}
+
+    def train(*args, **options):
+        seen.update(options, args=args)
+
+    monkeypatch.setattr(import_module("infodiscard.training.train_network"), "train", train)
+    result = call(
+        "train", "resnet20", "--data", "cifar10", "--out", "w", "--epochs", "3", "--stop-after", "1", "--bf16"
+    )
+    assert result.exit_code == 0 and "goes on in 'w'" in result.stdout
+    assert seen["args"] == ("resnet20", "cifar10", Path("w"))
+    assert (seen["epochs"], seen["stop_after"], seen["bf16"], seen["samples"]) == (3, 1, True, None)
+
+
+def test_train_decoder_trains_once_and_prints_a_table(place):
+    words = ["train-decoder", "net.py:plain", "--data", "npz:good.npz", "--layers", "conv1,conv2", "--decoders", "kept"]
+    quick = [*words, "--epochs", "2", "--width", "2"]
+    part = call(*quick, "--stop-after", "1")
+    assert part.exit_code == 0 and "goes on in 'kept'" in part.stdout, part.output
+    result = call(*quick)
+    assert result.exit_code == 0, result.output
+    rows = [line.split() for line in result.stdout.splitlines() if re.match(r"conv\d +\d", line)]
+    assert [row[0] for row in rows] == ["conv1", "conv2"] and all(len(row) == 4 for row in rows)
+    assert "epoch 1/2" not in result.stdout and "epoch 2/2" in result.stdout
+    assert "Measured on 1 image held out of 'npz:good.npz'." in result.stdout and "Decoders in kept" in result.stdout
+    before = contents(place)
+    again = call(*quick)
+    assert again.stdout.count("it was there already") == 2 and "epoch" not in again.stdout
+    assert contents(place) == before
+
+
+def test_train_decoder_refuses_bad_input(place):
+    cases = {
+        "conv9": ["net.py:plain", "--layers", "conv9"],
+        "epochs is 0": ["net.py:plain", "--epochs", "0"],
+        "mean and std": ["net.py:unknown", "--layers", "conv1", "--size", "8"],
+        "--random-weights|--weights": ["zoo:resnet20"],
+        "nowhere.npz": ["net.py:plain", "--data", "npz:nowhere.npz"],
+        "--std": ["net.py:plain", "--std", "a"],
+    }
+    Path("kept").mkdir()
+    for said, words in cases.items():
+        data = [] if "--data" in words else ["--data", "npz:good.npz"]
+        error = refused(place, "train-decoder", *words, *data, "--decoders", "kept")
+        assert re.search(said, error), error
+
+
+def test_train_decoder_hands_its_options_over(place, monkeypatch):
+    seen = {}
+
+    def train(*args, **options):
+        seen.update(options, args=args[1:])
+        return {}
+
+    monkeypatch.setattr(import_module("infodiscard.training.train_decoders"), "train_decoders", train)
+    monkeypatch.setenv("INFODISCARD_CACHE", "cache")
+    words = ["--samples", "5", "--seed", "7", "--lr", "0.1", "--bf16", "--half", "--test-data", "demo"]
+    assert call("train-decoder", "net.py:plain", "--data", "cifar10", *words).exit_code == 0
+    assert seen["args"] == ("cifar10", (), Path("cache/decoders"))
+    assert {name: seen[name] for name in ("samples", "seed", "lr", "bf16", "half", "test_data", "stop_after")} == {
+        "samples": 5,
+        "seed": 7,
+        "lr": 0.1,
+        "bf16": True,
+        "half": True,
+        "test_data": "demo",
+        "stop_after": None,
+    }
+    monkeypatch.setattr(import_module("infodiscard.training.train_decoders"), "train_decoders", interrupt)
+    stopped = call("train-decoder", "net.py:plain", "--data", "cifar10")
+    assert stopped.exit_code == 130 and "kept in 'cache/decoders'; the same command continues" in stopped.stderr
