@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from ..analysis.statistics import half_width
 from ..core.metrics import METRICS
-from .content import SCALARS, UNKNOWN, Content, Entry, half_width
+from .content import SCALARS, UNKNOWN, Content, Entry
 from .markup import element, figure
 
 Record = Mapping[Any, Any]

@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..analysis.statistics import half_width
 from ..analysis.trust import FEW_SAMPLES
 from ..core.metrics import METRICS
-from .content import MORE, SCALARS, UNKNOWN, Content, Entry, half_width
+from .content import MORE, SCALARS, UNKNOWN, Content, Entry
 from .markup import figure
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ from ..core.files import told
 from ..core.kinds import SPECIAL
 from ..errors import InfodiscardError
 from ..plots.layer_curves import identity_level
-from ..plots.map_sheets import colour_scale
 from ..plots.palette import MAP
-from ..plots.style import CLIP
+from ..plots.style import CLIP, colour_scale
 from ..results.run import StoredRun
 from ..results.words import Word, mean_of, table, values_of, words_of
 from .markup import element, figure, html
