@@ -17,7 +17,7 @@ from infodiscard.solver.correction import SYSTEMATIC, contrast
 from infodiscard.solver.entropy import GAUSSIAN_CONSTANT
 from infodiscard.solver.sid import Solution
 from infodiscard.solver.sigma_space import SigmaSpace
-from synthetic import RESNET, make_plan, make_run, older, values_of
+from synthetic import RESNET, make_plan, make_run, older
 
 SMALL = {"layers": RESNET[:3], "samples": 6, "size": 6}
 NAN = math.nan
@@ -58,23 +58,6 @@ def test_what_lacks_a_corrected_value_is_counted_among_what_was_measured():
     assert lacking(table, "sid") == lacking(table, "sid_corrected") == pytest.approx(1 / 3)
     assert lacking(table, "sid_reached") == lacking(table, "ru") == lacking(table[["sid"]], "sid") == 0
     assert systematic(frame([1, 2], [1.5, NAN]), "sid_corrected") == pytest.approx(0.5 * SYSTEMATIC)
-
-
-def test_the_summary_has_both_and_says_how_many_are_left_out():
-    plan = make_plan(**SMALL)
-    run = Run.create(plan)
-    for unit in run.pending():
-        values = values_of(plan, unit)
-        values["sid_corrected"][:2] = NAN if unit.layer == RESNET[1] else values["sid_corrected"][:2]
-        run.write(unit, values)
-    table, rows = run.summary(), run.to_dataframe().groupby("layer", sort=False)
-    assert list(table["uncorrected_share"]) == pytest.approx([0, 1 / 3, 0]) and list(table["n"]) == [6, 6, 6]
-    for i, (_, each) in enumerate(rows):
-        missing = (each["sid_corrected"] - each["sid"]).mean()
-        error = math.hypot(each["sid_corrected"].sem(), SYSTEMATIC * missing)
-        assert table["sid_corrected_se"][i] == pytest.approx(error, rel=1e-4)
-        assert table["sid_corrected"][i] == pytest.approx(each["sid_corrected"].mean(), rel=1e-5)
-        assert table["sid_se"][i] == pytest.approx(each["sid"].sem(), rel=1e-4)
 
 
 # -- storing -----------------------------------------------------------------------------------------------------------

@@ -69,13 +69,6 @@ def test_samples_are_matched_by_name_not_by_place():
     assert row["n"] == 6 and row["difference"] == pytest.approx(10) and row["se"] == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("freedom", "quantile"), [(1, 12.7062), (2, 4.30265), (3, 3.18245), (4, 2.77645), (7, 2.36462), (30, 2.04227)]
-)
-def test_student_quantiles(freedom, quantile):
-    assert t_quantile(freedom) == pytest.approx(quantile, rel=2e-3)
-
-
 def test_one_sample_has_no_error():
     row = compare({"a": run_with(np.zeros(1)), "b": run_with(np.ones(1))}).iloc[0]
     assert math.isnan(row["se"]) and math.isnan(row["low"]) and "only 1 samples" in row["warning"]

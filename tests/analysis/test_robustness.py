@@ -7,17 +7,15 @@ import random
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from scipy.stats import norm, spearmanr
+from scipy.stats import norm
 from torch import nn
 
 from infodiscard import zoo
 from infodiscard.analysis.robustness import (
     _advantage,
     attacked,
-    rank_correlation,
     robustness,
     under_attack,
     under_noise,
@@ -235,42 +233,3 @@ def test_what_cannot_be_said_is_nan(demo, pictures):
     wrong = replace(pictures.take(1), labels=(pictures.labels[:1] + 1) % 10)
     row = robustness(demo, wrong, noise=(), epsilons=()).iloc[0]
     assert row["accuracy"] == 0 and row[["se", "kept", "kept_se"]].isna().all()
-
-
-# Rank correlation
-
-
-@pytest.mark.parametrize("n", [4, 9, 30])
-@pytest.mark.parametrize("ties", [False, True])
-def test_rho_is_scipys(n, ties):
-    rng = np.random.default_rng(n)
-    x, y = rng.normal(size=(2, n))
-    y = y + 0.5 * x
-    if ties:
-        x, y = np.round(x), np.round(y)
-    found = rank_correlation(x, y)
-    assert found.rho == pytest.approx(spearmanr(x, y).statistic)
-    assert -1 <= found.low <= found.rho <= found.high <= 1 and found.n == n
-    assert found == rank_correlation(pd.Series(x, index=range(n, 0, -1)), list(y))
-    assert n < 30 or found != rank_correlation(x, y, seed=1)
-
-
-def test_the_interval_is_about_as_wide_as_fishers():
-    """For 100 normal pairs ρ has a standard error of about 1.03 / √97 on Fisher's scale."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=100)
-    found = rank_correlation(x, x + rng.normal(size=100))
-    assert math.atanh(found.high) - math.atanh(found.low) == pytest.approx(2 * 1.96 * 1.03 / 97**0.5, rel=0.25)
-
-
-def test_a_perfect_order_has_no_spread():
-    assert rank_correlation(range(6), [2.0**k for k in range(6)]) == pytest.approx((1, 1, 1, 6))
-
-
-def test_too_few_networks_or_no_difference_say_nothing():
-    for x, y, n in (([1, 2, 3], [1, 2, 3], 3), ([1, 2, 3, 4, math.nan], [1, 2, 3, math.nan, 5], 3), ([], [], 0)):
-        *values, count = rank_correlation(x, y)
-        assert np.isnan(values).all() and count == n
-    assert np.isnan(rank_correlation([1, 1, 1, 1, 1], range(5))[:3]).all()
-    with pytest.raises(InfodiscardError, match="There are 4 and 5 values"):
-        rank_correlation(range(4), range(5))

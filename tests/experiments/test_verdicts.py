@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from infodiscard.analysis.statistics import t_quantile
 from infodiscard.experiments.verdicts import FAILS, FEW, HOLDS, UNKNOWN, Interval, direction, equality
 
 NAN = math.nan
@@ -28,11 +27,6 @@ def test_intervals_are_those_of_scipy(n):
     assert (found.mean, found.se, found.n) == pytest.approx((np.mean(values), stats.sem(values), n))
     assert high - found.mean == pytest.approx(found.high - found.mean, rel=2e-3)
     assert (found.low, found.high) == pytest.approx((low, high), rel=1e-6)
-
-
-def test_the_quantile_is_that_of_scipy():
-    freedom = [1, 2, 3, 4, 5, 9, 31, 127, 10_000]
-    assert [t_quantile(each) for each in freedom] == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-6)
 
 
 def test_an_interval_covers_the_truth_as_often_as_it_says():

@@ -1,18 +1,14 @@
-"""The pictures: what they show is what the run holds, on one scale, with units."""
+"""Curves by layer: means, intervals and dots are those of the run; sizes fit."""
 
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from infodiscard.api.run import Run
 from infodiscard.core.settings import Settings
 from infodiscard.errors import InfodiscardError
-from infodiscard.plots import identity_level, layer_curve, map_sheet, reconstruction_sheet
-from infodiscard.plots.map_sheets import _border
-from infodiscard.plots.style import short_names
-from synthetic import RESNET, make_plan, make_run, shared_run
+from infodiscard.plots import identity_level, layer_curve
+from synthetic import RESNET, make_run, shared_run
 
 SMALL = {"layers": RESNET[:3], "samples": 5, "size": 6}
 BOTH = ("sid", "ru")
@@ -32,7 +28,8 @@ def test_the_curve_shows_means_and_intervals():
     np.testing.assert_allclose(curve.lines[0].get_ydata().astype(float), table["sid_corrected"], rtol=1e-5)
     (bars,) = curve.lines[2]
     lengths = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
-    np.testing.assert_allclose(lengths, 2 * 1.96 * table["sid_corrected_se"], rtol=1e-4)
+    assert (table["n"] == 5).all()
+    np.testing.assert_allclose(lengths, 2 * 2.776445 * table["sid_corrected_se"], rtol=1e-4)  # Student's t, 4 degrees
     assert [label.get_text() for label in ax.get_xticklabels()] == list(RESNET[:3])
     assert ax.get_ylabel().startswith("SID (nats/pixel)")
 
@@ -109,103 +106,6 @@ def test_layers_without_values_are_left_out():
         layer_curve(run, metric="sidd")
 
 
-def test_the_sheet_shows_every_map_pixel_for_pixel_on_one_scale():
-    run = shared_run(pictures=True, **SMALL)
-    ax, bar = map_sheet(run).axes
-    assert len(ax.images) == 5 * (1 + 3)
-    maps = [image for image in ax.images if image.get_array().ndim == 2]
-    expected = run.dataset["sid_map"].transpose("sample", "layer", "network", "y", "x").values.reshape(-1, 6, 6)
-    np.testing.assert_array_equal([image.get_array() for image in maps], expected)
-    assert len({(image.norm.vmin, image.norm.vmax) for image in maps}) == 1
-    assert {image.get_interpolation() for image in maps} == {"nearest"}
-    assert "nats/pixel" in bar.get_ylabel()
-    np.testing.assert_allclose(maps[0].norm.vmin, np.percentile(expected, 1))
-    assert "clipped" in bar.get_ylabel()
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["input", *RESNET[:3]]
-    classes = [run.plan.classes[label] for label in run.plan.labels]
-    assert [label.get_text() for label in ax.get_yticklabels()] == classes
-
-
-def test_the_sheet_of_ru_shows_its_own_maps():
-    run = shared_run(metrics=BOTH, pictures=True, **SMALL)
-    ax, bar = map_sheet(run, metric="ru").axes
-    maps = [image.get_array() for image in ax.images if image.get_array().ndim == 2]
-    expected = run.dataset["ru_map"].transpose("sample", "layer", "network", "y", "x").values.reshape(-1, 6, 6)
-    np.testing.assert_array_equal(maps, expected)
-    assert bar.get_ylabel().startswith("RU (nats/pixel), ↑ less can be recovered")
-    assert map_sheet(run).axes[1].get_ylabel().startswith("SID reached (nats/pixel), ↑ more discarded")
-    only = shared_run(metrics=("ru",), **SMALL)
-    assert map_sheet(only).axes[1].get_ylabel().startswith("RU")
-    assert only.plot_maps(metric="ru_floor").axes[1].get_ylabel().startswith("floor of RU")
-    with pytest.raises(InfodiscardError, match="'sid'"):
-        map_sheet(only, metric="sid")
-
-
-def test_reconstructions_stand_beside_their_inputs():
-    run = shared_run(metrics=BOTH, pictures=True, **SMALL)
-    (ax,) = run.plot_reconstructions().axes
-    drawn = np.array([image.get_array() for image in ax.images]).reshape(5, 4, 6, 6, 3)
-    data = run.dataset.isel(network=0)
-    np.testing.assert_array_equal(drawn[:, 0], data["image"].values.transpose(0, 2, 3, 1))
-    np.testing.assert_array_equal(drawn[:, 1:], data["reconstruction"].values.transpose(1, 0, 3, 4, 2))
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["input", *RESNET[:3]]
-    assert len(reconstruction_sheet(run, samples=[1, 3]).axes[0].images) == 2 * 4
-    assert "resnet20" in texts(ax.figure)
-    with pytest.raises(InfodiscardError, match="'ru'"):
-        reconstruction_sheet(shared_run(**SMALL))
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_reconstructions_are_stretched_as_the_inputs_are_and_clipped(channels):
-    plan = make_plan(metrics=["ru"], **SMALL | {"samples": 1, "layers": ("a", "b")})
-    plan = replace(plan, channels=channels)
-    ramp = np.linspace(-1, 3, channels * 36, dtype=np.float32).reshape(1, channels, 6, 6)
-    run = Run.create(plan, images=ramp)
-    run.write(run.pending()[0], {"ru": np.zeros(1), "reconstruction": 2 * ramp})
-    run.write(run.pending()[0], {"ru": np.zeros(1)})  # no decoder's picture
-    first, restored, missing = (image for image in reconstruction_sheet(run).axes[0].images)
-    show = lambda images: np.moveaxis(images[0], 0, -1) if channels == 3 else images[0, 0]  # noqa: E731
-    np.testing.assert_allclose(first.get_array(), show((ramp + 1) / 4), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(restored.get_array(), show(((2 * ramp + 1) / 4).clip(0, 1)), rtol=1e-5, atol=1e-6)
-    assert (missing.get_array() == 1).all()
-    if channels == 1:  # one scale of grey for all
-        assert {(image.norm.vmin, image.norm.vmax) for image in (first, restored)} == {(0, 1)}
-
-
-def test_pictures_do_not_overlap():
-    ax = map_sheet(shared_run(pictures=True, **SMALL)).axes[0]
-    extents = [tuple(image.get_extent()) for image in ax.images]
-    assert len(set(extents)) == len(extents)
-    for left, right, bottom, top in extents:
-        assert right - left == pytest.approx(6) and bottom - top == pytest.approx(6)
-        assert not any(left < x < right and top < y < bottom for x, _, _, y in extents)
-
-
-def test_the_samples_are_chosen_by_name_or_place():
-    run = shared_run(**SMALL | {"samples": 14})
-    count = lambda **kwargs: len(map_sheet(run, **kwargs).axes[0].images) // 3  # noqa: E731
-    assert count() == 12
-    assert count(samples=[0, "test-00013"]) == 2
-    for wrong in (["test-99"], [14]):
-        with pytest.raises(InfodiscardError, match="No sample"):
-            map_sheet(run, samples=wrong)
-    with pytest.raises(InfodiscardError, match="resnet20"):
-        map_sheet(run, network="resnet2")
-
-
-def test_the_outline_follows_the_pixels():
-    mask = np.zeros((4, 5), bool)
-    mask[1:3, 2:4] = True
-    lines = {tuple(map(tuple, np.sort(line, axis=0))) for line in _border(mask)}
-    assert lines == {
-        ((1.5, 0.5), (3.5, 0.5)),
-        ((1.5, 2.5), (3.5, 2.5)),
-        ((1.5, 0.5), (1.5, 2.5)),
-        ((3.5, 0.5), (3.5, 2.5)),
-    }
-    assert _border(np.zeros((4, 5), bool)) == []
-
-
 @pytest.mark.parametrize(
     "shape",
     [
@@ -223,22 +123,6 @@ def test_awkward_sizes_are_drawn_inside_the_picture(tmp_path, shape):
         assert box.x0 >= -0.02 and box.y0 >= -0.02
         assert box.x1 <= canvas[0] + 0.02 and box.y1 <= canvas[1] + 0.02
     assert (tmp_path / "layers.png").read_bytes()[:4] == (tmp_path / "maps.png").read_bytes()[:4] == b"\x89PNG"
-
-
-def test_names_stay_apart():
-    assert short_names(["layer1", "layer2"]) == ["layer1", "layer2"]
-    long = [f"features.denseblock{i}.denselayer16.conv2" for i in range(3)]
-    assert len(set(short_names(long))) == 3
-
-
-def test_a_flat_sheet_and_an_unwritable_file():
-    run = Run.create(shared_run(**SMALL).plan)
-    for unit in run.pending():
-        run.write(unit, {"sid": np.full(5, -0.68), "sid_map": np.full((5, 6, 6), -0.68)})
-    norm = map_sheet(run).axes[0].images[0].norm
-    assert norm.vmax - norm.vmin > 0.05
-    with pytest.raises(InfodiscardError, match="write the picture"):
-        run.plot_maps("/nowhere/at/all.png")
 
 
 def test_no_global_state_of_matplotlib_is_touched(monkeypatch):

@@ -12,7 +12,7 @@ from ..core.metrics import METRICS
 from ..errors import InfodiscardError, nearest
 from .display import basis, is_corrected, plain, shown, systematic
 from .side import Side, sides_of
-from .statistics import t_quantile
+from .statistics import half_width
 from .trust import mean_gap, row_warnings, settings_warnings
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame, variable: str) -> dict[str, Any]:
     n, mean = len(differences), float(differences.mean())
     shared = math.hypot(systematic(a, variable), systematic(b, variable))
     se = math.hypot(float(differences.std(ddof=1) / math.sqrt(n)), shared) if n > 1 else math.nan
-    half = t_quantile(n - 1) * se if n > 1 else math.nan
+    half = half_width(se, n)
     return {
         "mean_a": float(values_a.mean()),
         "mean_b": float(values_b.mean()),

@@ -1,8 +1,7 @@
-"""Student's t, Holm's correction and rank correlation: what comparisons rest on, without a library of statistics."""
+"""Student's t, Holm's correction and rank correlation: what comparisons rest on."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
@@ -10,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InfodiscardError
+
+# SciPy's statistics take a second to import, and so are imported where they are used.
 
 FEWEST_NETWORKS = 4  # three are in one order or its reverse once in three times, whatever they are
 
@@ -28,11 +29,12 @@ def holm(p: Sequence[float]) -> list[float]:
 
     Those at most alpha may be called significant together, with a probability of at most alpha that one is not.
     """
-    corrected, highest = [0.0] * len(p), 0.0
-    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        highest = max(highest, min(1.0, (len(p) - rank) * p[i]))
-        corrected[i] = highest
-    return corrected
+    # statsmodels has this too, but takes seconds to import and collects all garbage in every call.
+    values = np.asarray(p, np.float64)
+    order = np.argsort(values, kind="stable")
+    corrected = np.empty_like(values)
+    corrected[order] = np.maximum.accumulate(np.arange(len(values), 0, -1) * values[order]).clip(max=1.0)
+    return corrected.tolist()
 
 
 def holm_levels(p: Sequence[float], alpha: float) -> list[float]:
@@ -46,59 +48,17 @@ def holm_levels(p: Sequence[float], alpha: float) -> list[float]:
 
 
 def t_tail(t: float, freedom: float) -> float:
-    """Returns the probability that Student's t is `t` or more, to 1e-9 of its value."""
-    if math.isinf(t):
-        return 0.0 if t > 0 else 1.0
-    square = t * t
-    half = 0.5 * _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + square), square / (freedom + square))
-    return half if t >= 0 else 1 - half
+    """Returns the probability that Student's t is `t` or more."""
+    from scipy import stats
+
+    return float(stats.t.sf(t, freedom))
 
 
 def t_bound(level: float, freedom: float) -> float:
-    """Returns the t that Student's t exceeds with a probability of `level`, which is between 0 and 0.5."""
-    low, high = 0.0, 1.0
-    while t_tail(high, freedom) > level:
-        high *= 2
-    for _ in range(200):
-        middle = (low + high) / 2
-        if middle in (low, high):
-            break
-        low, high = (middle, high) if t_tail(middle, freedom) > level else (low, middle)
-    return high
+    """Returns the t that Student's t exceeds with a probability of `level`."""
+    from scipy import stats
 
-
-def _incomplete_beta(a: float, b: float, x: float, rest: float) -> float:
-    """Returns the regularised incomplete beta function I_x(a, b), by its continued fraction (DLMF 8.17.22).
-
-    Args:
-        a: first parameter.
-        b: second parameter.
-        x: where, from 0 to 1.
-        rest: 1 − x, which may be too small to be seen in x.
-    """
-    if x <= 0 or rest <= 0:
-        return float(rest <= 0)
-    if x > (a + 1) / (a + b + 2):  # where the fraction converges slowly
-        return 1 - _incomplete_beta(b, a, rest, x)
-    constant = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
-    return math.exp(constant + a * math.log(x) + b * math.log(rest)) / (a * _fraction(a, b, x))
-
-
-def _fraction(a: float, b: float, x: float, tiny: float = 1e-300) -> float:
-    """Returns 1 + d1/(1 + d2/(1 + …)) of the incomplete beta function, by Lentz's method."""
-    value, c, d = 1.0, 1.0, 0.0
-    for i in range(1, 1000):
-        m = i // 2
-        if i % 2:
-            term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        else:
-            term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        d = 1 / (1 + term * d or tiny)
-        c = 1 + term / c or tiny
-        value *= c * d
-        if abs(c * d - 1) < 1e-16:
-            break
-    return value
+    return float(stats.t.isf(level, freedom))
 
 
 @cache
@@ -107,17 +67,22 @@ def t_quantile(freedom: float) -> float:
     return t_bound(0.025, freedom)
 
 
+def half_width(se: float, n: int) -> float:
+    """Returns half the width of the 95 % interval of a mean of `n`, from Student's t; NaN for a single one."""
+    return t_quantile(n - 1) * se if n > 1 else float("nan")
+
+
 def rank_correlation(
     x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, resamples: int = 2000, seed: int = 0
 ) -> Correlation:
     """Returns Spearman's rank correlation over networks, with a bootstrap interval.
 
     The interval is from the 2.5th to the 97.5th percentile of ρ over networks drawn with replacement; draws in which
-    all values of a side are the same have no ρ and are left out. It is a rough one for a handful of networks.
+    all values of a side are the same have no ρ and are excluded. It is a rough one for a handful of networks.
 
     Args:
         x: a value per network, such as its SID.
-        y: another, such as its accuracy under attack. A network that lacks either (a finite number) is left out.
+        y: another, such as its accuracy under attack. A network that lacks either (a finite number) is excluded.
         resamples: draws, 100 or more.
         seed: of the draws.
 
@@ -144,8 +109,8 @@ def rank_correlation(
 
 def _spearman(pairs: np.ndarray) -> np.ndarray:
     """Returns the correlation of ranks, ties sharing theirs, `2 × many × n` to `many`; NaN where a side is constant."""
-    import pandas as pd
+    from scipy.stats import rankdata
 
-    x, y = (pd.DataFrame(side).rank(axis=1).to_numpy() - (pairs.shape[2] + 1) / 2 for side in pairs)
+    x, y = (rankdata(side, axis=1) - (pairs.shape[2] + 1) / 2 for side in pairs)
     with np.errstate(invalid="ignore"):
         return (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..analysis.statistics import t_quantile
+from ..analysis.statistics import half_width
 
 HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "cannot tell"
 FEW = 3  # fewer trainings say nothing about networks in general
@@ -57,7 +57,7 @@ class Interval:
         if len(known) == 1:
             return cls(mean, math.nan, math.nan, math.nan, 1)
         se = float(known.std(ddof=1) / math.sqrt(len(known)))
-        half = t_quantile(len(known) - 1) * se
+        half = half_width(se, len(known))
         return cls(mean, se, mean - half, mean + half, len(known))
 
     def words(self, what: str, unit: str = "nats/pixel", of: str = "trainings") -> str:

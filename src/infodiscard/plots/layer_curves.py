@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..analysis.display import AS_REACHED, mean_error, plain, shown
+from ..analysis.statistics import half_width
 from ..analysis.trust import diagnostics
 from ..core.metrics import METRICS, SID, metric_of
 from .palette import GREY, network_styles
@@ -35,7 +36,8 @@ def identity_level(settings: Settings) -> float | None:
 def layer_curve(
     run: StoredRun, metric: str | None = None, path: str | Path | None = None, ax: Axes | None = None
 ) -> Figure:
-    """Draws `metric` by layer in execution order, one line per network, with 95 % intervals over the samples.
+    """Draws `metric` by layer in execution order, one line per network, with 95 % intervals (Student's
+    t) over the samples.
 
     SID and its concentration are drawn as corrected where the run has corrected values, else as reached, and the axis
     says so; intervals of corrected means hold the error of the correction. Faint dots are single samples, hollow ones
@@ -122,9 +124,10 @@ def _curves(ax: Axes, run: StoredRun, table: pd.DataFrame, metric: str, layers: 
         _dots(ax, rows, variable, place, shift, colour)
         groups = rows.groupby("layer", sort=False)
         mean = groups[variable].mean()
-        interval = np.nan_to_num([1.96 * mean_error(each, variable) for _, each in groups])
+        # A single sample has no interval.
+        half = np.nan_to_num([half_width(mean_error(each, variable), len(each)) for _, each in groups])
         x = [place[layer] + shift for layer in mean.index]
-        ax.errorbar(x, mean, interval, color=colour, ls=dashes, lw=1.6, capsize=2.5, elinewidth=1.2, zorder=3)
+        ax.errorbar(x, mean, half, color=colour, ls=dashes, lw=1.6, capsize=2.5, elinewidth=1.2, zorder=3)
         settled = _converged(rows, metric).groupby(rows["layer"], sort=False).mean()
         faces = [colour if share >= SETTLED else "white" for share in settled]
         ax.scatter(x, mean, s=18, facecolors=faces, edgecolors=colour, lw=1.2, zorder=4)

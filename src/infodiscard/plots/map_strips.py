@@ -1,4 +1,4 @@
-"""The sheet of maps where a map is a line: a strip for each sample, and in it a row for each layer."""
+"""Strips of maps that are lines: one for each sample, and in it a row for each layer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .palette import GROUND
-from .style import paper_width
+from .style import BAR, paper_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 LINE = 0.2  # inches for a layer
 BETWEEN = 0.16  # inches between strips
-BAR = (2.2, 4.0)  # least and greatest height of the colour bar, in inches
 WIDTH = (3.5, 10.0)  # least and greatest width of a strip, in inches
 
 

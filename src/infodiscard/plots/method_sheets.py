@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InfodiscardError, nearest
-from .map_sheets import chosen_data, colour_scale, row_names
 from .palette import DIFFERENCE_MAP, MAP, SALIENCY_MAP
-from .style import axis_label, elide, paper_width, saved, short_names
+from .sheet import chosen_data, row_names
+from .style import axis_label, colour_scale, elide, paper_width, saved, short_names
 
 if TYPE_CHECKING:
     import torch

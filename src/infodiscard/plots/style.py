@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ..results.run import StoredRun
 
 CLIP = (1, 99)
+"""Percentiles of the maps' values that a colour scale spans."""
+
+BAR = (2.2, 4.0)  # least and greatest height of the colour bar, in inches
 COLUMN = 3.3
 """The usual width of a column in a paper of two, in inches."""
 
@@ -103,6 +106,44 @@ def elide(name: str, length: int = 22) -> str:
     """Shortens a name in its middle: both ends of a layer's name tell."""
     half = (length - 1) // 2
     return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"
+
+
+def colour_scale(maps: np.ndarray, limits: tuple[float, float] | None = None) -> tuple[Any, str]:
+    """Returns the colour scale that maps share, and at which ends it clips: "neither", "min", "max" or "both".
+
+    Args:
+        maps: of any shape, NaN where nothing is measured.
+        limits: ends of the scale; by default the percentiles `CLIP`.
+    """
+    from matplotlib.colors import Normalize
+
+    values = maps[np.isfinite(maps)]
+    low, high = limits or (np.percentile(values, CLIP) if values.size else (0.0, 1.0))
+    if high - low < 1e-6:  # a flat sheet, such as the identity layer's: a scale of its own noise would show structure
+        low, high = low - 0.05, high + 0.05
+    below, above = bool((values < low).any()), bool((values > high).any())
+    return Normalize(low, high), {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
+
+
+def ends(images: np.ndarray) -> tuple[float, float]:
+    """Returns the values shown as black and as white: 0 and 1, or the ends of the images if they leave these."""
+    low, high = float(images.min()), float(images.max())
+    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
+
+
+def as_pictures(images: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Converts images to pictures in [0, 1]; white where nothing is measured.
+
+    Args:
+        images: `… × channels × height × width`.
+        limits: what is shown as black and as white.
+
+    Returns:
+        `… × height × width × 3` where there are three channels, else their mean, `… × height × width`.
+    """
+    low, high = limits
+    images = np.nan_to_num((images - low) / max(high - low, 1e-12), nan=1.0).clip(0, 1)
+    return np.moveaxis(images, -3, -1) if images.shape[-3] == 3 else images.mean(axis=-3)
 
 
 def saved(figure: Figure, path: str | Path | None) -> Figure:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..analysis.display import called, is_reached, mean_error, shown
 from ..analysis.paired import compare_sides, pair_layers
 from ..analysis.side import Side, sides_of
-from ..analysis.statistics import holm, t_quantile, t_tail
+from ..analysis.statistics import half_width, holm, t_tail
 from ..analysis.summary import summarise
 from ..analysis.trust import distrust
 from ..core.kinds import Layout
@@ -208,11 +208,6 @@ class Content:
     def texts(self) -> dict[str, StoredRun]:
         """Those of the runs that are of texts."""
         return {name: run for name, run in self.runs.items() if run.plan.tokens}
-
-
-def half_width(se: float, n: int) -> float:
-    """Returns half the width of a 95 % interval, from Student's t; NaN for a single sample."""
-    return t_quantile(n - 1) * se if n > 1 else float("nan")
 
 
 def read(runs: StoredRun | str | Path | Mapping[str, StoredRun | str | Path]) -> Content:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
+from ..analysis.statistics import half_width
 from ..core.metrics import METRICS
-from .content import UNKNOWN, Content, half_width
+from .content import UNKNOWN, Content
 from .rendering import formatted
 from .scalars import Scalar
 

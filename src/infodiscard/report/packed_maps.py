@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..core.metrics import METRICS
-from ..plots.map_sheets import as_pictures, ends
-from ..plots.style import CLIP
+from ..plots.style import CLIP, as_pictures, ends
 from . import colours
 from .content import Content, Entry
 

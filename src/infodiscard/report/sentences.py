@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..analysis.display import is_reached, lacking
+from ..analysis.statistics import half_width
 from ..analysis.trust import DISTANCE_ERROR, FEW_SAMPLES, diagnostics
 from ..core.metrics import METRICS
 from ..results.run import StoredRun
-from .content import MORE, UNKNOWN, Content, Entry, half_width
+from .content import MORE, UNKNOWN, Content, Entry
 from .rendering import formatted
 from .scalars import LOSES, Scalar, page_scalars
 

@@ -11,8 +11,7 @@ import numpy as np
 from ..core.kinds import SPECIAL
 from ..errors import InfodiscardError
 from ..plots.layer_curves import identity_level
-from ..plots.map_sheets import colour_scale
-from ..plots.style import CLIP
+from ..plots.style import CLIP, colour_scale
 from ..results.run import StoredRun
 from ..results.words import Word, mean_of, table, values_of, words_of
 from .colours import SHADES, shade_class

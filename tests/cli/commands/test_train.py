@@ -12,15 +12,10 @@ import pandas as pd
 import pytest
 
 from infodiscard import zoo
-<<<<<<< HEAD:tests/cli/test_commands_train.py
-from infodiscard.cli import app
 from infodiscard.training.compress import Compressed
 from infodiscard.training.compressed_size import size_report
 from infodiscard.training.weight_sharing import share
-=======
-from infodiscard.training.compress import Compressed, share, size_report
 from shell import call, contents, interrupt, refused
->>>>>>> house-settings:tests/cli/commands/test_train.py
 from tiny import write_tiny
 
 
