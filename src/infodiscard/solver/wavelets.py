@@ -44,7 +44,7 @@ class Scales:
         return local.mean(-3, keepdim=True) if self._planes > 1 else local
 
     def split(self, maps: torch.Tensor) -> list[torch.Tensor]:
-        """Splits maps (`… × planes × rows × columns`) into details, fine to coarse, that sum to the maps minus their means."""
+        """Splits maps (`… × planes × rows × columns`) into details, fine to coarse; they sum to maps without mean."""
         details = []
         current = maps
         if self._planes > 1:
