@@ -21,9 +21,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from infodiscard.errors import InfodiscardError
-from infodiscard.solver.ascent import ascend
 
 from .judge import JudgedProblem, entropy_of
+from .ours import ascend
 
 SEED = 1
 """Of the long runs; ours, which are judged by them, have another."""
@@ -164,7 +164,7 @@ def long_run(
     """
     space = problem.space(GRID)
     begin = problem.uniform(space, problem.alpha) if start is None else start
-    states = ascend(problem.unsolved(space, seed), problem.target, begin, DRAWS)
+    states = ascend(problem, space, begin, seed, DRAWS)
     state = next(state for state in states if int(state.passes.min()) >= passes)
     cache.store(layer, problem, state.log_sigma, state.passes, seed)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from infodiscard.solver.ascent import AscentState, ascend
+from infodiscard.solver.ascent import AscentState, advance
 from infodiscard.solver.effort import Effort
 from infodiscard.solver.sample_noise import SampleNoise
 from infodiscard.solver.sid import Solution, maximise_entropy
@@ -39,7 +39,7 @@ def climb(
         start: log σ to start from; uniform by default.
     """
     begin = problem.uniform(space, problem.alpha) if start is None else start.clone()
-    states = _ascent(problem, space, begin, seed)
+    states = ascend(problem, space, begin, seed)
     spent, since = 0.0, time.perf_counter()
     for wanted in passes:
         state = next(state for state in states if int(state.passes.min()) >= wanted)
@@ -49,9 +49,21 @@ def climb(
         since = time.perf_counter()
 
 
-def _ascent(problem: JudgedProblem, space: SigmaSpace, start: torch.Tensor, seed: int) -> Iterator[AscentState]:
-    """The solver's own steps, for ever."""
-    return ascend(problem.unsolved(space, seed), problem.target, start, DRAWS)
+def ascend(
+    problem: JudgedProblem, space: SigmaSpace, start: torch.Tensor, seed: int, draws: int = DRAWS
+) -> Iterator[AscentState]:
+    """Takes the solver's own steps, for ever; yields the state after each, the same object.
+
+    Args:
+        start: log σ, `n × planes × rows × columns`.
+        draws: noisy inputs per sample and step, but half as many in the first two steps.
+    """
+    unsolved = problem.unsolved(space, seed)
+    state = AscentState.begin(start, space, problem.target, unsolved.log_cap)
+    stream = unsolved.stream("solve")
+    while True:
+        advance(unsolved, state, stream, unsolved.rows, draws)
+        yield state
 
 
 @dataclass(frozen=True)
@@ -151,7 +163,7 @@ def _filtered_errors(
     """Mean squared error of the solver's estimate of the shape of log σ, by count and sample."""
     errors: list[list[float]] = []
     wanted, live = list(counts), free.sum((1, 2, 3)).clamp(min=1)
-    for state in _ascent(problem, space, reference.clone(), seed):
+    for state in ascend(problem, space, reference.clone(), seed):
         if int(state.passes.min()) >= wanted[0]:
             difference = (state.log_sigma - reference) * free
             difference = (difference - (difference.sum((1, 2, 3)) / live)[:, None, None, None]) * free

@@ -3,10 +3,19 @@
 import torch
 
 from closed_forms import linear_problem, random
-from infodiscard.solver.ascent import CAUTION, OUTLIER, RECENT, AscentState, ascend, without_outliers
+from infodiscard.solver.ascent import CAUTION, OUTLIER, RECENT, AscentState, advance, without_outliers
 from infodiscard.solver.feature_distance import FeatureDistance
 from infodiscard.solver.problem import Problem
 from infodiscard.solver.sigma_space import SigmaSpace
+
+
+def ascend(problem, target, start, steps, draws=16):
+    """The state after every step."""
+    state = AscentState.begin(start, problem.space, target, problem.log_cap)
+    stream = problem.stream("solve")
+    for _ in range(steps):
+        advance(problem, state, stream, problem.rows, draws)
+        yield state
 
 
 def test_what_is_left_weighs_every_step_but_the_first():
@@ -36,8 +45,8 @@ def test_the_first_two_steps_are_small():
     weight, inputs = linear_problem()
     distance = FeatureDistance(lambda x: x.flatten(1) @ weight.T, inputs)
     problem = Problem(distance, SigmaSpace.parse("pixel", (1, 8, 8)), 1.5, 0.01, 50.0)
-    states = ascend(problem, torch.ones(2, dtype=torch.float64), problem.small, draws=6)
-    assert [next(states).passes.tolist() for _ in range(4)] == [[3, 3], [6, 6], [12, 12], [18, 18]]
+    states = ascend(problem, torch.ones(2, dtype=torch.float64), problem.small, 4, draws=6)
+    assert [state.passes.tolist() for state in states] == [[3, 3], [6, 6], [12, 12], [18, 18]]
 
 
 def test_steps_near_the_closed_form():
@@ -48,7 +57,7 @@ def test_steps_near_the_closed_form():
     norms = weight.square().sum(0).view(1, 1, 8, 8)
     target = (1.5 * 0.01 * norms.sum()).expand(2)
     gaps = []
-    for state, _ in zip(ascend(problem, target, problem.uniform), range(100), strict=False):
+    for state in ascend(problem, target, problem.uniform, 100):
         error = state.log_sigma + norms.log() / 2
         gaps.append((error - error.mean((1, 2, 3), keepdim=True)).square().mean())
     assert gaps[-1] < 0.01 < 0.1 < gaps[0]

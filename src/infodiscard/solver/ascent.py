@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -53,25 +52,6 @@ the draws, so that what is rare counts once it can be known, and the average is 
 TINY = 1e-30
 
 
-def ascend(problem: Problem, target: torch.Tensor, start: torch.Tensor, draws: int = 16) -> Iterator[AscentState]:
-    """Takes step after step towards the optimum, for ever.
-
-    Args:
-        problem: what is maximised; its α is not used.
-        target: α δ_f², `n`.
-        start: log σ, `n × planes × rows × columns`.
-        draws: noisy inputs per sample and step; half as many in the first two steps, which come from farthest away.
-
-    Yields:
-        The state after every step; the same object, changed.
-    """
-    state = AscentState.begin(start, problem.space, target, problem.log_cap)
-    stream = problem.stream("solve")
-    while True:
-        advance(problem, state, stream, problem.rows, draws)
-        yield state
-
-
 def advance(problem: Problem, state: AscentState, stream: SampleNoise, rows: torch.Tensor, draws: int) -> None:
     """Takes one step of the samples `rows` (`r`), all or none of which have taken two steps.
 
@@ -94,7 +74,7 @@ def advance(problem: Problem, state: AscentState, stream: SampleNoise, rows: tor
 
 
 def _halves(draws: torch.Tensor) -> torch.Tensor:
-    """Averages even and odd draws (dimension 1) apart: two independent estimates of the same, in dimension 1."""
+    """Averages even and odd draws apart, `r × draws × …` → `r × 2 × …`: two independent estimates of the same."""
     return torch.stack([draws[:, ::2].mean(1), draws[:, 1::2].mean(1)], 1)
 
 
@@ -206,7 +186,13 @@ class AscentState:
         """Carries old draws along where σ has fallen by more than CARRIED, as if g grew with its power c.
 
         Their g belongs to the old σ; a mean over both would stay above what either says, and drive σ further down.
-        Where the halves of the draws disagree, the fall may be noise, and what it would take along is evidence.
+        Where the halves of the draws disagree, the fall may be noise, and carrying would destroy evidence.
+
+        Args:
+            rows: samples, `r`.
+            change: of log σ in this step, `r × planes × rows × columns`.
+            ratio: g / ḡ, `r × 2 × planes × rows × columns`.
+            power: p, `r`.
         """
         sure = (ratio.amin(1) > 2 * NEAR) & (ratio.amax(1) < AGREE * ratio.amin(1))
         fall = (change + CARRIED).clamp(max=0) * sure
@@ -231,7 +217,7 @@ class AscentState:
     ) -> torch.Tensor:
         """log σ moved to the shape that all draws tell, its mean unchanged; steps may be longer by `farther`.
 
-        Shapes, here and below: `live` as `_live`, `ratio` as `_ratio`, `power` `r`; the result as `live`.
+        Shapes, here and below: `live`, `shape` and the result as `_live`; `ratio` as `_ratio`; `power` `r`.
         """
         now = self.log_sigma[rows]
         more = farther * (self.steps[rows] / SETTLED).clamp(max=1).to(now)
@@ -243,7 +229,7 @@ class AscentState:
         return now + change - live_mean(change, live)
 
     def _bent(self, rows: torch.Tensor, shape: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
-        """Converts the filtered Newton target, s − (r − 1) / c with r = g / ḡ, to s − log(r) / c.
+        """Converts the filtered Newton target (`shape`), s − (r − 1) / c with r = g / ḡ, to s − log(r) / c.
 
         That is exact where h is linear, however far the optimum is. It must come after the filter: the logarithm of a
         noisy r has a mean of its own. It matters on the way; near the optimum it would only amplify what noise is left.
@@ -316,7 +302,7 @@ class AscentState:
     def _newton_steps(
         self, rows: torch.Tensor, live: torch.Tensor, ratio: torch.Tensor, power: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """s averaged over the past, and the step −(g / ḡ − 1) / c from there by either half of the draws (dimension 1).
+        """The average of s, as `live`, and the steps −(g / ḡ − 1) / c from there by either half, as `ratio`.
 
         Dead pixels must not spread into their neighbourhood: for the filter they are average ones.
         """

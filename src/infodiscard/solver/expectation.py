@@ -124,7 +124,7 @@ def draw_gradients(
 
 
 def _groups(rows: torch.Tensor, draws: int, batch_size: int) -> list[torch.Tensor]:
-    """Splits samples so that about one forward pass is held at once, not all of them."""
+    """Splits samples (`r`) so that about one forward pass is held at once, not all of them."""
     return list(rows.split(max(1, batch_size // draws)))
 
 

@@ -1,4 +1,4 @@
-"""What the solver needs to know of a layer: the feature distance of noisy inputs, and its gradient."""
+"""Feature distance of noisy inputs, and its gradient: all that the solver knows of a layer."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import torch
 from ..errors import InfodiscardError, SampleError
 
 DEFAULT_BATCH = {"cpu": 32, "cuda": 512}
+"""Noisy inputs in one forward pass, by device."""
 
 LARGE = 32_768
-"""Values of an input from which on a CPU takes fewer in one pass."""
+"""Values of an input beyond which a CPU takes fewer inputs in one pass."""
 
 
 class FeatureDistance:
@@ -23,12 +24,11 @@ class FeatureDistance:
         inputs: x, `n × C × H × W`.
         batch_size: noisy inputs in one forward pass; by default 32 on a CPU and 512 on a GPU. It is halved whenever the
             device's memory does not suffice; no result depends on it.
-        beside: further inputs, `n × …` each, that no noise is added to; h takes the noisy inputs' own rows of them as
-            further arguments.
+        beside: further inputs, without noise, `n × …` each; h takes the rows of the noisy inputs as further arguments.
 
     Raises:
         InfodiscardError: the feature is not one row per input.
-        SampleError: that of some inputs is not finite.
+        SampleError: the feature of some inputs is not finite.
     """
 
     def __init__(
@@ -56,21 +56,21 @@ class FeatureDistance:
         try:
             return (self._flat(self._near(self.inputs[part]), part),)
         except RuntimeError as error:
-            # `view` on what a convolution has returned, where `reshape` or `flatten` would do.
+            # `view` on the output of a convolution, where `reshape` or `flatten` would do.
             if not self._arranged or "view" not in str(error):
                 raise
             self._arranged = False
             return self._clean_part(part)
 
     def _near(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Inputs in the memory format that the network is fastest with."""
+        """Inputs (`batch × C × H × W`) in the memory format that the network is fastest with."""
         return inputs.contiguous(memory_format=torch.channels_last) if self._arranged else inputs
 
     def normalise(self, noise: torch.Tensor) -> None:
-        """Measures each sample's distances in a unit of its own, a power of two, in which no square leaves the range.
+        """Chooses a unit for each sample's distances, a power of two, in which no square overflows or underflows.
 
         Args:
-            noise: z of some draws that tell how far the feature moves, `n × draws × C × H × W`.
+            noise: z of draws typical of how far the feature moves, `n × draws × C × H × W`.
         """
         rows = torch.arange(len(self.inputs), device=self.inputs.device)
         self._unit = torch.ones_like(self._unit)
@@ -83,7 +83,7 @@ class FeatureDistance:
         self._unit = torch.exp2(-exponent).to(self._unit)[:, None]
 
     def _moved(self, owner: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """h(x + z) − h(x) in the samples' units, `batch × units`."""
+        """h(x + z) − h(x) in the samples' units, `batch × units`, of z (`batch × C × H × W`) on samples `owner`."""
         return self._difference(self._flat(self._near(self.inputs[owner] + noise), owner), owner)
 
     def _parts(self, count: int) -> Iterator[slice]:
@@ -92,11 +92,15 @@ class FeatureDistance:
             yield slice(start, min(start + self.batch_size, count))
 
     def _feature(self, inputs: torch.Tensor, owner: torch.Tensor | slice) -> torch.Tensor:
-        """Returns h of inputs that belong to the samples `owner`."""
+        """Returns h (`batch × …`) of inputs (`batch × C × H × W`) that belong to the samples `owner` (`batch`)."""
         return self._function(inputs, *(item[owner] for item in self._beside))
 
     def _flat(self, inputs: torch.Tensor, owner: torch.Tensor | slice) -> torch.Tensor:
-        """Returns features as `batch × units`, in at least float32."""
+        """Returns the same as `batch × units`, in at least float32.
+
+        Raises:
+            InfodiscardError: the feature is not one row per input.
+        """
         feature = self._feature(inputs, owner)
         if feature.ndim == 0 or feature.shape[0] != len(inputs):
             raise InfodiscardError(
@@ -134,7 +138,7 @@ class FeatureDistance:
         noise: torch.Tensor,
         compute: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]],
     ) -> tuple[torch.Tensor, ...]:
-        """Runs `compute(samples, noise)` over all draws in passes that fit into memory."""
+        """Runs `compute(samples, noise)` over all draws in passes that fit into memory; arguments as for a call."""
         draws = noise.shape[1]
         flat, owner = noise.flatten(0, 1), rows.repeat_interleave(draws)
         whole = self._in_passes(len(flat), lambda part: compute(owner[part], flat[part]))
@@ -153,9 +157,11 @@ class FeatureDistance:
             self.batch_size //= 2
 
     def _distance(self, owner: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """L (`batch`) of z (`batch × C × H × W`) on samples `owner` (`batch`)."""
         return (self._moved(owner, noise).square_().sum(1),)
 
     def _distance_and_gradient(self, owner: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The same and ∂L/∂z (`batch × C × H × W`)."""
         noisy = self._near(self.inputs[owner] + noise).requires_grad_()
         feature = self._flat(noisy, owner)
         difference = self._difference(feature.detach(), owner)
@@ -174,7 +180,7 @@ class FeatureDistance:
     def _difference(self, feature: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
         """h(x + z) − h(x) in the samples' units, `batch × units`."""
         difference = self._clean[owner]
-        # Into the copy that the index made: in shallow layers, memory for another costs as much as the layer itself.
+        # Into the copy that indexing made: in shallow layers, memory for another costs as much as the layer itself.
         return torch.sub(feature, difference, out=difference).mul_(self._unit[owner])
 
 
@@ -190,16 +196,16 @@ _REENTRANT = (
 
 
 def _usual_batch(inputs: torch.Tensor) -> int:
-    """Noisy inputs in a pass: on a CPU fewer of large ones, whose activations would not fit into its caches."""
+    """Noisy inputs in a pass: fewer if the inputs (`n × C × H × W`) are large, for the sake of a CPU's caches."""
     usual = DEFAULT_BATCH.get(inputs.device.type, 32)
     return usual if inputs.device.type != "cpu" or inputs[0].numel() <= LARGE else min(usual, 8)
 
 
 def _channels_last(inputs: torch.Tensor) -> bool:
-    """Whether a CPU's convolutions are faster with a pixel's values side by side; it never moves a value."""
+    """Whether channels-last memory suits the inputs (`n × C × H × W`), as it does a CPU's convolutions."""
     return inputs.device.type == "cpu" and inputs.ndim == 4 and 1 not in inputs.shape[1:]
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that a device's memory did not suffice."""
+    """Whether an error reports that a device's memory did not suffice."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

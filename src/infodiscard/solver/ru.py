@@ -243,7 +243,7 @@ class _Ascent:
         )
 
     def _average(self, rows: torch.Tensor, number: int, means: _StepMeans) -> None:
-        """Adds the means over a step's draws to the running averages."""
+        """Adds the means over the draws of step `number` of the samples `rows` (`r`) to the running averages."""
         rate = max((MEMORY + 1) / (number + MEMORY), SHORTEST)
         pairs = (
             (self.squares, means.errors),
@@ -279,7 +279,7 @@ class _Ascent:
         self.stretch = _Stretch.empty(self.squares)
 
     def solution(self) -> torch.Tensor:
-        """Returns log σ of the average of q, without parameters that cost and gain next to nothing."""
+        """Returns log σ (as `log_sigma`) of the average of q, without parameters that cost and gain next to nothing."""
         cost = self.share * self.variance
         usual = cost.square().sum((1, 2, 3), keepdim=True) / _wide(_sum(cost) + TINY)
         log_sigma = 0.5 * (self.variance + TINY).log()

@@ -158,10 +158,11 @@ class _Search:
         return self._checked()
 
     def ascend(self, rows: torch.Tensor, fewest: torch.Tensor | None = None) -> None:
-        """Takes steps until the passes `fewest` (`n`), or else until little seems to be left, or the passes end."""
+        """Takes steps of `rows` (`r`) until `fewest` passes (`n`), or little seems to be left, or passes end."""
         effort, state = self.effort, self.state
 
         def unfinished() -> torch.Tensor:
+            """Whether each of `rows` needs another step, `r`."""
             able = self.spent() + effort.draws + effort.end_passes <= effort.max_passes
             # Where the passes will not do for another round, this one must not end by luck.
             again = self.spent() + state.passes / 3 + 2 * effort.end_passes <= effort.max_passes
@@ -173,6 +174,7 @@ class _Search:
             self._step(active)
 
     def _step(self, rows: torch.Tensor) -> None:
+        """Takes one step of the samples `rows` (`r`)."""
         advance(self.problem, self.state, self.streams["solve"], rows, self.effort.draws)
 
     def spent(self) -> torch.Tensor:
@@ -180,7 +182,7 @@ class _Search:
         return self.state.passes + (self.forwards + 2) // 3
 
     def settle(self, rows: torch.Tensor) -> None:
-        """Scales the ascent's estimate to the constraint, or takes the uniform σ where that is better."""
+        """Scales the ascent's estimate of `rows` (`r`) to the target, or takes the uniform σ where that is better."""
         self.place[rows] = self.state.estimate(rows)
         self._scale(rows, self.effort.looks)
         reached = self.problem.space.unit_mean(self.place)
@@ -195,6 +197,7 @@ class _Search:
         return float(self.problem.small.flatten()[0])
 
     def _scale(self, rows: torch.Tensor, looks: int) -> None:
+        """Scales `place` of the samples `rows` (`r`) to the target in at most `looks` steps."""
         moved, forwards = scale_to_target(
             self.problem, self.place, self.state.power(), self.effort, looks, rows=rows, finish=False
         )
@@ -202,7 +205,7 @@ class _Search:
         self.forwards = self.forwards + forwards
 
     def draw_fresh(self, rows: torch.Tensor) -> None:
-        """Draws at σ until the value at the optimum is known to the tolerance, or more of them would not help."""
+        """Draws at `place` of `rows` (`r`) until the value at the optimum is known, or more draws would not help."""
         count, effort, problem = FRESH_DRAWS, self.effort, self.problem
         while len(rows):
             task = problem, self.place, self.streams["correct"], rows, count

@@ -1,4 +1,4 @@
-"""Estimating a map that is smooth on many scales from noisy copies of it whose noise is white (docs/solver.md)."""
+"""Wiener filter in à trous wavelets, for maps that are smooth on many scales under white noise (docs/solver.md)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import math
 import torch
 
 SURE = 8
-"""A scale's steps are made longer by its Wiener factor to this power: not before noise is below a tenth of it."""
+"""A scale's steps grow by its Wiener factor to this power: hardly before its noise is below a tenth of its signal."""
 
 
 class Scales:
-    """Splits maps into details of growing scale, by repeated smoothing with the B3 spline (an à-trous wavelet).
+    """Undecimated split of maps into details of growing scale, by repeated smoothing with the B3 spline (à trous).
 
-    Translation-invariant, so that what is filtered shows no blocks; reflecting at the border.
+    Translation-invariant, so that filtered maps show no blocks; reflecting at the border.
 
     Args:
         like: a tensor `… × planes × rows × columns` of the maps to split.
@@ -28,11 +28,14 @@ class Scales:
         self._columns = _smoothers(columns, count, like)
 
     def around(self, values: torch.Tensor, scale: int) -> torch.Tensor:
-        """Averages a power over the surroundings of every parameter, some four times as wide as the details of `scale`.
+        """Averages a power around every parameter, over some four times the width of the details of `scale`.
 
         Args:
             values: `… × planes × rows × columns`.
-            scale: index of the details whose power it is; the mean over the map from the coarsest ones on.
+            scale: index of the details whose power it is; from the coarsest on, the mean over the map is returned.
+
+        Returns:
+            The averages, in a shape that broadcasts to `values`.
         """
         level = scale - (self._planes > 1) + 2
         if level >= len(self._rows):
@@ -41,7 +44,7 @@ class Scales:
         return local.mean(-3, keepdim=True) if self._planes > 1 else local
 
     def split(self, maps: torch.Tensor) -> list[torch.Tensor]:
-        """Returns details from fine to coarse; their sum is `maps` minus its mean."""
+        """Splits maps (`… × planes × rows × columns`) into details, fine to coarse; they sum to maps without mean."""
         details = []
         current = maps
         if self._planes > 1:
@@ -58,7 +61,7 @@ class Scales:
 
 
 def _smoothers(size: int, count: int, like: torch.Tensor) -> list[torch.Tensor]:
-    """Returns the matrices that smooth a line of `size` values up to each scale."""
+    """Returns the matrices (`size × size`) that smooth a line up to each of `count` scales."""
     result, whole = [], torch.eye(size, dtype=like.dtype, device=like.device)
     position = torch.arange(size, device=like.device)
     for level in range(count):
@@ -73,12 +76,12 @@ def _smoothers(size: int, count: int, like: torch.Tensor) -> list[torch.Tensor]:
 
 
 def mean(values: torch.Tensor) -> torch.Tensor:
-    """Mean over a map's parameters, kept as dimensions of size one."""
+    """Mean over a map's parameters, `… × planes × rows × columns` → `… × 1 × 1 × 1`."""
     return values.mean((-3, -2, -1), keepdim=True)
 
 
 def live_mean(values: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
-    """The same over the parameters where `live` is 1."""
+    """The same over the parameters where `live` (0 or 1, broadcastable) is 1; 0 where none is."""
     return (values * live).sum((-3, -2, -1), keepdim=True) / live.sum((-3, -2, -1), keepdim=True).clamp(min=1)
 
 
@@ -87,17 +90,17 @@ def filtered(
 ) -> torch.Tensor:
     """Estimates the shape of log σ from two noisy Newton targets and two noisy copies of a prediction.
 
-    On every scale, the difference of two copies gives the power of their noise and their product the power of what they
-    share. The prediction is kept as far as it stands above its own noise, and the targets' deviation from it likewise.
-    The targets' noise is taken around each parameter: where a few draws weigh much, it is large there alone.
+    On every scale, the difference of two copies gives the power of their noise and their product the power of the
+    signal. A Wiener filter keeps of the prediction what stands above its noise, and the same of the targets' deviation
+    from it. The targets' noise is taken around each parameter: where a few draws weigh much, it is large there alone.
 
-    Where a scale has hardly any noise, its steps are made longer: what is still missing there lies where the curvature
-    is smaller than the Newton step takes it to be.
+    Where a scale has hardly any noise, its steps are made longer: the error left there is in directions whose curvature
+    is smaller than the Newton step assumes.
 
     Args:
-        place: where the steps begin, `r × planes × rows × columns`.
-        steps: the ways to the targets, `r × 2 × planes × rows × columns`.
-        predictions: the same; right up to a factor, which is fitted, and a deviation of its own.
+        place: log σ where the steps begin, `r × planes × rows × columns`.
+        steps: from `place` to the targets, `r × 2 × planes × rows × columns`.
+        predictions: of log σ, shaped as `steps`; right up to a factor, which is fitted, and a deviation.
         farther: how much longer a step without noise is made, `r`.
 
     Returns:
@@ -120,16 +123,19 @@ def filtered(
 
 
 def _share(deviation: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """The Wiener factor: the power of what two copies (dimension 1) share, over itself and the noise's.
+    """The Wiener factor V / (V + N), `r × planes × rows × columns`.
 
-    Either half by itself, so that no draw meets itself: what is left is the prediction's systematic error alone.
+    Args:
+        deviation: of the targets from predictions of the same half, `r × 2 × planes × rows × columns`, whose product
+            has the power V: no draw meets itself in it, and the prediction's systematic error alone remains.
+        noise: N, broadcastable to the result.
     """
     power = mean(deviation.prod(1)).clamp(0, 0.5)
     return power / (power + noise + 1e-12)
 
 
 def _powers(halves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns the power of what two noisy copies share, and the power of the noise in their mean."""
+    """Returns the powers of the signal in two copies (`r × 2 × planes × rows × columns`) and of their mean's noise."""
     shared = mean(halves.prod(1)).clamp(min=0)
     return shared, mean((halves[:, 0] - halves[:, 1]).square()) / 4
 
@@ -138,7 +144,12 @@ def _fit(
     parts: list[tuple[torch.Tensor, torch.Tensor]],
     powers: list[tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]],
 ) -> torch.Tensor:
-    """Returns the factor of the prediction that fits the targets best, near 1 unless they say otherwise."""
+    """Returns the factor (`r × 1 × 1 × 1`) of the prediction that fits the targets best, with a prior near 1.
+
+    Args:
+        parts: target and prediction, fine to coarse, each `r × 2 × planes × rows × columns`.
+        powers: `_powers` of either.
+    """
     above = below = torch.full_like(powers[0][0][0], 0.05)
     for (target, prediction), ((signal, noise), (known, _)) in zip(parts, powers, strict=True):
         weight = 1 / (noise + signal / 2 + 1e-4)
