@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from infodiscard.core.files import read_metadata
+from infodiscard.core.files import read_safetensors_header
 from infodiscard.decoders.cache import CARRIED, FORMAT, Origin, default_folder, find, halve, load, save
 from infodiscard.decoders.recipe import DecoderRecipe
 from infodiscard.errors import InfodiscardError
@@ -154,7 +154,7 @@ def test_carried_decoders_have_the_names_of_their_origins():
 
 def test_a_recipe_with_fields_of_another_version_is_read(tmp_path):
     path = put(tmp_path).path
-    header = json.loads(read_metadata(path)["decoder"])
+    header = json.loads(read_safetensors_header(path)["decoder"])
     header["recipe"]["later"] = 1
     save_file(load_file(path), path, {"decoder": json.dumps(header)})
     assert load(path).origin.recipe == ORIGIN.recipe

@@ -1,16 +1,58 @@
-"""Files: written whole or not at all, and errors of the operating system in one sentence."""
+"""Files: written atomically, safetensors headers, errors of the operating system in one sentence."""
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from safetensors import SafetensorError, safe_open
 
 from ..errors import InfodiscardError
+
+PARTIAL = ".partial"
+"""Suffix of a file that is not finished yet; a killed process may leave one behind."""
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes a local file so that a reader, or a kill, meets the old content or the new content, never a part.
+
+    Several processes may write the same file at once: the last one wins, whole.
+
+    Args:
+        path: the file.
+        write: writes the whole content to the path that it is given, a name of its own in the same folder.
+
+    Raises:
+        OSError: the file cannot be written; its old content is kept.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())  # a full disk may not show before
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def read_safetensors_header(path: Path) -> dict[str, str]:
+    """Returns the metadata of a safetensors file, without reading its tensors; empty if it has none.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+        ValueError: it is not a whole safetensors file.
+    """
+    try:
+        with safe_open(path, "np") as file:
+            return file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
 
 
 @contextmanager
@@ -30,33 +72,3 @@ def told(action: str, path: Any) -> Iterator[None]:
             f"Could not {action} '{path}': {getattr(error, 'strerror', None) or error}; mend that (free space, "
             "permissions, another directory) and run the same again: what was finished is kept."
         ) from error
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file under a temporary name in the same folder, then puts it in place.
-
-    An error, a full disk or a kill leaves what was there; processes that write the same file share no temporary one.
-
-    Args:
-        path: the file; replaced if it exists.
-        write: writes the whole file to the path that it gets.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Returns the metadata of a safetensors file, without reading its tensors.
-
-    Raises:
-        OSError: there is no such file, or it is no whole safetensors file.
-    """
-    try:
-        with safe_open(path, "np") as file:
-            return file.metadata() or {}
-    except SafetensorError as error:
-        raise OSError(f"'{path}' is not a whole safetensors file: {error}") from error

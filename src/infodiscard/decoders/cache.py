@@ -16,7 +16,7 @@ from platformdirs import user_cache_path
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
-from ..core.files import read_metadata, told, write_atomically
+from ..core.files import read_safetensors_header, told, write_atomically
 from ..errors import InfodiscardError
 from ..networks.network import weights_hash
 from .architecture import Decoder
@@ -191,7 +191,7 @@ def _headers(places: Sequence[Path]) -> tuple[list[tuple[Path, dict[str, Any]]],
 def _header(path: Path) -> dict[str, Any]:
     """Reads the header of a decoder's file, without its tensors."""
     try:
-        header: dict[str, Any] = json.loads(read_metadata(path)["decoder"])
+        header: dict[str, Any] = json.loads(read_safetensors_header(path)["decoder"])
         if header["format"] != FORMAT:
             raise KeyError(header["format"])
     except FileNotFoundError as error:

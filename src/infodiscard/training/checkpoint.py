@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..core.files import read_metadata
+from ..core.files import read_safetensors_header
 from ..data import ImageSet
 from ..errors import InfodiscardError
 from ..networks.network import Network, weights_hash
@@ -114,7 +114,7 @@ class NetworkTraining:
         if not self.weights.exists():
             return None
         try:
-            metadata = read_metadata(self.weights)
+            metadata = read_safetensors_header(self.weights)
             record = json.loads(metadata["recipe"])
         except (OSError, KeyError, ValueError) as error:
             raise InfodiscardError(

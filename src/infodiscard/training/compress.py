@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import pandas as pd
 
-from ..core.files import read_metadata
+from ..core.files import read_safetensors_header
 from ..errors import InfodiscardError
 from ..networks.network import Network, weights_hash
 from ..zoo import load as load_network
@@ -206,7 +206,7 @@ class _Stages:
             InfodiscardError: it is no such file, or one of another compression.
         """
         try:
-            metadata = read_metadata(path)
+            metadata = read_safetensors_header(path)
             record, accuracies = json.loads(metadata["recipe"]), json.loads(metadata["accuracy"])
         except (OSError, KeyError, ValueError) as error:
             raise InfodiscardError(

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import nn
 
-from ..core.files import read_metadata, told, write_atomically
+from ..core.files import read_safetensors_header, told, write_atomically
 from ..errors import InfodiscardError
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
@@ -44,7 +44,7 @@ def trained_spec(path: Path) -> str:
     if not path.is_file():
         raise InfodiscardError(f"There is no weights file '{path}'; give the path of one that exists.")
     try:
-        recipe = json.loads(read_metadata(path)["recipe"])
+        recipe = json.loads(read_safetensors_header(path)["recipe"])
         network = (recipe[-1] if isinstance(recipe, list) else recipe)["network"]
     except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
         raise InfodiscardError(
