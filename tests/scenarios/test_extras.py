@@ -67,13 +67,13 @@ def ray(_folder):
 GUARDED = {
     "zoo/libraries.py": ("timm", "timm", timm),
     "training/runtime.py": ("lightning", "train", train),
-    "adapters/lightning.py": ("lightning", "train", callback),
-    "robustness.py": ("art", "studies", attack),
-    "data/parquet.py": ("pyarrow", "parquet", parquet),
-    "baselines.py": ("captum", "captum", cam),
-    "zoo/huggingface.py": ("transformers", "transformers", transformers),
-    "export.py": ("mlflow", "mlflow", mlflow),
-    "engines/ray.py": ("ray", "ray", ray),
+    "integrations/lightning.py": ("lightning", "train", callback),
+    "analysis/robustness.py": ("art", "studies", attack),
+    "data/sources/parquet.py": ("pyarrow", "parquet", parquet),
+    "analysis/attribution.py": ("captum", "captum", cam),
+    "networks/hub.py": ("transformers", "transformers", transformers),
+    "integrations/export.py": ("mlflow", "mlflow", mlflow),
+    "measurement/engines/ray.py": ("ray", "ray", ray),
 }
 
 
