@@ -29,7 +29,7 @@ import torch
 from infodiscard import ImageSet, InfodiscardError, Network, data, zoo
 from infodiscard.analysis.attribution import grad_cam, upsampled
 from infodiscard.cli import keep_memory
-from infodiscard.core.files import told
+from infodiscard.core.files import translate_os_errors
 from infodiscard.data.inputs import CAP_RANGES
 from infodiscard.integrations.quantus import explainer
 from infodiscard.networks.network import weights_hash
@@ -201,7 +201,7 @@ def _cell(row: dict[Any, Any]) -> str:
 
 def _write(table: pd.DataFrame, out: Path) -> None:
     """Writes the table as CSV or Markdown, as the ending says."""
-    with told("write the table", out):
+    with translate_os_errors("write the table", out):
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".csv":
             table.to_csv(out, index=False)
