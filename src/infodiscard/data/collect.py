@@ -44,7 +44,7 @@ def collect_arguments(data: Any, noise_on: Argument | None) -> Collected:
 
 
 def as_tensor(value: Any, name: Argument | None = None) -> torch.Tensor:
-    """Converts a tensor or an array to a tensor, of the same shape."""
+    """Converts a tensor or an array, `n × …`, to a tensor."""
     if isinstance(value, torch.Tensor):
         return value
     what = "The images are" if name is None else f"Input {name!r} is"

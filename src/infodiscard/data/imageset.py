@@ -91,7 +91,7 @@ class ImageSet:
         )
 
     def known_labels(self) -> torch.Tensor:
-        """Returns the labels.
+        """Returns the labels, int64, `N`.
 
         Raises:
             InfodiscardError: there are none.

@@ -1,4 +1,4 @@
-"""Texts, taken apart into the tokens of a language model."""
+"""Text sets: texts in the tokens of a language model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHOWN = 28
 
 @dataclass(frozen=True)
 class TextSet:
-    """Texts as a language model takes them; what `infodiscard.measure` takes as data.
+    """Texts in tokens, as a language model and `infodiscard.measure` take them.
 
     Attributes:
         ids: the tokens' numbers, int64, `n × tokens`, with padding behind.
@@ -52,7 +52,7 @@ class TextSet:
 
 @dataclass(frozen=True)
 class _Text:
-    """One text: its number, and by token its id, what it stands for and its word."""
+    """One text: its name, and of each token its id, what it stands for and its word."""
 
     name: str
     ids: list[int]
@@ -69,7 +69,7 @@ def text(
     longest: int | None = None,
     truncate: bool = False,
 ) -> TextSet:
-    """Reads texts, one per line, and takes them apart into tokens; blank lines are left out.
+    """Reads texts, one per line, and splits them into tokens; blank lines are skipped.
 
     The special tokens that the tokenizer adds are kept, and marked. Tokens belong to one word if the tokenizer says so
     and no space is between them.
@@ -101,12 +101,12 @@ def text(
         )
     limits = [model.model_max_length, longest_text(str(tokenizer)) if stored else None]
     limit = min(each for each in limits if each is not None) if longest is None else longest
-    taken = [_taken_apart(number, line, model, limit, truncate, where) for number, line in chosen]
-    return _padded(taken, str(source) if isinstance(source, str | Path) else "")
+    texts = [_tokenized(number, line, model, limit, truncate, where) for number, line in chosen]
+    return _padded(texts, str(source) if isinstance(source, str | Path) else "")
 
 
 def _read(path: Path) -> Iterator[tuple[int, str]]:
-    """Yields the lines of a file with their numbers, from 1, as far as they are asked for."""
+    """Yields the lines of a file with their numbers, from 1; reads no further than asked."""
     path = path.expanduser()
     if not path.is_file():
         raise InfodiscardError(f"There is no file '{path}'; give a text file with one text per line.")
@@ -123,7 +123,7 @@ def _read(path: Path) -> Iterator[tuple[int, str]]:
         raise InfodiscardError(f"'{path}' cannot be read ({error.strerror}); give a text file.") from error
 
 
-def _taken_apart(number: int, line: str, tokenizer: Any, limit: int, truncate: bool, where: str) -> _Text:
+def _tokenized(number: int, line: str, tokenizer: Any, limit: int, truncate: bool, where: str) -> _Text:
     """Returns one text's tokens."""
     name = f"{number}: {_shortened(_printable(line.strip()))}"
     cut = False
@@ -156,7 +156,7 @@ def _words(line: str, ids: list[int], encoded: Any, tokenizer: Any) -> tuple[lis
             words.append(SPECIAL)
             continue
         stretch = line[end : max(stop, end)]  # a character may be made of several tokens: the first one has it
-        # Tokenizers that see a text as one word, or as none, still have spaces to be told by.
+        # Tokenizers that see a text as one word, or as none, still have spaces to separate words.
         if word < 0 or of_word[place] != before or stretch[:1].isspace() or line[start:stop][:1].isspace():
             word += 1
         tokens.append(_printable(stretch))
@@ -166,7 +166,7 @@ def _words(line: str, ids: list[int], encoded: Any, tokenizer: Any) -> tuple[lis
 
 
 def _padded(texts: Sequence[_Text], source: str) -> TextSet:
-    """Puts texts of several lengths into one set."""
+    """Pads texts to one length."""
     width = max(len(each.ids) for each in texts)
     gaps = [width - len(each.ids) for each in texts]
     pairs = list(zip(texts, gaps, strict=True))
@@ -182,7 +182,7 @@ def _padded(texts: Sequence[_Text], source: str) -> TextSet:
 
 
 def _printable(line: str) -> str:
-    """Returns the text with control characters, which neither terminals nor pages should meet, shown as such."""
+    """Replaces control characters, which neither terminals nor pages should get, by a sign for them."""
     return "".join("�" if category(x) == "Cc" and x not in "\t\r\n" else x for x in line)
 
 

@@ -1,4 +1,4 @@
-"""Tokenizers of language models, in the form in which transformers saves them."""
+"""Tokenizers of language models, as transformers saves them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def load_tokenizer(place: str | Path) -> Any:
     transformers, path = library(), located(str(place))
     with hub_errors(place, "tokenizer.json", "a tokenizer, by its own save_pretrained"), quiet(transformers):
         if Path(path).is_dir() and not (Path(path) / "tokenizer.json").is_file():
-            raise OSError("there is no tokenizer.json")  # transformers would speak of converters that it lacks
+            raise OSError("there is no tokenizer.json")  # transformers would complain of missing converters
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     return tokenizer
 
 
 def longest_text(place: str | Path) -> int | None:
-    """Returns how many tokens the model in a directory or on the hub can tell apart by place; `None` if any number."""
+    """Returns the longest text, in tokens, of the model in a directory or on the hub; `None` if there is no limit."""
     transformers = library()
     try:
         with quiet(transformers):

@@ -1,4 +1,4 @@
-"""How layers are addressed, by names and patterns.
+"""Addresses of layers, by names and patterns.
 
 A layer is addressed by its module's name, as in `named_modules()`:
 
@@ -36,7 +36,7 @@ class Layer:
         type: the class of the module.
         shape: of the feature without the batch dimension; `None` if the output holds no floating tensor.
         calls: how often it is called in one forward pass.
-        places: where each of these calls stands in the execution order of all of them.
+        places: place of each of these calls in the execution order of all calls.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Takes an address apart; raises InfodiscardError if it is malformed."""
+        """Parses an address; raises InfodiscardError if it is malformed."""
         match = _ADDRESS.fullmatch(text)
         if match is None or not match["module"]:
             raise InfodiscardError(
@@ -76,9 +76,9 @@ def located(address: Address, modules: Mapping[str, nn.Module]) -> tuple[str, tu
 
 
 def resolve(layers: Sequence[Layer], patterns: Sequence[str], network: str) -> tuple[str, ...]:
-    """Takes names and patterns to addresses, in execution order, each once.
+    """Converts names and patterns to addresses, in execution order, each once.
 
-    A pattern that meets a module called more than once stands for all its calls.
+    A pattern that matches a module called more than once stands for all its calls.
 
     Args:
         layers: what `list_layers` returned.
@@ -89,7 +89,7 @@ def resolve(layers: Sequence[Layer], patterns: Sequence[str], network: str) -> t
         InfodiscardError: no layer matches one of them, or a bare name means a module that is called more than once.
     """
     known = {layer.name: layer for layer in layers}
-    found: set[str] = set()
+    addresses: set[str] = set()
     for pattern in patterns:
         if "*" in pattern or "?" in pattern:
             matches = [layer for layer in layers if layer.shape is not None and _matches(pattern, layer.name)]
@@ -98,22 +98,22 @@ def resolve(layers: Sequence[Layer], patterns: Sequence[str], network: str) -> t
                     f"No layer of '{network}' matches '{pattern}'; its layers include {nearest(pattern, list(known))}. "
                     "'*' stays within one level of a name, '**' crosses levels."
                 )
-            found |= {address for layer in matches for address in _calls(layer)}
+            addresses |= {address for layer in matches for address in _calls(layer)}
         else:
-            found.add(_checked(pattern, known, network))
+            addresses.add(_checked(pattern, known, network))
 
     def place(text: str) -> tuple[int, str]:
         address = Address.parse(text)
         layer = known.get(text) or known[address.module]
         return (layer.places[address.call or 0] if layer.places else layers.index(layer)), text
 
-    return tuple(sorted(found, key=place))
+    return tuple(sorted(addresses, key=place))
 
 
 def choose_layers(
     layers: Sequence[Layer], wanted: str | Sequence[str] | None, usual: Sequence[str], network: str
 ) -> tuple[str, ...]:
-    """Takes what the user named, or else the network's usual layers, to addresses; further as `resolve`.
+    """Converts the layers that the user named, or else the network's usual ones, to addresses, as `resolve` does.
 
     Raises:
         InfodiscardError: also if there are neither.
@@ -164,7 +164,7 @@ def _matches(pattern: str, name: str) -> bool:
 
 
 def _regex(pattern: str) -> re.Pattern[str]:
-    """Takes a pattern to a regular expression: `**` crosses levels, `*` and `?` do not."""
+    """Converts a pattern to a regular expression: `**` crosses levels, `*` and `?` do not."""
     parts = re.split(r"(\*\*|\*|\?)", pattern)
     table = {"**": ".*", "*": r"[^.]*", "?": r"[^.]"}
     return re.compile("".join(table.get(part, re.escape(part)) for part in parts))

@@ -1,4 +1,4 @@
-"""A network together with what is needed to feed it."""
+"""Networks: a module with its input space, its hash and its device."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Network:
             )
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """Takes images in [0, 1] (`batch × channels × height × width`) to the network's input space.
+        """Normalises images in [0, 1] (`batch × channels × height × width`) to the network's input space.
 
         Raises:
             InfodiscardError: the network's normalisation is unknown, or has another number of channels.
@@ -78,7 +78,7 @@ def weights_hash(module: nn.Module) -> str:
 
 
 def placed(module: nn.Module, device: str | torch.device | None) -> tuple[nn.Module, torch.device]:
-    """Returns the module where it shall run, and where that is; the user's own is never moved, a copy is.
+    """Returns the module on the device where it runs, and that device; the user's own is never moved, a copy is.
 
     Args:
         device: where to; `None` leaves it where it is.

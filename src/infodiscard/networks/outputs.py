@@ -1,4 +1,4 @@
-"""What a layer returns: one tensor of it, and its description."""
+"""Outputs of layers: the tensor that an address means, and a description."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import InfodiscardError
 
 
 def choose(output: Any, entry: Sequence[str], address: str) -> torch.Tensor:
-    """Returns the tensor that an address means within a layer's output.
+    """Returns the tensor (`batch × …`) that an address means within a layer's output.
 
     Raises:
         InfodiscardError: the entry does not exist, or the output holds no floating tensor.
@@ -65,6 +65,6 @@ def structure(output: Any) -> str:
 
 
 def default_tensor(output: Any) -> torch.Tensor | None:
-    """Returns the tensor that a layer without an explicit entry stands for, if there is one."""
+    """Returns the tensor (`batch × …`) that a layer without an explicit entry stands for, if there is one."""
     tensor = output if isinstance(output, torch.Tensor) else _default_entry(output)
     return tensor if isinstance(tensor, torch.Tensor) and tensor.is_floating_point() else None

@@ -1,4 +1,4 @@
-"""Leaving a network as it was, and refusing one whose layers cannot be read."""
+"""Preservation of a network: it is left as it was, and refused if its layers cannot be read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 from ..errors import InfodiscardError
 
 _RANDOM_IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase, nn.RReLU)
-_HOOKED = "_output_capturing_hooks_installed"  # what transformers note on a network that has hooked itself
+_HOOKED = "_output_capturing_hooks_installed"  # the mark of transformers on a network that has hooked itself
 _RANDOM_NAMES = ("DropPath", "StochasticDepth", "DropBlock", "PatchDropout")
 
 
@@ -63,9 +63,9 @@ def preserved(model: nn.Module) -> Iterator[nn.Module]:
 
 @contextmanager
 def _same_hooks(model: nn.Module) -> Iterator[None]:
-    """Takes away, on leaving, what the modules have been hooked with inside, and leaves every other hook.
+    """Removes, on leaving, the hooks that the modules were given inside, and leaves every other hook.
 
-    Transformers hook themselves when they are first asked for hidden states, and note that they have; without the note,
+    Transformers hook themselves when they are first asked for hidden states, and mark that they have; without the mark,
     they do so again when the user asks.
     """
     modules = list(model.modules())

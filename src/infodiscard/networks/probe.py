@@ -1,4 +1,4 @@
-"""Layers of a network: all of them listed, or one read; `networks.addresses` says how they are named."""
+"""Probe of a network: its layers listed, or one of them read; `networks.addresses` says how they are named."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Probe:
 
 
 def arguments(call: Call) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
-    """Returns copies of the arguments by place, and of those by name.
+    """Returns copies of the arguments (`batch × …` each) by place, and of those by name.
 
     A network that begins with an in-place operation would otherwise overwrite what belongs to the caller.
     """
@@ -105,7 +105,7 @@ def list_layers(model: nn.Module, example: Call) -> list[Layer]:
         InfodiscardError: the network is in training mode or does not take the example.
     """
     seen: dict[str, tuple[str, tuple[int, ...] | None, list[int]]] = {}
-    made: list[tuple[Any, int]] = []  # which module made which tensor
+    outputs: list[tuple[Any, int]] = []  # tensor → when it was ready
     place = count()
     with preserved(model) as plain, ExitStack() as stack:
         modules = dict(plain.named_modules())
@@ -118,7 +118,7 @@ def list_layers(model: nn.Module, example: Call) -> list[Layer]:
                 now, tensor = next(place), default_tensor(output)
                 seen.setdefault(key, (type(module).__name__, _shape(output), []))[2].append(now)
                 if tensor is not None:
-                    made.append((weakref.ref(tensor), now))
+                    outputs.append((weakref.ref(tensor), now))
 
             stack.callback(module.register_forward_hook(note).remove)
         args, kwargs = arguments(example)
@@ -133,7 +133,7 @@ def list_layers(model: nn.Module, example: Call) -> list[Layer]:
                     f"The network does not take {_shapes(example)} ({reason}); give inputs of the size it was made for."
                 ) from error
         hidden = output.get(HIDDEN) if isinstance(output, Mapping) and ask else None
-        maker = {id(tensor): at for ref, at in reversed(made) if (tensor := ref()) is not None}
+        maker = {id(tensor): at for ref, at in reversed(outputs) if (tensor := ref()) is not None}
         for number, state in enumerate(hidden or ()):
             seen[f"{HIDDEN}[{number}]"] = ("hidden state", _shape(state), [maker.get(id(state), next(place))])
     layers = [Layer(name, kind, shape, len(places), tuple(places)) for name, (kind, shape, places) in seen.items()]

@@ -1,4 +1,4 @@
-"""CIFAR-10, downloaded once by torchvision, which checks what it got against its known digest."""
+"""CIFAR-10, downloaded once by torchvision, which checks its digest."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def read(split: str) -> tuple[Iterator[Sample], tuple[str, ...]]:
 
     folder = cache()
     try:
-        found = CIFAR10(root=str(folder), train=split == "train", download=True)
+        data = CIFAR10(root=str(folder), train=split == "train", download=True)
     except (OSError, RuntimeError) as error:
         raise InfodiscardError(
             f"CIFAR-10 cannot be downloaded to '{folder}' ({error}); connect to the network once, set "
             "INFODISCARD_CACHE to a folder that has it, or give a copy as 'parquet:PATTERN'."
         ) from error
-    return _samples(found.data, found.targets, split), tuple(found.classes)
+    return _samples(data.data, data.targets, split), tuple(data.classes)
 
 
 def _samples(images: np.ndarray, labels: list[int], split: str) -> Iterator[Sample]:

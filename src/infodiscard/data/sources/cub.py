@@ -34,9 +34,9 @@ def read(path: str, split: str, crop: float) -> tuple[Iterator[Sample], tuple[st
 
     Args:
         path: folder with `images.txt`, `image_class_labels.txt`, `train_test_split.txt`, `bounding_boxes.txt`,
-            `classes.txt` and `images/`; `segmentations/` may lie in it or beside it.
+            `classes.txt` and `images/`; `segmentations/` may be in it or beside it.
         split: `train` or `test`.
-        crop: how many times the box's width and height to keep, about its centre, as far as the picture goes.
+        crop: how many times the box's width and height to keep, about its centre, within the picture.
 
     Raises:
         InfodiscardError: the folder or one of its tables is missing or broken, or `crop` is not above 0.
@@ -96,7 +96,7 @@ def _decode(root: Path, bird: Bird, crop: float) -> tuple[torch.Tensor, torch.Te
 
 
 def _segmentation(root: Path, bird: Bird, shape: tuple[int, int]) -> torch.Tensor | None:
-    """Returns where most annotators saw the bird, or `None` if the segmentations were not fetched."""
+    """Returns where most annotators saw the bird, bool `H × W`, or `None` if the segmentations are not there."""
     relative = Path("segmentations", bird.name).with_suffix(".png")
     path = next((place for place in (root / relative, root.parent / relative) if place.is_file()), None)
     if path is None:

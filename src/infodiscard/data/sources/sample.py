@@ -1,4 +1,4 @@
-"""One picture on its way into an `ImageSet`: decoded, cropped, resized."""
+"""Samples: pictures to be decoded, cropped and resized."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Sample:
 def decode(source: bytes | Path, name: str, mode: str = "RGB") -> torch.Tensor:
     """Returns the picture in a file or in a file's bytes, float32 `C × H × W` in [0, 1].
 
-    Every picture is brought to `mode` (three channels for RGB), since real sets have a few grey ones among the rest.
+    Every picture is converted to `mode` (three channels for RGB), since real sets have a few grey ones among the rest.
 
     Raises:
         InfodiscardError: it cannot be decoded.
@@ -53,12 +53,12 @@ def decode(source: bytes | Path, name: str, mode: str = "RGB") -> torch.Tensor:
 
 
 def to_float(pixels: torch.Tensor) -> torch.Tensor:
-    """Takes uint8 in 0 … 255 to float32 in [0, 1], contiguous."""
+    """Converts uint8 in 0 … 255 (`C × H × W`) to float32 in [0, 1], contiguous."""
     return pixels.contiguous().to(torch.float32).div_(255)
 
 
 def box_mask(box: Box, height: int, width: int) -> torch.Tensor:
-    """Returns a bool mask, `height × width`, of the pixels whose centres lie in the box."""
+    """Returns a bool mask, `height × width`, of the pixels whose centres are in the box."""
     x, y, w, h = box
     rows = torch.arange(height) + 0.5
     columns = torch.arange(width) + 0.5
@@ -66,7 +66,7 @@ def box_mask(box: Box, height: int, width: int) -> torch.Tensor:
 
 
 def crop_window(box: Box, factor: float, height: int, width: int) -> tuple[slice, slice]:
-    """Returns rows and columns of `factor` times the box about its centre, as far as the picture goes."""
+    """Returns rows and columns of `factor` times the box about its centre, within the picture."""
     x, y, w, h = box
     rows = _span(y + h / 2, h * factor, height)
     columns = _span(x + w / 2, w * factor, width)
@@ -90,7 +90,7 @@ def fit(
     Args:
         image: float, `C × H × W`.
         mask: bool, `H × W`, or `None`.
-        size: (height, width) to come to.
+        size: (height, width) of the result.
 
     Returns:
         `C × height × width` and `height × width`.
@@ -113,5 +113,5 @@ def _resize_and_crop(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor
 
 
 def _brief(error: Exception) -> str:
-    """Returns an error's text without the address of the buffer that it names, which helps nobody."""
+    """Returns an error's text without the address of a buffer, which helps nobody."""
     return str(error).split(" <_io")[0] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Rows of one shape, gathered into one tensor that may be larger than memory."""
+"""Stack of rows of one shape: a tensor that may be larger than memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 from ...core.files import translate_os_errors
 
 IN_MEMORY = 16 << 20
-"""Bytes that are kept in memory, where joining the rows takes them twice; a larger tensor lies in a temporary file, of
+"""Bytes that are kept in memory, where joining the rows takes them twice; a larger tensor is in a temporary file, of
 which the system holds what is in use."""
 
 
 class Stack:
-    """Gathers rows of one shape.
+    """Stacks rows of one shape.
 
     Attributes:
         shape: of a row; `None` before the first.
@@ -30,7 +30,7 @@ class Stack:
         self._count = 0
 
     def append(self, row: torch.Tensor | None) -> None:
-        """Adds a row; `None` adds one of zeros, whose shape the others tell."""
+        """Adds a row, of any shape that all share; `None` adds zeros in the shape of the others."""
         if row is None and self.shape is None:
             self._missing += 1
             return
