@@ -1,11 +1,13 @@
 """Rendering: what a template is given stays a text, and no template is left out of the checks."""
 
 import re
-from importlib.resources import files
+import tomllib
+from pathlib import Path
 
 import pytest
 from jinja2 import UndefinedError
 
+import infodiscard
 from infodiscard.report.rendering import ENVIRONMENT, asset, formatted, plain, render
 from pages import HOSTILE, Page
 
@@ -46,9 +48,12 @@ def test_every_template_compiles_and_says_why_what_is_not_escaped_is_safe(name):
 
 
 def test_all_templates_are_packed():
-    folder = files("infodiscard.report") / "templates"
-    packed = [path for pattern in ("*.j2", "*/*.j2") for path in folder.glob(pattern)]
-    assert len(packed) == len(TEMPLATES) > 20
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    package = Path(infodiscard.__file__).parent
+    patterns = project["tool"]["setuptools"]["package-data"]["infodiscard"]
+    packed = {path for pattern in patterns for path in package.glob(pattern)}
+    every = {path for path in (package / "report").rglob("*.*") if path.suffix not in (".py", ".pyc")}
+    assert every <= packed and len(TEMPLATES) > 20
 
 
 def test_numbers_in_print():
