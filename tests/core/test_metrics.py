@@ -13,7 +13,6 @@ from infodiscard.core.metrics import (
     all_variables,
     corrected,
     metric_of,
-    passes_in,
     reached,
     variables_for,
 )
@@ -82,10 +81,6 @@ def test_a_run_holds_the_variables_of_its_metrics(toy):
     tokens = variables_for(["sid"], True, False, TOKENS)
     assert tokens["sid_map"].dims[-1] == "token" and tokens["sid"].units == "nats/token"
     assert variables_for(["sid"], True, False, IMAGE)["sid_map"].dims[-2:] == ("y", "x")
-
-
-def test_passes_of_all_metrics_are_found():
-    assert passes_in({"passes": 3, "ru_passes": 4, "gap": 5}) == [3, 4] and passes_in({}) == []
 
 
 def test_a_new_metric_is_in_the_data_frame_and_the_summary(run):

@@ -6,7 +6,7 @@ from torch import nn
 
 from infodiscard import InfodiscardError, Network
 from infodiscard.core.settings import Settings
-from infodiscard.data.inputs import coerce_inputs
+from infodiscard.data.coerce import coerce_inputs
 from infodiscard.measurement.prepared_network import PreparedNetwork
 from infodiscard.results.plan import Unit
 

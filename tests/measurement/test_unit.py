@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from infodiscard import Network
-from infodiscard.core.metrics.variable import FAILURES, METRICS
+from infodiscard.core.metrics import METRICS
+from infodiscard.core.metrics.variable import FAILURES
 from infodiscard.core.settings import Settings
-from infodiscard.data.inputs import coerce_inputs
+from infodiscard.data.coerce import coerce_inputs
 from infodiscard.measurement.prepared_network import PreparedNetwork
 from infodiscard.measurement.unit import SOLVERS, LayerSamples, measured, passes_of
 

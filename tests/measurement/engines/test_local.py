@@ -7,7 +7,7 @@ from torch import nn
 from infodiscard import InfodiscardError, Network
 from infodiscard.api.run import Run
 from infodiscard.core.settings import Settings
-from infodiscard.data.inputs import coerce_inputs
+from infodiscard.data.coerce import coerce_inputs
 from infodiscard.measurement.engines import LocalEngine, find_engine
 from infodiscard.measurement.execution import Execution
 from infodiscard.measurement.prepare import prepare

@@ -6,7 +6,7 @@ from torch import nn
 from infodiscard import Network
 from infodiscard.api.run import Run
 from infodiscard.core.settings import Settings
-from infodiscard.data.inputs import coerce_inputs
+from infodiscard.data.coerce import coerce_inputs
 from infodiscard.measurement.execution import Execution
 from infodiscard.measurement.prepare import prepare
 
