@@ -188,7 +188,7 @@ BASELINES: dict[str, Callable[[nn.Module | Network, str, torch.Tensor, torch.Ten
 
 
 def upsampled(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """Takes maps, `n × h × w`, to the `size` (height, width) of images by bilinear interpolation."""
+    """Brings maps, `n × h × w`, to the `size` (height, width) of images by bilinear interpolation."""
     return F.interpolate(maps[:, None], tuple(size), mode="bilinear", align_corners=False)[:, 0]
 
 

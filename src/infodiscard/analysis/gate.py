@@ -41,7 +41,7 @@ class Gate:
         passed: whether no layer's verdict is "more".
         worst: the layer of the largest difference, among those of the verdict "more" if there are any.
         base: which network of which run the first is.
-        candidate: likewise the second.
+        candidate: the same of the second.
         metric: "sid" or "ru".
         max_increase: what is allowed, nats/pixel.
         confidence: of the one-sided tests.
@@ -91,7 +91,7 @@ def judge(
 
     Args:
         a: the base, whose run is finished.
-        b: the candidate, likewise.
+        b: the candidate, whose run is finished too.
         max_increase: what is allowed, nats/pixel, 0 or more.
         metric: "sid" or "ru".
         by: how layers are paired, as for `infodiscard.compare`.
@@ -105,7 +105,7 @@ def judge(
     _refuse_unlike(a, b)
     rows = compare_sides(a, b, metric, by)
     pairs = pair_layers(a.name, a.layers, b.name, b.layers, by)
-    _refusetoo_few(rows, len(pairs))
+    _refuse_too_few(rows, len(pairs))
     table = judged(rows, max_increase, confidence)
     more = table[table["verdict"] == MORE]
     ranked = (more if len(more) else table).set_index("layer")["difference"]
@@ -175,7 +175,7 @@ def _holds_run(path: Any) -> bool:
 
 
 def side_of(value: Any, role: str) -> Side:
-    """Takes a run of one network, its directory, or `DIR/NETWORK` to what is compared; `role` is its name there.
+    """Converts a run of one network, its directory, or `DIR/NETWORK` to a side of a comparison, named `role`.
 
     Raises:
         InfodiscardError: there is no such run, it has no such network, or several and none is named.
@@ -259,7 +259,7 @@ def refuse_settings(old: Settings, new: Settings) -> None:
             )
 
 
-def _refusetoo_few(rows: Sequence[Mapping[str, Any]], layers: int) -> None:
+def _refuse_too_few(rows: Sequence[Mapping[str, Any]], layers: int) -> None:
     """Raises InfodiscardError if a layer has fewer than two images, whose scatter is unknown."""
     few = [f"{row['layer']} has {row['n']}" for row in rows if row["n"] < 2]
     if len(rows) < layers:

@@ -45,8 +45,8 @@ def compare_runs(
         such difference); `systematic`, the part of `se` that more samples do not make smaller; `gap`, what counts
         against a difference beside its error: the larger of both sides' mean gaps to the optimum, as the solver
         estimates them, and 0 between corrected values; `warning`, why not to trust the row ("" if nothing is known
-        against it). A layer with no pair measured is left out; a sample that lacks a corrected value on either side is
-        left out of its row, which says so.
+        against it). A layer with no pair measured is omitted; a sample that lacks a corrected value on either side is
+        excluded from its row, which says so.
 
     Raises:
         InfodiscardError: fewer than two entries, an unknown reference or metric, inputs of different sizes, no shared

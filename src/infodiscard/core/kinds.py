@@ -43,19 +43,19 @@ class Layout:
         return self.axes + "".join(axis for axis in "CHW" if axis not in self.axes)
 
     def inside(self, native: torch.Tensor) -> torch.Tensor:
-        """Takes inputs as the network takes them to `n × C × H × W`; a view."""
+        """Converts inputs as the network takes them to `n × C × H × W`; a view."""
         whole = native.reshape(*native.shape, *[1] * (3 - len(self.axes)))
         return whole.permute(0, *(1 + self._order.index(axis) for axis in "CHW"))
 
     def outside(self, values: torch.Tensor) -> torch.Tensor:
-        """Takes `n × C × H × W` to inputs as the network takes them; exact, differentiable, inverts `inside`."""
+        """Converts `n × C × H × W` to inputs as the network takes them; exact, differentiable, inverts `inside`."""
         if self.axes == "CHW":
             return values
         native = values.permute(0, *(1 + "CHW".index(axis) for axis in self._order))
         return native.reshape(native.shape[: 1 + len(self.axes)]).contiguous()
 
     def chart(self, values: Any) -> Any:
-        """Takes a tensor or an array `… × H × W` to one with the map's dimensions, `…` and `dims`."""
+        """Converts a tensor or an array `… × H × W` to one with the map's dimensions, `…` and `dims`."""
         return values if len(self.dims) == 2 else values.squeeze(-2)
 
     def unchart(self, values: Any) -> Any:
@@ -63,7 +63,7 @@ class Layout:
         return values if len(self.dims) == 2 else values[..., None, :]
 
     def words(self, text: str) -> str:
-        """Says of this kind's positions what a text says of pixels."""
+        """Returns a text about pixels in the words of this kind of input."""
         return text.replace("pixel", self.unit)
 
     def size(self, channels: int, height: int, width: int) -> str:
@@ -91,14 +91,14 @@ def find_layout(kind: str | None, shape: tuple[int, ...]) -> Layout:
     named = [LAYOUTS[kind]] if kind else [item for item in LAYOUTS.values() if len(item.axes) + 1 == len(shape)]
     if len(named) > 1:
         raise InfodiscardError(
-            f"The inputs have shape {shape}; say what they are: {' or '.join(_said(item) for item in named)}; or give "
-            f"images as {IMAGE.shape}."
+            f"The inputs have shape {shape}; say what they are: {' or '.join(map(_described, named))}; or give images "
+            f"as {IMAGE.shape}."
         )
     if not named or len(shape) != len(named[0].axes) + 1 or 0 in shape:
-        what, wanted = ("images", IMAGE.shape) if kind in (None, "image") else ("inputs", _said(named[0]))
+        what, wanted = ("images", IMAGE.shape) if kind in (None, "image") else ("inputs", _described(named[0]))
         raise InfodiscardError(f"The {what} have shape {shape}; give at least one, as {wanted}.")
     return named[0]
 
 
-def _said(layout: Layout) -> str:
+def _described(layout: Layout) -> str:
     return f"kind='{layout.name}' ({layout.shape})"

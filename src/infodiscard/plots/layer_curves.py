@@ -107,7 +107,7 @@ def _panels(count: int, names: list[str]) -> tuple[list[Axes], bool]:
 
 
 def _slanted(slot: float, names: list[str]) -> bool:
-    """Whether the longest name does not fit into so many inches."""
+    """Whether the longest name does not fit into that many inches."""
     return 0.07 * max(map(len, names)) > slot
 
 

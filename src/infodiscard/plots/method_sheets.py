@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from ..analysis import attribution
 from ..errors import InfodiscardError, nearest
+from ..networks.network import Network, weights_hash
 from .palette import DIFFERENCE_MAP, MAP, SALIENCY_MAP
 from .sheet import chosen_data, row_names
 from .style import axis_label, colour_scale, elide, paper_width, saved, short_names
 
 if TYPE_CHECKING:
-    import torch
     from matplotlib.figure import Figure
 
-    from ..networks.network import Network
     from ..results.run import StoredRun
 
 METHODS = {
@@ -89,10 +90,6 @@ def method_sheet(
 
 def _inputs(run: StoredRun, network: Network, samples: list[str]) -> torch.Tensor:
     """Returns the images as the network takes them; raises InfodiscardError unless both were measured."""
-    import torch
-
-    from ..networks.network import weights_hash
-
     hashes, data = run.plan.hashes, run.dataset
     if hashes.get(f"weights/{network.name}") not in (None, weights_hash(network.module)):
         raise InfodiscardError(f"The weights of '{network.name}' are not those that were measured; give that network.")
@@ -107,8 +104,6 @@ def _inputs(run: StoredRun, network: Network, samples: list[str]) -> torch.Tenso
 
 def _classes(network: Network, inputs: torch.Tensor, targets: Sequence[int] | None) -> torch.Tensor:
     """Returns the classes to explain: those given, or those that the network predicts."""
-    import torch
-
     if targets is not None:
         return torch.as_tensor(list(targets), dtype=torch.int64)
     with torch.no_grad():
@@ -124,19 +119,17 @@ def _map_of(
     layers: list[str],
 ) -> np.ndarray:
     """Returns the maps of one method, `n × H × W`."""
-    from ..analysis import attribution as baselines
-
     if method != "grad_cam":
-        of_input: Callable[..., torch.Tensor] = getattr(baselines, method)
+        of_input: Callable[..., torch.Tensor] = getattr(attribution, method)
         return of_input(network, inputs, classes).numpy()
     for name in [layer] if layer is not None else reversed(layers):
         try:
-            maps = baselines.grad_cam(network, name, inputs, classes)
+            maps = attribution.grad_cam(network, name, inputs, classes)
         except InfodiscardError:
             if name in (layer, layers[0]):
                 raise
             continue  # a layer without positions, such as the logits
-        return baselines.upsampled(maps, inputs.shape[2:]).numpy()
+        return attribution.upsampled(maps, inputs.shape[2:]).numpy()
     raise AssertionError("a run has at least one layer")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-# Okabe and Ito's (2008); the yellow is left out, it is lost on white.
+# Okabe and Ito's (2008); without the yellow, which is lost on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Of networks, in the order in which they are given."""
 

@@ -87,7 +87,7 @@ def draw_sheet(
 
 
 def _left(widest: int) -> float:
-    """Returns the inches that row names of so many letters take."""
+    """Returns the inches that row names of that many letters take."""
     return 0.2 + 0.075 * widest
 
 

@@ -98,7 +98,7 @@ def short_names(layers: Sequence[str]) -> list[str]:
 
 
 def fits(longest: int, cell: float) -> bool:
-    """Whether a title of so many letters stands upright above a cell of so many inches."""
+    """Whether a title of that many letters fits upright above a cell of that many inches."""
     return longest * 0.08 < cell
 
 
