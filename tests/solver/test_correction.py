@@ -74,6 +74,26 @@ def test_a_few_parameters_far_off_do_not_stand_for_the_map():
     assert ((found.gap - exact).abs() < 3 * (found.gap_se.square() + found.systematic.square()).sqrt()).all()
 
 
+def test_what_is_far_off_is_told_from_few_draws():
+    """A patch that weighs tenfold, seen by few features, so that r of one pixel is mostly noise: the patch is not."""
+    error = torch.zeros(40, 1, 16, 16, dtype=torch.float64)
+    error[..., 5:9, 6:10] = 1.2
+    space, weight = SigmaSpace.parse("pixel", (1, 16, 16)), normal(32, 256, seed=3)
+    weight /= weight.norm(dim=0)
+    distance = FeatureDistance(lambda x: x.flatten(1) @ weight.T, normal(40, 1, 16, 16, seed=1))
+    draws, log_sigma, rows = FreshDraws.none(error), math.log(0.1) + error, torch.arange(40)
+    unit = SampleNoise(distance.inputs, 0, "test").draw(rows.tolist(), 64)
+    z = log_sigma.exp()[:, None] * unit
+    level, gradient = distance.gradient(rows, z)
+    draws.add(rows, space.gather(z * gradient), level, distance(rows, 0.1 * unit))
+    found, exact = draws.correction(space, torch.ones_like(error)), exact_gap(error)
+    ratio = (2 * error).exp() / (2 * error).exp().mean((1, 2, 3), keepdim=True)
+    assert ((ratio - 1).square().mean((1, 2, 3)) / 4 > 2 * exact).all()
+    assert found.gap.mean() == pytest.approx(exact.mean().item(), rel=0.25)
+    error = (found.gap_se.square() + found.systematic.square()).sqrt()
+    assert ((found.gap - exact).abs() < 3 * error).all()
+
+
 def test_draws_that_weigh_much_widen_the_error():
     error = 0.3 * normal(20, 1, 8, 8, seed=2)
     even, _ = draws_at(error, 128)

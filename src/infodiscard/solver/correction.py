@@ -17,6 +17,7 @@ import torch
 
 from .expectation import moments, ratio_of
 from .sigma_space import SigmaSpace
+from .wavelets import Scales, mean
 
 SYSTEMATIC = 0.2
 """Relative error of a correction that no number of draws removes, as the entropy is not quadratic that far away; the
@@ -25,7 +26,7 @@ same sign is likely for all samples of a layer, so that it does not average out.
 REGION = 0.3
 """The same of a mean over a region, in units of the map's own error, taken as √(2ĝ)."""
 
-BEND = 0.25
+BEND = 1.0
 """How a large mean square x of a noisy r − 1 counts: as log(1 + BEND x) / BEND. 0 would be x itself, as for an entropy
 that is quadratic; 1 is what normally distributed errors of log σ have. The difference to either is counted as error."""
 
@@ -33,8 +34,14 @@ GROUPS = 8
 """Independent groups of draws."""
 
 LONGEST, SIGMAS = 3.0, 4.0
-"""(r − 1)² grows only linearly beyond the first, or beyond the second in standard errors of r: a few parameters that
-weigh tenfold would otherwise stand for the whole map. Where h is linear, 2 (r − 1) is what it grows as."""
+"""Δs takes no |r − 1| beyond the first, or beyond the second in standard errors of r."""
+
+LEAST = 0.3
+"""r below which no parameter is taken to lie when its logarithm is asked for, or its standard error where that is less:
+where noise saturates the feature, r may be negative."""
+
+AT_ONCE = 2**21
+"""Values that are split into scales at once."""
 
 
 def curvature(power: torch.Tensor) -> torch.Tensor:
@@ -108,20 +115,23 @@ class FreshDraws:
         share = weights.sum((1, 2, 3)).clamp(min=1e-30)
         usual = ((means.mean(1) * weights).sum((1, 2, 3)) / share)[:, None, None, None]
         excess = (means / usual[:, None] - 1) * free[:, None]
-        rest = (excess.sum(1, keepdim=True) - excess) / (GROUPS - 1)
         variance = excess.var(1) / GROUPS
         noise = ((variance * weights).sum((1, 2, 3)) / share * GROUPS / (GROUPS - 1)).sqrt()
         longest = (SIGMAS * noise).clamp(min=LONGEST)[:, None, None, None, None]
         c = curvature(self.power().clamp(0.25, 4))
         known = (1 - noise).clamp(min=0).square()
-        partner = _partner(rest.clamp(-longest, longest), known[:, None, None, None, None])
+        at_once = max(1, AT_ONCE // excess[0].numel())
+        parts = zip(excess.split(at_once), variance.sqrt().clamp(0.01, LEAST).split(at_once), strict=True)
+        partner = torch.cat([_partner(*part) for part in parts])
         squares = (excess * partner * weights[:, None]).sum((2, 3, 4))
         # A group meets the others from both sides: between two (noise alone) and four times the variance of their mean.
         square, se = squares.mean(1), (3 * squares.var(1) / GROUPS).sqrt()
         far = square.clamp(min=0)
         bend = (BEND * (1 - known)).clamp(min=1e-6)
         told = torch.where(square > 0, (bend * far).log1p() / bend, square)
-        unsure = torch.maximum(far - told, (told - far.log1p()) * (1 - known))
+        # As large a part of what is told as the logarithm has taken off.
+        taken = torch.where(square > 0, 1 - told / far.clamp(min=1e-30), 1.0)
+        unsure = torch.maximum(taken * told.abs(), (told - far.log1p()) * (1 - known))
         wide = c[:, None, None, None]
         shift = -excess.mean(1).clamp(-longest[:, 0], longest[:, 0]) / wide
         systematic = ((SYSTEMATIC * told).square() + unsure.square()).sqrt()
@@ -129,19 +139,30 @@ class FreshDraws:
         return Correction(gap, gap_se, systematic, shift, variance.sqrt() / wide)
 
 
-def _partner(rest: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    """Returns what r − 1 of one group is multiplied by: r − 1 of all others, or what makes of it 2 (r − 1 − log r).
+def _partner(excess: torch.Tensor, least: torch.Tensor) -> torch.Tensor:
+    """Returns what r − 1 of a group is multiplied by: r − 1 of all others, or what makes of it 2 (r − 1 − log r).
 
-    That is exact where h is linear, as r = e^(c Δs) there, but a logarithm needs an r without noise.
+    The latter is exact where h is linear, as r = e^(c Δs) there, but a logarithm needs an r without noise. So it is
+    used only where r stands above its noise: of r − 1 of the others, each scale is kept by its Wiener factor, and the
+    result says how much less than (r − 1)² is missing where r is large.
 
     Args:
-        rest: r − 1 of the others, `n × GROUPS × planes × rows × columns`.
-        known: from 0, where r is all noise, to 1, `n × 1 × 1 × 1 × 1`.
+        excess: r − 1 of each group, `n × GROUPS × planes × rows × columns`.
+        least: r whose logarithm is the least to be taken, `n × planes × rows × columns`.
     """
-    ratio = (1 + rest).clamp(min=0.01)
-    x = torch.where((ratio - 1).abs() < 1e-3, 1e-3, ratio - 1)
-    exact = 2 * (x - x.log1p()) / x.square()
-    return rest * (1 + known * (exact - 1))
+    scales = Scales(excess)
+    rest = (excess.sum(1, keepdim=True) - excess) / (GROUPS - 1)
+    known = torch.zeros_like(rest)
+    for scale, detail in enumerate(scales.split(excess)):
+        first, second = detail[:, ::2].mean(1), detail[:, 1::2].mean(1)
+        power, noise = mean(first * second).clamp(min=0), scales.around((first - second).square(), scale) / 4
+        if scale == 0:  # a pixel's own noise may be far below that of its surroundings
+            noise = torch.minimum(noise, excess.var(1) / GROUPS)
+        others = (detail.sum(1, keepdim=True) - detail) / (GROUPS - 1)
+        known += (power / (power + noise + 1e-12))[:, None] * others
+    x = torch.maximum(known, least[:, None] - 1)
+    x = torch.where(x.abs() < 1e-3, 1e-3, x)
+    return rest * 2 * (x - x.log1p()) / x.square()
 
 
 @dataclass(frozen=True)
