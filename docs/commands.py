@@ -22,7 +22,8 @@ def page() -> str:
 
     group: Any = typer.main.get_command(app)
     parts = [HEAD]
-    for name, command in group.commands.items():
+    for name, listed in group.commands.items():
+        command = listed.load()
         parts.append(f"## `infodiscard {name}`\n\n{text(command.help)}\n")
         rows = [row(param) for param in command.params if not getattr(param, "hidden", False)]
         parts.append("\n".join(["| option | default | meaning |", "|---|---|---|", *rows]) + "\n")

@@ -12,9 +12,9 @@ HELP = """
 import sys
 from typer.testing import CliRunner
 from infodiscard.cli import app
-for words in (["--help"], ["measure", "--help"], ["plan", "--help"]):
+for words in (["--help"], []):
     result = CliRunner().invoke(app, words)
-    assert result.exit_code == 0 and "Usage" in result.output, result.output
+    assert "Usage" in result.output and "train-decoder" in result.output, result.output
 heavy = {"torch", "numpy", "pandas", "zarr", "matplotlib"} & set(sys.modules)
 assert not heavy, heavy
 """

@@ -1,26 +1,93 @@
-"""Command line: parse, call, print. Everything heavy is imported inside the commands, so that --help is quick."""
+"""Command line: parse, call, print. Commands are imported when they are used, so that --help is quick."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from ..errors import InfodiscardError
 from ..measurement.memory import keep_memory
-from .commands.compare import check, compare, compare_networks
-from .commands.export import export
-from .commands.measure import demo, layers, measure, report
-from .commands.plan import plan
-from .commands.reproduce import reproduce
-from .commands.status import status, verify
-from .commands.train import compress, train, train_decoder
-from .console import BAD_INPUT, INTERRUPTED
+from .exit_codes import BAD_INPUT, INTERRUPTED
+
+COMMANDS = {
+    "demo": (
+        "measure",
+        "Measures the network that the package carries on a dozen images that it carries, and writes a report.",
+    ),
+    "layers": ("measure", "Lists the layers of a network in execution order: name, type, output shape, calls."),
+    "plan": (
+        "plan",
+        "Says what a measurement will take, in time, memory and storage, from a short calibration; stores nothing.",
+    ),
+    "measure": (
+        "measure",
+        "Measures networks on images or texts and writes a run; the same command continues one that was interrupted.",
+    ),
+    "compare": ("compare", "Compares runs or networks layer by layer, over the samples that both have."),
+    "compare-networks": (
+        "compare",
+        "Measures networks on the same images into one run, compares them with the first, and writes a report.",
+    ),
+    "check": (
+        "compare",
+        "Exits with 0 if CANDIDATE discards not significantly more than BASE at any layer, with 1 if it does.",
+    ),
+    "report": ("measure", "Writes one page of HTML about one run or several, which needs no other file."),
+    "export": ("export", "Writes a run's numbers and pictures for TensorBoard, or logs them into MLflow."),
+    "status": (
+        "status",
+        "Says how far a run is, how fast it goes and how long it will take, from another terminal or machine.",
+    ),
+    "verify": (
+        "status",
+        "Reads all that a run has stored and checks it; exits with 1 if something is missing or damaged.",
+    ),
+    "train": (
+        "train",
+        "Trains a classifier or an auto-encoder; the same command continues a training that was interrupted.",
+    ),
+    "train-decoder": (
+        "train",
+        "Trains decoders of a network's layers, all in one pass; one that is there already is not trained again.",
+    ),
+    "compress": (
+        "train",
+        "Compresses a trained network by Deep Compression: prunes it, retrains it and shares its weights.",
+    ),
+    "reproduce": (
+        "reproduce",
+        "Reruns one of the paper's studies, or all: trains what is missing, measures it, and says which claims held.",
+    ),
+}
+"""Name of a command → its module in `commands`, and the first sentence of its own help."""
+
+
+class Command(TyperCommand):
+    """A command that imports its module when it is used; a list of commands needs its summary alone."""
+
+    def load(self) -> TyperCommand:
+        """Returns the command itself, with its parameters."""
+        name = str(self.name)
+        module = import_module(f"{__name__}.commands.{COMMANDS[name][0]}")
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        alone.command(name)(getattr(module, name.replace("-", "_")))
+        return typer.main.get_command(alone)  # type: ignore[return-value]
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Returns the context of the command itself, parsed."""
+        return self.load().make_context(*args, **extra)
 
 
 class Commands(TyperGroup):
     """The commands, with one place that turns what a user can fix into a sentence and an exit code."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name, (_, summary) in COMMANDS.items():
+            self.add_command(Command(name, help=summary))
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; exits with 2 for bad input and 130 for Ctrl-C, without a traceback."""
@@ -35,26 +102,6 @@ class Commands(TyperGroup):
 
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-
-COMMANDS = (  # in the order of --help
-    demo,
-    layers,
-    plan,
-    measure,
-    compare,
-    compare_networks,
-    check,
-    report,
-    export,
-    status,
-    verify,
-    train,
-    train_decoder,
-    compress,
-    reproduce,
-)
-for command in COMMANDS:
-    app.command()(command)
 
 
 def main() -> None:

@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from ..api.run import Run
+from ..core.files import translate_os_errors
+from ..results.store import holds_run
+from .exit_codes import INTERRUPTED, TERMINATED
+from .tables import show_paths
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..networks.network import Network
-
-FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 1, 2, 130, 143  # exit codes
 
 
 def fresh(networks: Mapping[str, Network]) -> Path:
@@ -36,8 +40,6 @@ def file_name(text: str) -> str:
 
 def announce(path: str | Path) -> None:
     """Prints where the run goes, and whether it is there already, in whole or in part."""
-    from ..api.run import Run
-    from ..results.store import holds_run
 
     if not holds_run(path):
         typer.echo(f"Run in {path}")
@@ -93,7 +95,6 @@ def _terminable(signals: list[int]) -> Iterator[None]:
 
 def show_files(console: Console, page: Path, **first: str | Path | None) -> None:
     """Prints where the files of a report are, below those of `first`; `page` is its report.html."""
-    from .tables import show_paths
 
     sheets = [*page.parent.glob("maps*.png"), *page.parent.glob("reconstructions*.png")]
     sheets.sort(key=lambda path: (len(path.name), path.name))  # maps, maps-2, …
@@ -112,7 +113,6 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     Raises:
         InfodiscardError: it cannot be written.
     """
-    from ..core.files import translate_os_errors
 
     with translate_os_errors("write the table", path):
         table.to_csv(path, index=False)

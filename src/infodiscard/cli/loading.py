@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from .. import data as datasets
+from ..api.measure import measure
+from ..data.coerce import coerce_inputs
 from ..errors import InfodiscardError
+from ..measurement.prepared_network import PreparedNetwork
+from ..zoo.huggingface import embedding_tau, takes_text, tokenizer_place
 from .console import announce, fresh, interruptible
 from .options import Measuring
 from .parsing import common_size, load_networks, patterns
@@ -63,8 +68,6 @@ def images_of(
     Raises:
         InfodiscardError: they cannot be loaded, or the networks take different sizes.
     """
-    from .. import data as datasets
-    from ..zoo.huggingface import takes_text
 
     if language := [name for name, network in networks.items() if takes_text(network)]:
         raise InfodiscardError(f"'{language[0]}' takes text, not images; measure it with --text FILE and no --data.")
@@ -82,8 +85,6 @@ def texts_of(file: Path | None, networks: Mapping[str, Network], options: Measur
     Raises:
         InfodiscardError: they cannot be read, or the networks take no text, or split texts differently.
     """
-    from .. import data as datasets
-    from ..zoo.huggingface import takes_text, tokenizer_place
 
     texts_by_network: dict[str, TextSet] = {}
     for name, network in networks.items():
@@ -104,7 +105,6 @@ def texts_of(file: Path | None, networks: Mapping[str, Network], options: Measur
 
 def tau_of(networks: Mapping[str, Network], options: Measuring) -> Measuring:
     """Returns the options with the τ that is usual for noise on the first network's embeddings, and prints it."""
-    from ..zoo.huggingface import embedding_tau
 
     name, network = next(iter(networks.items()))
     tau = f"{embedding_tau(network):.4g}"
@@ -118,7 +118,6 @@ def run_of(networks: Mapping[str, Network], images: ImageSet | TextSet, options:
     Raises:
         InfodiscardError: something cannot be measured.
     """
-    from ..api.measure import measure
 
     path = options.out or str(fresh(networks))
     announce(path)
@@ -132,8 +131,6 @@ def layers_of(networks: Mapping[str, Network], images: ImageSet, options: Measur
     Raises:
         InfodiscardError: a layer is unknown, or a network does not take the images.
     """
-    from ..data.coerce import coerce_inputs
-    from ..measurement.prepared_network import PreparedNetwork
 
     inputs, chosen = coerce_inputs(images), patterns(options.layers)
     return {

@@ -15,6 +15,7 @@ import typer
 from ..core.metrics import METRICS
 from ..core.settings import Settings
 from ..errors import InfodiscardError
+from ..measurement.engines.ray import RayEngine
 from ..measurement.execution import DEFAULT_BLOCK, Execution
 from .parsing import number_or_word, numbers, patterns, pixels
 
@@ -195,8 +196,6 @@ class Measuring:
             InfodiscardError: there is none of that name, or it has no such options.
         """
         if self.engine == "ray":
-            from ..measurement.engines.ray import RayEngine
-
             return RayEngine(self.address, self.workers, gpus=self.gpus)
         unused = [name for name in ("address", "workers", "gpus") if getattr(self, name)]
         if unused:

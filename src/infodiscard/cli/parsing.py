@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import zoo
 from ..errors import InfodiscardError
+from ..zoo.huggingface import takes_text
 
 if TYPE_CHECKING:
     from ..networks.network import Network
@@ -40,8 +42,6 @@ def load_network(spec: str, weights: str | None, name: str | None, **options: An
     Raises:
         InfodiscardError: it cannot be loaded, or how it wants its images normalised is not known.
     """
-    from .. import zoo
-    from ..zoo.huggingface import takes_text
 
     network = zoo.load(spec, weights, name=name, **options)
     if (network.mean is None or network.std is None) and not takes_text(network):

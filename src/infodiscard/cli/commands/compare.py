@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...analysis.gate import check_arguments, is_run, side_of
+from ...analysis.paired import pair_layers
+from ...api.check import check as run_check
+from ...api.compare import compare as compare_runs
 from ...core.metrics import METRICS
 from ...errors import InfodiscardError
 from ...measurement.execution import Execution
-from ..console import FAILED, announce, fresh, interruptible, plain_console, show_files, write_table
+from ...report import write_report
+from ..console import announce, fresh, interruptible, plain_console, show_files, write_table
+from ..exit_codes import FAILED
+from ..gate_table import show_gate
 from ..loading import images_of, layers_of, load, run_of
 from ..options import Csv, DataSpec, Measuring, NetworkData, Pairing, Specs, measures, typed
 from ..parsing import load_network, named_runs, one_each
+from ..tables import show_comparison, show_paths
 
 if TYPE_CHECKING:
     from ...analysis.side import Side
@@ -38,8 +46,6 @@ def compare(
     csv: Csv = None,
 ) -> None:
     """Compares runs or networks layer by layer, over the samples that both have."""
-    from ...api.compare import compare as compare_runs
-    from ..tables import show_comparison, show_paths
 
     entries: Any = runs[0] if len(runs) == 1 else named_runs(runs)
     table = compare_runs(entries, metric=metric, reference=reference, by=by)  # type: ignore[arg-type]
@@ -59,11 +65,6 @@ def compare_networks(networks: Specs, data: DataSpec, options: Measuring) -> Non
     """
     import pandas as pd
 
-    from ...analysis.paired import pair_layers
-    from ...api.compare import compare as compare_run
-    from ...report import write_report
-    from ..tables import show_comparison
-
     if len(networks) < 2:
         raise InfodiscardError(f"A comparison needs two networks or more; given: {networks[0]}.")
     loaded = load(networks, options)
@@ -77,7 +78,7 @@ def compare_networks(networks: Specs, data: DataSpec, options: Measuring) -> Non
     values = run.to_dataframe()
     measured = [name for each in METRICS.values() for name in each.scalars if name != each.floor]
     metrics = [name for name in measured if name in values and values[name].notna().any()]
-    tables = {name: compare_run(run, metric=name, by="auto") for name in metrics}
+    tables = {name: compare_runs(run, metric=name, by="auto") for name in metrics}
     console = plain_console()
     for name, table in tables.items():
         show_comparison(console, table, name)
@@ -113,10 +114,6 @@ def check(
     both is a network, it is measured on the layers, on as many images and under
     the settings of the other's run, unless options say otherwise.
     """
-    from ...analysis.gate import check_arguments
-    from ...api.check import check as run_check
-    from ..gate_table import show_gate
-    from ..tables import show_paths
 
     check_arguments(max_increase, metric, by, confidence)
     sides, settings = _sides(base, candidate, data, options, typed(context), metric)
@@ -140,7 +137,6 @@ def _sides(
     base: str, candidate: str, data: str | None, options: Measuring, chosen: set[str], metric: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Converts the texts of a check to its runs and networks, and to the data and options of those to be measured."""
-    from ...analysis.gate import side_of
 
     texts = {"base": base, "candidate": candidate}
     runs = {role: side_of(text, role) for role, text in texts.items() if _means_run(text)}
@@ -169,7 +165,6 @@ def _sides(
 
 def _means_run(text: str) -> bool:
     """Says whether a text is a run or was meant to be one: a directory, or a path that names no file."""
-    from ...analysis.gate import is_run
 
     path = Path(text)
     return is_run(text) or path.is_dir() or ("/" in text and ":" not in text and not path.suffix)

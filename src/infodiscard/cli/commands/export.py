@@ -7,8 +7,12 @@ from typing import Annotated
 
 import typer
 
+from ...api.run import open_run
 from ...errors import InfodiscardError
+from ...integrations.mlflow import to_mlflow
+from ...integrations.tensorboard import to_tensorboard
 from ..console import plain_console
+from ..tables import show_paths
 
 
 def export(
@@ -23,10 +27,6 @@ def export(
     step: Annotated[int, typer.Option(help="The step that the values stand at, such as an epoch.")] = 0,
 ) -> None:
     """Writes a run's numbers and pictures for TensorBoard, or logs them into MLflow."""
-    from ...api.run import open_run
-    from ...integrations.mlflow import to_mlflow
-    from ...integrations.tensorboard import to_tensorboard
-    from ..tables import show_paths
 
     if tensorboard is None and mlflow is None:
         raise InfodiscardError("Nowhere to export to; give --tensorboard DIR or --mlflow URI.")

@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ... import data, zoo
+from ...api.measure import measure as run_measurement
+from ...api.run import open_run
 from ...core.metrics.ru import RU
 from ...core.metrics.sid import SID
 from ...errors import InfodiscardError
+from ...networks.probe import list_layers
+from ...report import write_page, write_report, write_texts
+from ...zoo import huggingface
 from ..console import announce, interruptible, plain_console, show_files
 from ..loading import inputs_of, load, run_of
 from ..options import DEMO, ImageData, Mean, Measuring, Size, Spec, Specs, TextFile, Truncate, measures, typed
 from ..parsing import named_runs, numbers, pixels
+from ..tables import show_layers, show_paths, show_run
 
 if TYPE_CHECKING:
     from ...networks.network import Network
@@ -25,10 +32,6 @@ def demo(
     progress: Annotated[bool, typer.Option(help="Show the time left.")] = True,
 ) -> None:
     """Measures the network that the package carries on a dozen images that it carries, and writes a report."""
-    from ... import data, zoo
-    from ...api.measure import measure as run_measurement
-    from ...report import write_report
-    from ..tables import show_run
 
     network, images = zoo.load("demo"), data.load("demo")
     console = plain_console()
@@ -57,9 +60,6 @@ def layers(
 
     The input has as many channels as --mean has numbers, 3 if that is not known.
     """
-    from ... import zoo
-    from ...networks.probe import list_layers
-    from ..tables import show_layers
 
     loaded = zoo.load(network, weights, mean=numbers(mean, "mean"), input_size=pixels(size), allow_random=True)
     call, what = _example(loaded, network)
@@ -73,8 +73,6 @@ def layers(
 def _example(network: Network, spec: str) -> tuple[Call, str]:
     """Returns an input on which layers can be listed, and what it is in words."""
     import torch
-
-    from ...zoo import huggingface
 
     if huggingface.takes_text(network):
         return huggingface.example(network), f"{huggingface.EXAMPLE} tokens"
@@ -94,8 +92,6 @@ def measure(
     truncate: Truncate = False,
 ) -> None:
     """Measures networks on images or texts and writes a run; the same command continues one that was interrupted."""
-    from ...report import write_texts
-    from ..tables import show_paths, show_run
 
     loaded = load(networks, options)
     run = run_of(loaded, *inputs_of(loaded, data, text, truncate, options, typed(context)))
@@ -120,9 +116,6 @@ def report(
     Of one run, pictures and tables are written beside the page unless --out
     names the page itself.
     """
-    from ...api.run import open_run
-    from ...report import write_page, write_report
-    from ..tables import show_paths, show_run
 
     places = named_runs(runs)
     opened = {name: open_run(place) for name, place in places.items()}

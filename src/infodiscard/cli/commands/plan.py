@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from ...api.forecast import forecast
 from ...measurement.execution import CALIBRATION, EFFICIENCY, WORKERS, Execution
 from ..console import plain_console
+from ..forecast_tables import show_forecast
 from ..loading import inputs_of, load
 from ..options import WHERE, ImageData, Measuring, Specs, TextFile, Truncate, measures, typed
 from ..parsing import whole_numbers
@@ -36,8 +38,6 @@ def plan(
     efficiency: Annotated[float, typer.Option(help="Of several workers, 0 … 1.", rich_help_panel=WHERE)] = EFFICIENCY,
 ) -> None:
     """Says what a measurement will take, in time, memory and storage, from a short calibration; stores nothing."""
-    from ...api.forecast import forecast
-    from ..forecast_tables import show_forecast
 
     loaded = load(networks, options)
     inputs, options = inputs_of(loaded, data, text, truncate, options, typed(context))

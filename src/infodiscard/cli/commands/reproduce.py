@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...experiments import STUDIES, collect
+from ...experiments import reproduce as run_study
 from ..console import interruptible, plain_console
 from ..options import Device
+from ..tables import show_paths
 
 if TYPE_CHECKING:
     from ...experiments.findings import Findings
@@ -28,8 +31,6 @@ def reproduce(
     device: Device = "cpu",
 ) -> None:
     """Reruns one of the paper's studies, or all: trains what is missing, measures it, and says which claims held."""
-    from ...experiments import STUDIES, collect
-    from ...experiments import reproduce as run_study
 
     place = out or Path("runs") / f"reproduce-{profile}"
     with interruptible(place):
@@ -45,8 +46,6 @@ def _show(findings: Findings, folder: Path) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
-
-    from ..tables import show_paths
 
     console = plain_console()
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, title=f"{findings.study}: {findings.title}")

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..console import FAILED, plain_console
+from ...api.run import open_run
+from ...measurement.progress import duration, read_status
+from ...results.verify import verify_run
+from ..console import plain_console
+from ..exit_codes import FAILED
+from ..tables import show_progress
 
 if TYPE_CHECKING:
     from ...api.run import Run
@@ -24,8 +29,6 @@ def status(
     follow: Annotated[bool, typer.Option("--follow", help="Say it again every few seconds until it ends.")] = False,
 ) -> None:
     """Says how far a run is, how fast it goes and how long it will take, from another terminal or machine."""
-    from ...api.run import open_run
-    from ..tables import show_progress
 
     console = plain_console()
     while True:
@@ -39,7 +42,6 @@ def status(
 
 def _print_state(run: Run) -> bool:
     """Prints what is known of the process that writes a run; returns whether it still does."""
-    from ...measurement.progress import duration, read_status
 
     last = read_status(run.path)
     left = sum(unit.stop - unit.start for unit in run.pending())
@@ -90,7 +92,6 @@ def verify(
     What is damaged is removed, unless --keep is given, and the command that made
     the run then measures it again, and nothing else.
     """
-    from ...results.verify import verify_run
 
     result = verify_run(run, repair=not keep)
     console = plain_console()

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ... import zoo
+from ...decoders.cache import default_folder
+from ...training.compress import compress as run_compression
+from ...training.train_decoders import train_decoders
+from ...training.train_network import train as run_training
+from ...zoo.weights import trained_spec
 from ..console import file_name, interruptible, plain_console, write_table
 from ..options import NETWORKS, DataSpec, Layers, Mean, Size, Spec, Std
 from ..parsing import numbers, patterns, pixels, whole_numbers
+from ..tables import show_paths
 
 if TYPE_CHECKING:
     from ...decoders.cache import TrainedDecoder
@@ -96,7 +103,6 @@ def train(
     ] = None,
 ) -> None:
     """Trains a classifier or an auto-encoder; the same command continues a training that was interrupted."""
-    from ...training.train_network import train as run_training
 
     network = network if damage is None else f"{network},damage={damage}"
     folder = out or Path("runs") / f"train-{file_name(network.removeprefix('zoo:'))}"
@@ -157,8 +163,6 @@ def compress(
     seed: Annotated[int, typer.Option(help="Of the order and the augmentation.", rich_help_panel=STEPS)] = 0,
 ) -> None:
     """Compresses a trained network by Deep Compression: prunes it, retrains it and shares its weights."""
-    from ...training.compress import compress as run_compression
-    from ...zoo.weights import trained_spec
 
     spec, file = (network, weights) if weights is not None else (trained_spec(Path(network)), network)
     folder = out or Path("runs") / f"compressed-{file_name(Path(network).stem)}"
@@ -215,9 +219,6 @@ def train_decoder(
     ] = None,
 ) -> None:
     """Trains decoders of a network's layers, all in one pass; one that is there already is not trained again."""
-    from ... import zoo
-    from ...decoders.cache import default_folder
-    from ...training.train_decoders import train_decoders
 
     space = {"mean": numbers(mean, "mean"), "std": numbers(std, "std"), "input_size": pixels(size)}
     loaded = zoo.load(network, weights, **space)  # type: ignore[arg-type]
@@ -277,8 +278,6 @@ def _show_compression(compressed: Compressed, sizes: Path) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
-
-    from ..tables import show_paths
 
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("weights\nof", overflow="fold", min_width=8)
