@@ -1,6 +1,7 @@
 """Which variable stands for a metric in print, the error of its mean, and what is corrected when a run is stored."""
 
 import math
+from html import unescape
 
 import numpy as np
 import pandas as pd
@@ -145,6 +146,6 @@ def test_an_older_run_is_opened_shown_and_not_continued(tmp_path):
 
 def test_a_page_of_an_older_and_a_newer_run_says_which_is_as_reached(tmp_path):
     runs = {"before": make_run(old=True, **SMALL), "after": make_run(seed=1, **SMALL)}
-    page = write_page(runs, tmp_path / "page.html").read_text(encoding="utf-8")
+    page = unescape(write_page(runs, tmp_path / "page.html").read_text(encoding="utf-8"))
     assert "As reached, not corrected: before." in page and "Reached and corrected." in page
     assert "'before' has no corrected values: reached ones are compared" in page
