@@ -128,7 +128,7 @@ def test_several_networks_and_layers_and_a_run_of_its_own_name(place):
 
 
 def test_ctrl_c_says_what_is_kept_and_how_to_go_on(place, monkeypatch):
-    monkeypatch.setattr(import_module("infodiscard.api.measure"), "measure", interrupt)
+    monkeypatch.setattr("infodiscard.cli.loading.measure", interrupt)
     words = ["measure", "net.py:plain", "--data", "npz:good.npz"]
     named = call(*words, "--out", "run")
     assert named.exit_code == 130 and "kept in 'run'; the same command continues" in named.stderr

@@ -18,6 +18,6 @@ def test_an_unknown_study_is_refused(place):
 
 
 def test_an_interrupted_study_says_where_it_is_kept(place, monkeypatch):
-    monkeypatch.setattr(import_module("infodiscard.experiments"), "reproduce", interrupt)
+    monkeypatch.setattr("infodiscard.cli.commands.reproduce.run_study", interrupt)
     result = call("reproduce", "maps", "--profile", "quick")
     assert result.exit_code == 130 and "kept in 'runs/reproduce-quick'" in result.stderr

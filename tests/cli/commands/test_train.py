@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ def test_train_hands_all_its_options_over(monkeypatch: pytest.MonkeyPatch) -> No
         "keep_every": 2, "stop_after": 3,
     }  # fmt: skip
     monkeypatch.setattr(
-        import_module("infodiscard.training.train_network"), "train", lambda *args, **rest: seen.update(rest, args=args)
+        "infodiscard.cli.commands.train.run_training", lambda *args, **rest: seen.update(rest, args=args)
     )
     words = [word for key, value in given.items() for word in (f"--{key.replace('_', '-')}", value)]
     result = call("train", "vgg16", "--data", "cifar10", *words, "--keep-epochs", "0,1", "--bf16")
@@ -65,9 +64,7 @@ def test_train_hands_all_its_options_over(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_train_leaves_what_is_usual_to_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
-    monkeypatch.setattr(
-        import_module("infodiscard.training.train_network"), "train", lambda *_, **rest: seen.update(rest)
-    )
+    monkeypatch.setattr("infodiscard.cli.commands.train.run_training", lambda *_, **rest: seen.update(rest))
     call("train", "vgg16", "--data", "cifar10")
     assert seen["epochs"] == 30 and seen["keep_epochs"] == ()
     assert all(seen[key] is None for key in ("optimizer", "lr", "weight_decay", "weights", "teacher", "stop_after"))
@@ -102,7 +99,7 @@ def test_the_table_of_sizes_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> 
     report = size_report(module)
     report[["parameters", "left", "dense", "huffman"]] *= 400
     made = Compressed(Path("w.safetensors"), {"original": 0.5}, report, {})
-    monkeypatch.setattr(import_module("infodiscard.training.compress"), "compress", lambda *_, **__: made)
+    monkeypatch.setattr("infodiscard.cli.commands.train.run_compression", lambda *_, **__: made)
     monkeypatch.setattr("infodiscard.cli.commands.train.write_table", lambda *_: None)
     lines = call("compress", "vgg16", "--weights", "w.pt", "--data", "cifar10", "--out", "o").stdout.splitlines()
     assert all(len(line) <= 80 for line in lines) and len(lines) == len(report) + 6
@@ -117,10 +114,10 @@ def test_a_training_stopped_by_lightning_counts_as_interrupted(place, monkeypatc
         except KeyboardInterrupt:
             sys.exit(1)
 
-    monkeypatch.setattr(import_module("infodiscard.training.train_network"), "train", stop)
+    monkeypatch.setattr("infodiscard.cli.commands.train.run_training", stop)
     result = call("train", "resnet20", "--data", "npz:good.npz")
     assert result.exit_code == 130 and "runs/train-resnet20" in result.stderr
-    monkeypatch.setattr(import_module("infodiscard.training.train_network"), "train", lambda *_, **__: sys.exit(7))
+    monkeypatch.setattr("infodiscard.cli.commands.train.run_training", lambda *_, **__: sys.exit(7))
     assert call("train", "resnet20", "--data", "npz:good.npz").exit_code == 7
 
 
@@ -130,7 +127,7 @@ def test_train_hands_its_options_over(monkeypatch):
     def train(*args, **options):
         seen.update(options, args=args)
 
-    monkeypatch.setattr(import_module("infodiscard.training.train_network"), "train", train)
+    monkeypatch.setattr("infodiscard.cli.commands.train.run_training", train)
     result = call(
         "train", "resnet20", "--data", "cifar10", "--out", "w", "--epochs", "3", "--stop-after", "1", "--bf16"
     )
@@ -179,7 +176,7 @@ def test_train_decoder_hands_its_options_over(place, monkeypatch):
         seen.update(options, args=args[1:])
         return {}
 
-    monkeypatch.setattr(import_module("infodiscard.training.train_decoders"), "train_decoders", train)
+    monkeypatch.setattr("infodiscard.cli.commands.train.train_decoders", train)
     monkeypatch.setenv("INFODISCARD_CACHE", "cache")
     words = ["--samples", "5", "--seed", "7", "--lr", "0.1", "--bf16", "--half", "--test-data", "demo"]
     assert call("train-decoder", "net.py:plain", "--data", "cifar10", *words).exit_code == 0
@@ -193,6 +190,6 @@ def test_train_decoder_hands_its_options_over(place, monkeypatch):
         "test_data": "demo",
         "stop_after": None,
     }
-    monkeypatch.setattr(import_module("infodiscard.training.train_decoders"), "train_decoders", interrupt)
+    monkeypatch.setattr("infodiscard.cli.commands.train.train_decoders", interrupt)
     stopped = call("train-decoder", "net.py:plain", "--data", "cifar10")
     assert stopped.exit_code == 130 and "kept in 'cache/decoders'; the same command continues" in stopped.stderr
