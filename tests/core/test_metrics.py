@@ -116,7 +116,6 @@ def test_a_new_metric_has_a_curve_a_sheet_of_maps_and_paired_differences(run):
     assert (rows["difference"] == 0).all() and (rows["gap"] == 0.25).all() and set(rows["basis"]) == {""}
 
 
-@pytest.mark.xfail(strict=True, reason="the page lists its scalars and columns itself")
 def test_a_new_metric_is_on_the_page(run, tmp_path):
     page = run.report(tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Toy: means over the samples, nats/pixel" in page and "Solver of Toy" in page

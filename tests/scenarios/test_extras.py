@@ -72,7 +72,7 @@ GUARDED = {
     "data/sources/parquet.py": ("pyarrow", "parquet", parquet),
     "analysis/attribution.py": ("captum", "captum", cam),
     "networks/hub.py": ("transformers", "transformers", transformers),
-    "integrations/export.py": ("mlflow", "mlflow", mlflow),
+    "integrations/mlflow.py": ("mlflow", "mlflow", mlflow),
     "measurement/engines/ray.py": ("ray", "ray", ray),
 }
 

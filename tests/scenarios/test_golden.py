@@ -1,4 +1,4 @@
-"""A run that was begun by an earlier version, format 3: it is read, continued, and gives the values that it gave."""
+"""A run begun by an earlier version, format 3: it is read, continued, and its second sample is measured as recorded."""
 
 import json
 import zipfile

@@ -14,7 +14,7 @@ from ..errors import InfodiscardError, nearest
 from ..results.places import as_place
 from ..results.run import StoredRun
 from ..results.store import STORE, holds_run
-from .paired import check_pairing, compare_sides, pair_layers
+from .paired import Difference, check_pairing, compare_sides, pair_layers
 from .side import Side
 from .statistics import holm, holm_levels, t_bound, t_tail
 from .trust import other_pixels
@@ -124,7 +124,7 @@ def judge(
     )
 
 
-def judged(rows: Sequence[Mapping[str, Any]], max_increase: float, confidence: float) -> pd.DataFrame:
+def judged(rows: Sequence[Difference], max_increase: float, confidence: float) -> pd.DataFrame:
     """Returns the table of a `Gate`.
 
     Args:
@@ -148,14 +148,14 @@ def judged(rows: Sequence[Mapping[str, Any]], max_increase: float, confidence: f
     return table[[*columns, "warning"]]
 
 
-def _tail(row: Mapping[str, Any], excess: float) -> float:
+def _tail(row: Difference, excess: float) -> float:
     """Returns how probable an excess of this size or more is if there is none; without any scatter it is known."""
     if row["se"] == 0:
         return 0.0 if excess > 0 else 1.0
     return t_tail(excess / row["se"], row["n"] - 1)
 
 
-def _bound(row: Mapping[str, Any], level: float) -> float:
+def _bound(row: Difference, level: float) -> float:
     """Returns the lower confidence bound of the difference less the gap, wrong with a probability of `level`."""
     half = t_bound(level, row["n"] - 1) * row["se"] if row["se"] > 0 else 0.0
     return row["difference"] - row["gap"] - half
@@ -203,16 +203,6 @@ def side_of(value: Any, role: str) -> Side:
             f"The run given as {role} holds {len(names)} networks; name one of them, as in '{place}/{names[0]}'."
         )
     return Side(role, run, network or names[0])
-
-
-def like(side: Side, metric: str, by: str = "name") -> dict[str, Any]:
-    """Returns the arguments of `infodiscard.measure` under which a network is measured as that of a run was."""
-    settings = side.run.plan.settings
-    names = settings.names("quantity", "limit", "noise", "search")
-    arguments = {name: settings.of_network(name, side.network) for name in names if name != "start" or metric == "sid"}
-    # Other networks call their layers something else.
-    layers = list(side.layers) if by == "name" else None
-    return arguments | {"layers": layers, "max_passes": settings.max_passes.get(metric), "metrics": (metric,)}
 
 
 def _described(side: Side) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 
 from ..core.metrics import METRICS
 from ..errors import InfodiscardError, nearest
 from .display import basis, is_corrected, plain, shown, systematic
-from .side import Side, sides_of
+from .side import Side, Sources, sides_of
 from .statistics import half_width
 from .trust import mean_gap, row_warnings, settings_warnings
 
@@ -19,8 +19,32 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+class Statistics(TypedDict):
+    """Statistics of a variable over pairs of samples, as `compare_runs` names them."""
+
+    mean_a: float
+    mean_b: float
+    difference: float
+    se: float
+    low: float
+    high: float
+    n: int
+    systematic: float
+
+
+class Difference(Statistics):
+    """A row of a comparison: one layer of two sides."""
+
+    layer: str
+    a: str
+    b: str
+    basis: str
+    gap: float
+    warning: str
+
+
 def compare_runs(
-    runs: Mapping[str, Any] | Any,
+    runs: Sources,
     metric: str = "sid",
     reference: str | None = None,
     by: Literal["name", "position", "auto"] = "name",
@@ -78,7 +102,7 @@ def check_pairing(by: str) -> None:
         )
 
 
-def compare_sides(a: Side, b: Side, metric: str, by: str) -> list[dict[str, Any]]:
+def compare_sides(a: Side, b: Side, metric: str, by: str) -> list[Difference]:
     """Returns the rows of one pair of entries, which hold what `compare` returns, but for its warning of the gap.
 
     Raises:
@@ -102,13 +126,20 @@ def compare_sides(a: Side, b: Side, metric: str, by: str) -> list[dict[str, Any]
         variable, known = _known(metric, left, right)
         if known.any():
             layer = layer_a if layer_a == layer_b else f"{layer_a} ~ {layer_b}"
-            row: dict[str, Any] = {"layer": layer, "a": a.name, "b": b.name}
-            row |= _paired(left[known], right[known], variable)
-            row["basis"] = basis(variable)
             gap = max(mean_gap(table[known], metric) for table in (left, right))
-            row["gap"] = 0.0 if is_corrected(variable) else gap  # of corrected values the error holds it
-            warnings = general + row_warnings(a, b, left, right, row, metric)
-            rows.append({**row, "warning": "; ".join(warnings)})
+            as_reached = basis(variable) == "reached"
+            warnings = general + row_warnings(a, b, left, right, int(known.sum()), as_reached, metric)
+            rows.append(
+                Difference(
+                    layer=layer,
+                    a=a.name,
+                    b=b.name,
+                    **_paired(left[known], right[known], variable),
+                    basis=basis(variable),
+                    gap=0.0 if is_corrected(variable) else gap,  # of corrected values the error holds it
+                    warning="; ".join(warnings),
+                )
+            )
     if not rows:
         raise InfodiscardError(
             f"'{a.name}' and '{b.name}' have no layer measured on the same samples yet ({a.missing} and {b.missing} "
@@ -163,7 +194,7 @@ def _known(metric: str, left: pd.DataFrame, right: pd.DataFrame) -> tuple[str, p
     return variable, known
 
 
-def _paired(a: pd.DataFrame, b: pd.DataFrame, variable: str) -> dict[str, Any]:
+def _paired(a: pd.DataFrame, b: pd.DataFrame, variable: str) -> Statistics:
     """Returns the statistics of a variable over n pairs of samples."""
     values_a, values_b = (table[variable].to_numpy(np.float64) for table in (a, b))
     differences = values_b - values_a

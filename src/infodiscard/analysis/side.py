@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import InfodiscardError
 from ..results.run import StoredRun
@@ -39,7 +39,14 @@ class Side:
         return sum(unit.network == self.network for unit in self.run.pending())
 
 
-def as_run(value: Any) -> StoredRun:
+Source = StoredRun | str | Path
+"""A run, or where it is stored."""
+
+Sources = Mapping[str, Source] | Source
+"""Runs by name, or one run of several networks."""
+
+
+def as_run(value: Source) -> StoredRun:
     """Returns a run as it is, and opens the path of one.
 
     Raises:
@@ -52,7 +59,7 @@ def as_run(value: Any) -> StoredRun:
     raise InfodiscardError(f"Cannot compare a {type(value).__name__}; give a run, the directory of one, or a network.")
 
 
-def sides_of(runs: Mapping[str, Any] | Any) -> list[Side]:
+def sides_of(runs: Sources) -> list[Side]:
     """Returns one entry per network of the runs given to `compare_runs`."""
     if not isinstance(runs, Mapping):
         run = as_run(runs)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..core.metrics import corrected, metric_of
 from ..core.settings import Settings
@@ -94,11 +93,19 @@ def other_pixels(a: Side, b: Side) -> bool:
 
 
 def row_warnings(
-    a: Side, b: Side, left: pd.DataFrame, right: pd.DataFrame, row: Mapping[str, Any], metric: str
+    a: Side, b: Side, left: pd.DataFrame, right: pd.DataFrame, count: int, as_reached: bool, metric: str
 ) -> list[str]:
-    """Returns what speaks against the values of one row; `left` and `right` hold the samples that both have."""
-    warnings = [f"only {row['n']} samples"] if row["n"] < FEW_SAMPLES else []
-    if row["basis"] == "reached" and metric == plain(metric):
+    """Returns what speaks against the values of one row of a comparison.
+
+    Args:
+        a, b: the sides.
+        left, right: their rows of the samples that both have.
+        count: samples that are compared.
+        as_reached: whether they are compared as reached.
+        metric: as for `compare`.
+    """
+    warnings = [f"only {count} samples"] if count < FEW_SAMPLES else []
+    if as_reached and metric == plain(metric):
         warnings += _uncorrected(a, b, left, right, corrected(metric) or "")
         metric += AS_REACHED
     for side, table in ((a, left), (b, right)):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from ..analysis.gate import Gate, check_arguments, judge, like, refuse_settings, side_of, too_few
+from ..analysis.gate import Gate, check_arguments, judge, refuse_settings, side_of, too_few
 from ..analysis.side import Side
 from ..core.settings import Settings
 from ..errors import InfodiscardError
@@ -79,7 +79,7 @@ def _sides(base: Any, candidate: Any, metric: str, by: str, data: Any, options: 
     known = side_of(candidate, "candidate") if fresh[0] else side_of(base, "base")
     value, role = (base, "base") if fresh[0] else (candidate, "candidate")
     name = value.name if isinstance(value, Network) else role
-    arguments = like(known, metric, by) | dict(options)
+    arguments = _like(known, metric, by) | dict(options)
     settings = Settings.of(**{name: value for name, value in arguments.items() if name in Settings.names()})
     refuse_settings(known.run.plan.settings, settings)
     run = measure({name: value}, data, **arguments)
@@ -91,3 +91,13 @@ def _names(base: Any, candidate: Any) -> tuple[str, str]:
     """Returns what two networks are called in their run: as they are themselves, if that tells them apart."""
     names = tuple(value.name if isinstance(value, Network) else "" for value in (base, candidate))
     return (names[0], names[1]) if all(names) and len(set(names)) == 2 else ("base", "candidate")
+
+
+def _like(side: Side, metric: str, by: str = "name") -> dict[str, Any]:
+    """Returns the arguments of `infodiscard.measure` under which a network is measured as that of a run was."""
+    settings = side.run.plan.settings
+    names = settings.names("quantity", "limit", "noise", "search")
+    arguments = {name: settings.of_network(name, side.network) for name in names if name != "start" or metric == "sid"}
+    # Other networks call their layers something else.
+    layers = list(side.layers) if by == "name" else None
+    return arguments | {"layers": layers, "max_passes": settings.max_passes.get(metric), "metrics": (metric,)}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
 from ..analysis.paired import check_pairing, compare_runs
+from ..analysis.side import Source
 from ..errors import InfodiscardError
 from ..networks.network import Network
-from ..results.run import StoredRun
 from .measure import measure
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def compare(
-    runs: Mapping[str, Any] | StoredRun | str | Path,
+    runs: Mapping[str, Source | nn.Module | Network] | Source,
     metric: str = "sid",
     reference: str | None = None,
     by: Literal["name", "position", "auto"] = "name",
@@ -56,12 +55,13 @@ def compare(
             samples or layers, or nothing measured on both sides.
     """
     check_pairing(by)
-    if isinstance(runs, Mapping):
-        runs = {str(name): _measured(str(name), value, data, options) for name, value in runs.items()}
-    return compare_runs(runs, metric, reference, by)
+    if not isinstance(runs, Mapping):
+        return compare_runs(runs, metric, reference, by)
+    measured = {str(name): _measured(str(name), value, data, options) for name, value in runs.items()}
+    return compare_runs(measured, metric, reference, by)
 
 
-def _measured(name: str, value: Any, data: Any, options: Mapping[str, Any]) -> Any:
+def _measured(name: str, value: Source | nn.Module | Network, data: Any, options: Mapping[str, Any]) -> Source:
     """Returns the run of a network, which is measured now; runs and paths as they are."""
     if not isinstance(value, nn.Module | Network):
         return value

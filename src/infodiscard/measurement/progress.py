@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypedDict, cast
 
 from ..core.files import translate_os_errors
 from ..results.places import LOG, STATUS, read_whole, write_whole
@@ -159,13 +159,28 @@ class Watch:
             write_whole(self._run.path / STATUS, json.dumps(about, ensure_ascii=False).encode())
 
 
-def read_status(path: Any) -> dict[str, Any]:
+class Status(TypedDict, total=False):
+    """Last known status of a run; a process writes it while it measures."""
+
+    state: str
+    host: str
+    pid: int
+    updated: str
+    done: int
+    total: int
+    seconds: float
+    cells_per_second: float
+    passes_per_second: float
+    seconds_left: float | None
+
+
+def read_status(path: Any) -> Status:
     """Returns the last status of the run in a directory; empty if it is not known."""
     try:
         status = json.loads(read_whole(path / STATUS) or b"{}")
     except (OSError, ValueError):
         return {}
-    return status if isinstance(status, dict) else {}
+    return cast("Status", status) if isinstance(status, dict) else {}
 
 
 def _now() -> str:

@@ -262,16 +262,17 @@ def _compared(entries: Sequence[Entry], scalars: Sequence[Scalar]) -> tuple[pd.D
 
 def _pair(a: Entry, b: Entry, metric: str) -> list[dict[str, Any]]:
     """Returns the rows of one pair."""
-    rows = compare_sides(a, b, metric, "auto")
     layers = {
         left if left == right else f"{left} ~ {right}": (left, right)
         for left, right in pair_layers(a.name, a.layers, b.name, b.layers, "auto")
     }
     words = a.run.plan.layout.words
-    for row in rows:
-        row["layer_a"], row["layer_b"] = layers[row["layer"]]
-        row["warning"] = words(row["warning"])
-    return [{"metric": metric, **row} for row in rows]
+    rows = []
+    for row in compare_sides(a, b, metric, "auto"):
+        layer_a, layer_b = layers[row["layer"]]
+        added = {"layer_a": layer_a, "layer_b": layer_b, "warning": words(row["warning"])}
+        rows.append({"metric": metric, **row, **added})
+    return rows
 
 
 def _judge(rows: list[dict[str, Any]], scalar: Scalar) -> None:
