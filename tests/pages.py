@@ -26,7 +26,7 @@ HOSTILE = (
 
 def hostile_run(names=HOSTILE):
     """A run all of whose names are hostile."""
-    plan = make_plan(networks=names[:2], layers=names, samples=len(names), size=6, note=names[0])
+    plan = make_plan(networks=names[:2], layers=names, samples=len(names), size=6, noise_on=names[0])
     more = {"samples": names, "classes": names, "labels": tuple(range(len(names)))}
     run = Run.create(type(plan)(**vars(plan) | more), images=make_images(plan)[0])
     for unit in run.pending():

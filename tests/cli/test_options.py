@@ -4,6 +4,10 @@ import subprocess
 import sys
 from dataclasses import fields
 
+import pytest
+import typer
+
+from infodiscard.cli import COMMANDS, app
 from infodiscard.cli.options import Measuring
 from infodiscard.core.settings import Settings
 from infodiscard.measurement.execution import Execution
@@ -38,3 +42,11 @@ def test_options_that_are_not_given_say_what_the_library_does():
 def test_only_the_options_asked_for_are_returned():
     assert Measuring(tau="code", seed=3).arguments(["tau", "seed"]) == {"tau": "code", "seed": 3}
     assert Measuring(metrics="SID, ru").settings().metrics == ("sid", "ru")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_each_says_itself(name):
+    listed = typer.main.get_command(app).commands[name]
+    command = listed.load()
+    assert command.name == name and len(command.params) > 1
+    assert listed.help == " ".join(command.help.split("\n\n")[0].split())

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
+from torch import nn
 
 from infodiscard.api.compare import compare
+from infodiscard.api.measure import measure
 from infodiscard.api.run import Run
 from infodiscard.cli.tables import show_run
 from infodiscard.core.kinds import IMAGE, TOKENS
@@ -18,6 +21,7 @@ from infodiscard.core.metrics import (
 )
 from infodiscard.core.metrics.metric import DIAGNOSTICS
 from infodiscard.core.metrics.variable import CELL, GENERAL
+from infodiscard.measurement.unit import SOLVERS, LayerSamples, MetricSolver
 from infodiscard.plots import layer_curve, map_sheet
 from synthetic import make_plan, values_of
 from toy_metric import TOY, toy_values
@@ -119,3 +123,17 @@ def test_a_new_metric_has_a_curve_a_sheet_of_maps_and_paired_differences(run):
 def test_a_new_metric_is_on_the_page(run, tmp_path):
     page = run.report(tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Toy: means over the samples, nats/pixel" in page and "Solver of Toy" in page
+
+
+def test_a_new_metric_is_measured_by_the_solver_beside_it(toy, monkeypatch):
+    def solve(at: LayerSamples) -> dict[str, torch.Tensor]:
+        values = toy_values(len(at.part.names), at.part.shape[1:])
+        return {name: torch.as_tensor(value) for name, value in values.items()}
+
+    monkeypatch.setitem(SOLVERS, "toy", MetricSolver(solve, lambda at: pytest.fail("nothing is timed")))
+    model = nn.Sequential(nn.Conv2d(3, 2, 3)).eval()
+    run = measure(model, torch.rand(3, 3, 8, 8), layers=["0"], metrics=["toy"], block=3, progress=False)
+    assert run.metrics == ("toy",) and run.to_dataframe()["toy"].tolist() == pytest.approx(
+        toy_values(3, (8, 8))["toy"].tolist()
+    )
+    assert run.plan.settings.max_passes == {"toy": TOY.passes}

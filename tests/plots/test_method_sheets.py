@@ -93,7 +93,7 @@ def test_other_networks_and_images_are_refused(run, network):
         ({"methods": ["lime"]}, "no method 'lime'; choose from 'saliency'"),
         ({"layers": ["layer2"]}, "Layer 'layer2' is not measured; the nearest are 'layer1'"),
         ({"samples": [7]}, "No sample 7"),
-        ({"grad_cam_layer": "linear"}, "has no positions to map"),
+        ({"methods": ["grad_cam:linear"]}, "has no positions to map"),
         ({"targets": [0]}, "give one class per input"),
     ):
         with pytest.raises(InfodiscardError, match=match):

@@ -80,7 +80,7 @@ def test_the_words_are_those_of_the_kind_of_input():
 
 def test_a_metric_without_an_explanation_of_its_own_has_its_long_name(monkeypatch):
     read = content.read(shared_run(**SMALL))
-    toy = METRICS["ru"]._replace(name="toy", title="TOY", long_name="a <toy> of each pixel")
+    toy = dataclasses.replace(METRICS["ru"], name="toy", title="TOY", long_name="a <toy> of each pixel")
     monkeypatch.setitem(METRICS, "toy", toy)
     scalar = Scalar("toy", "TOY", toy, ("lower", "higher"))
     text = text_of(dataclasses.replace(read, scalars=(*read.scalars, scalar)))

@@ -1,5 +1,7 @@
 """The scalars of the page: every metric has one, and its concentration."""
 
+from dataclasses import replace
+
 import pytest
 
 from infodiscard.report import scalars
@@ -18,7 +20,10 @@ def test_maps_say_that_they_show_what_was_reached():
 
 
 def test_a_new_metric_has_its_scalars(monkeypatch):
-    toy = scalars.METRICS["ru"]._replace(name="toy", title="TOY", prefix="toy_", needs_decoders=False)
+    concentration = {"toy_concentration": scalars.METRICS["ru"].variables["ru_concentration"]}
+    toy = replace(
+        scalars.METRICS["ru"], name="toy", title="TOY", prefix="toy_", ends=("lower", "higher"), variables=concentration
+    )
     monkeypatch.setitem(scalars.METRICS, "toy", toy)
     every = scalars.page_scalars()
     assert every["toy"].title == "TOY" and every["toy"].ends == ("lower", "higher")

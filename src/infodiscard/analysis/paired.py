@@ -49,32 +49,13 @@ def compare_runs(
     reference: str | None = None,
     by: Literal["name", "position", "auto"] = "name",
 ) -> pd.DataFrame:
-    """Returns paired differences by layer over the samples that both sides have, as `infodiscard.compare` does.
+    """Returns paired differences by layer over the samples that both sides have.
+
+    It is `infodiscard.compare` without networks to measure, whose docstring describes all else.
 
     Args:
-        runs: name → run, or its directory; or one run, whose networks are compared. A run of several networks counts as
-            several entries named "name/network".
-        metric: a scalar variable, such as "sid", "ru" or "concentration". SID and its concentration are compared as
-            corrected wherever both sides have corrected values; "sid_reached" and "concentration_reached" are what the
-            search reached.
-        reference: the entry that the others are compared with; the first by default.
-        by: pair layers of the same name, or of the same "position" in their networks; "auto": by name if two networks
-            share any, else by position.
-
-    Returns:
-        A table with the columns `layer`; `a` (the reference) and `b`, the entries' names; `mean_a`, `mean_b`;
-        `difference`, the mean of b − a; `se`, its standard error over the n pairs (n − 1), the systematic errors of
-        both sides' corrections added in quadrature; `low`, `high`, its 95 % interval from Student's t with n − 1
-        degrees of freedom; `n`; `basis`, whether the values are "corrected" or as "reached" ("" where a metric has no
-        such difference); `systematic`, the part of `se` that more samples do not make smaller; `gap`, what counts
-        against a difference beside its error: the larger of both sides' mean gaps to the optimum, as the solver
-        estimates them, and 0 between corrected values; `warning`, why not to trust the row ("" if nothing is known
-        against it). A layer with no pair measured is omitted; a sample that lacks a corrected value on either side is
-        excluded from its row, which says so.
-
-    Raises:
-        InfodiscardError: fewer than two entries, an unknown reference or metric, inputs of different sizes, no shared
-            samples or layers, or nothing measured on both sides.
+        runs: name → run, or its directory; or one run, whose networks are compared.
+        metric, reference, by: as for `infodiscard.compare`.
     """
     import pandas as pd
 

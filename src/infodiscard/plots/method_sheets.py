@@ -42,7 +42,6 @@ def method_sheet(
     layers: Sequence[str] | None = None,
     methods: Sequence[str] = tuple(METHODS),
     targets: Sequence[int] | None = None,
-    grad_cam_layer: str | None = None,
     metric: str = "sid",
     path: str | Path | None = None,
 ) -> Figure:
@@ -57,9 +56,9 @@ def method_sheet(
         network: the one that was measured, under its name in the run, with the normalisation.
         samples: names or positions; by default the first 4 that have anything measured.
         layers: of those measured; by default all.
-        methods: of `METHODS`, in the order of the columns.
+        methods: of `METHODS`, in the order of the columns. Grad-CAM is that of the last layer of the run whose feature has
+            maps; `grad_cam:LAYER` names another.
         targets: the class to explain of each sample; by default what the network predicts.
-        grad_cam_layer: for Grad-CAM; by default the last layer of the run whose feature has maps.
         metric: one that the run measured.
         path: where to write the picture; the ending says the format.
 
@@ -67,8 +66,8 @@ def method_sheet(
         InfodiscardError: another network or other images than were measured, an unknown layer, method or sample, or
             Captum is missing.
     """
-    unknown = [name for name in methods if name not in METHODS]
-    if unknown:
+    chosen = {name: layer for name, _, layer in (method.partition(":") for method in methods)}
+    if unknown := [name for name in chosen if name not in METHODS]:
         raise InfodiscardError(f"There is no method '{unknown[0]}'; choose from {', '.join(map(repr, METHODS))}.")
     data = chosen_data(run, network.name, samples, metric, f"{metric}_map")
     data = data if samples is not None else data.isel(sample=slice(ROWS))
@@ -78,14 +77,16 @@ def method_sheet(
             raise InfodiscardError(f"Layer '{layer}' is not measured; the nearest are {nearest(layer, known)}.")
     inputs = _inputs(run, network, [str(name) for name in data["sample"].values])
     classes = _classes(network, inputs, targets)
-    found = {name: _map_of(name, network, inputs, classes, grad_cam_layer, known) for name in methods}
+    method_maps = {
+        name: _map_of(name, network, inputs, classes, layer or None, known) for name, layer in chosen.items()
+    }
     data = data.sel(layer=list(layers or known))
     maps = data[f"{metric}_map"].transpose("sample", "layer", "y", "x").values
     pictures = np.moveaxis(data["image"].values, 1, -1)
     label = axis_label(metric).replace("\n", ", ")
     shown = short_names([str(name) for name in data["layer"].values])
     rows = row_names(run, [str(name) for name in data["sample"].values])
-    return saved(_drawn(pictures, maps, found, rows, shown, label, elide(network.name, 60)), path)
+    return saved(_drawn(pictures, maps, method_maps, rows, shown, label, elide(network.name, 60)), path)
 
 
 def _inputs(run: StoredRun, network: Network, samples: list[str]) -> torch.Tensor:
