@@ -56,7 +56,7 @@ def method_sheet(
         network: the one that was measured, under its name in the run, with the normalisation.
         samples: names or positions; by default the first 4 that have anything measured.
         layers: of those measured; by default all.
-        methods: of `METHODS`, in the order of the columns. Grad-CAM is that of the last layer of the run whose feature has
+        methods: of `METHODS`, in the order of the columns. Grad-CAM is of the last layer of the run whose feature has
             maps; `grad_cam:LAYER` names another.
         targets: the class to explain of each sample; by default what the network predicts.
         metric: one that the run measured.
