@@ -14,7 +14,7 @@ def test_the_command_says_what_a_run_records():
     options = dict(zip(words[6::2], words[7::2], strict=True))
     assert options["--name"] == "b" and options["--layers"] == ",".join(RESNET[:3]) and options["--metrics"] == "sid"
     assert (options["--alpha"], options["--tolerance"], options["--samples"]) == ("1.5", "0.01", "6")
-    assert "--precision" not in options  # which it does not record
+    assert options["--precision"] == "full"
 
 
 def test_hostile_names_are_quoted():
