@@ -150,7 +150,7 @@ def test_resume_continues_the_same_plan(tmp_path):
     ("change", "message"),
     [
         ({"seed": 1}, "seed was 0, now 1"),
-        ({"extra": True}, "extra was None, now True"),
+        ({"noise_on": "x"}, "noise_on was None, now x"),
         ({"samples": 11}, r"samples was 10 \(test-00000 … test-00009\), now 11"),
         ({"layers": RESNET[:2]}, "layers of resnet20 was conv1, layer1.0, layer1.1, now conv1, layer1.0"),
         ({"size": 5}, "height was 4, now 5"),

@@ -27,7 +27,7 @@ class Killed(Exception):
 
 
 def test_plan_survives_the_store(tmp_path):
-    plan = make_plan(size=4, samples=3, cap=np.float64(2.5), grid=(4, 4))
+    plan = make_plan(size=4, samples=3, cap=np.float64(2.5), noise_on="x")
     Run.create(plan, tmp_path / "run").close()
     assert open_run(tmp_path / "run").plan == plan
 
