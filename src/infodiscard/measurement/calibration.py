@@ -78,7 +78,7 @@ class Hurried(PreparedNetwork):
     deadline: float = float("inf")
 
     def feature(self, probe: Probe, part: Inputs) -> Callable[..., torch.Tensor]:
-        """The same function, which raises `TooLong` after the deadline."""
+        """The same function, from `m × C × H × W` to `m × …`, which raises `TooLong` after the deadline."""
         compute = super().feature(probe, part)
 
         def feature(*inputs: torch.Tensor) -> torch.Tensor:

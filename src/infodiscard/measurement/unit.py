@@ -201,7 +201,7 @@ def sid_variables(solution: Solution, space: SigmaSpace, masks: torch.Tensor | N
 
 
 def ru_variables(solution: Reconstruction, space: SigmaSpace, masks: torch.Tensor | None) -> dict[str, torch.Tensor]:
-    """The same for RU."""
+    """Returns what a run stores of the RU of n samples; masks, `n × H × W`, are true on the object."""
     entropy, floor = solution.entropy.mean(1), solution.floor.mean(1)
     values = {
         "ru": entropy.mean((1, 2)),

@@ -81,7 +81,7 @@ def mean(values: torch.Tensor) -> torch.Tensor:
 
 
 def live_mean(values: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
-    """The same over the parameters where `live` (0 or 1, broadcastable) is 1; 0 where none is."""
+    """Mean over the parameters where `live` (0 or 1, broadcastable) is 1, `… × 1 × 1 × 1`; 0 where none is."""
     return (values * live).sum((-3, -2, -1), keepdim=True) / live.sum((-3, -2, -1), keepdim=True).clamp(min=1)
 
 

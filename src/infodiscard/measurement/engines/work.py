@@ -100,7 +100,10 @@ class Work:
     def measured(
         self, unit: Unit, samples: Inputs, sigma: torch.Tensor | None, worker: str = ""
     ) -> tuple[dict[str, np.ndarray], Finished]:
-        """Computes a unit; arguments as from `sources`. Returns its values, variable by variable, and what it took."""
+        """Computes a unit; arguments as from `sources`, σ `n × C or 1 × H × W`.
+
+        Returns its values, variable by variable, `n × …` each, and what it took.
+        """
         begin = time.monotonic()
         network = self.networks[unit.network]
         values = measured(network, unit.layer, samples, self.settings, self.batch_size, sigma)
