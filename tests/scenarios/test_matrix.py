@@ -78,9 +78,9 @@ def timm(name: str, size: int = 64, **options: Any) -> Case:
 
 def transformers(kind: type[Case], maker: str, *options: Any, **case: Any) -> Case:
     def make() -> nn.Module:
-        import test_transformers  # skips where the library is missing
+        import small_transformers  # skips where the library is missing
 
-        return getattr(test_transformers, maker)(*options)
+        return getattr(small_transformers, maker)(*options)
 
     return kind(make, **case)
 

@@ -80,7 +80,7 @@ def test_timm_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_libraries_are_imported_only_when_asked_for() -> None:
-    code = "import sys, infodiscard.zoo, infodiscard.data, infodiscard.train; print(*sys.modules)"
+    code = "import sys, infodiscard.zoo, infodiscard.data, infodiscard.training.train_network; print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert not {"torchvision", "timm", "lightning", "pyarrow", "PIL"} & set(shown)
 
