@@ -18,28 +18,11 @@ from infodiscard import InfodiscardError, Network, data, measure, open_run, zoo
 from infodiscard.api.run import Run
 from infodiscard.results.store import holds_run
 from infodiscard.solver.effort import MIN_PASSES
+from small_network import FAST, images, tiny
 from unchanged import assert_same_state, state
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs the trained CIFAR-10 ResNets, which are not here")
-FAST = {"max_passes": 256, "progress": False}
-
-
-def tiny(seed: int = 0) -> nn.Sequential:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        layers = (
-            nn.Conv2d(3, 4, 3, padding=1),
-            nn.BatchNorm2d(4),
-            nn.ReLU(inplace=True),
-            nn.Flatten(),
-            nn.Linear(256, 5),
-        )
-        return nn.Sequential(*layers).eval()
-
-
-def images(n: int = 3, seed: int = 0) -> torch.Tensor:
-    return torch.rand(n, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
 
 
 def test_run_holds_what_it_promises():

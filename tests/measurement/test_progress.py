@@ -10,9 +10,8 @@ from infodiscard.api.run import Run
 from infodiscard.measurement.engines import Finished
 from infodiscard.measurement.progress import LOG, STATUS, Pace, Watch, duration, read_status
 from infodiscard.results.plan import Unit
-from synthetic import make_plan, values_of
-
-SMALL = {"layers": ("cheap", "dear"), "samples": 8, "size": 4, "block": 2}
+from synthetic import make_plan
+from watched_run import SMALL, watched
 
 
 def finished(layer, start, seconds, passes=100):
@@ -48,17 +47,6 @@ def test_pace_of_several_workers():
 )
 def test_durations_are_said_as_people_do(seconds, words):
     assert duration(seconds) == words
-
-
-def watched(path, units=None, error=None):
-    """A run on disk of which so many units are written under watch, and which then ends, perhaps by an error."""
-    plan = make_plan(**SMALL)
-    with Run.resume_or_create(plan, path) as run, Watch(run, bar=False) as watch:
-        for unit in run.pending()[:units]:
-            run.write(unit, values_of(plan, unit))
-            watch.record(Finished(unit, 0.5, 64, {plan.samples[unit.start]: "feature_not_finite"}, ""))
-        if error is not None:
-            raise error
 
 
 def test_the_log_has_a_line_for_every_event(tmp_path):

@@ -18,14 +18,9 @@ from infodiscard.results import locks
 from infodiscard.results.locks import LOCK, Lease, Lock, lock
 from infodiscard.results.places import as_place, is_local, names_in, read_whole
 from infodiscard.results.verify import verify_run
-from synthetic import RESNET, make_plan, values_of
+from synthetic import RESNET, fill, make_plan
 
 SMALL = {"layers": RESNET[:3], "samples": 10, "size": 4, "block": 4}
-
-
-def fill(run, count=None):
-    for unit in run.pending()[:count]:
-        run.write(unit, values_of(run.plan, unit))
 
 
 @pytest.fixture(params=["memory", "bucket"])

@@ -9,19 +9,9 @@ import pytest
 from infodiscard.api.run import Run, open_run
 from infodiscard.errors import InfodiscardError
 from infodiscard.results.places import as_place, names_in, read_whole, remove, write_whole
-from synthetic import RESNET, make_images, make_plan, values_of
+from synthetic import RESNET, fill, make_images, make_plan, same
 
 SMALL = {"layers": RESNET[:3], "samples": 10, "size": 4, "block": 4}
-
-
-def fill(run, count=None):
-    for unit in run.pending()[:count]:
-        run.write(unit, values_of(run.plan, unit))
-
-
-def same(one, other):
-    a, b = one.dataset.load(), other.dataset.load()
-    assert a.identical(b.assign_attrs(created=a.attrs["created"]))
 
 
 def test_a_run_is_written_continued_and_read_anywhere(place):
@@ -37,8 +27,8 @@ def test_a_run_is_written_continued_and_read_anywhere(place):
     whole = Run.create(plan, None, images, masks)
     fill(whole)
     assert reader.complete
-    same(open_run(place), whole)
-    same(Run.resume_or_create(plan, place, images, masks), whole)
+    assert same(open_run(place), whole)
+    assert same(Run.resume_or_create(plan, place, images, masks), whole)
     np.testing.assert_array_equal(open_run(place).dataset["image"].values, images)
     with pytest.raises(InfodiscardError, match="different run"):
         Run.resume_or_create(make_plan(**SMALL | {"seed": 1}), place)

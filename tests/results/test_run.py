@@ -14,18 +14,9 @@ import pytest
 from infodiscard.api.run import Run, open_run
 from infodiscard.errors import InfodiscardError
 from infodiscard.results.plan import Plan, Unit
-from synthetic import RESNET, make_plan, make_run, values_of
+from synthetic import RESNET, fill, make_plan, make_run, same, values_of
 
 SMALL = {"layers": RESNET[:3], "samples": 10, "size": 4, "block": 4}
-
-
-def fill(run, count=None):
-    for unit in run.pending()[:count]:
-        run.write(unit, values_of(run.plan, unit))
-
-
-def same(a: Run, b: Run) -> bool:
-    return a.dataset.load().identical(b.dataset.load().assign_attrs(created=a.dataset.attrs["created"]))
 
 
 # -- write and read --------------------------------------------------------------------------------------------------

@@ -3,19 +3,9 @@
 from infodiscard.api.run import Run, open_run
 from infodiscard.results.places import as_place, read_whole, write_whole
 from infodiscard.results.verify import verify_run
-from synthetic import RESNET, make_images, make_plan, values_of
+from synthetic import RESNET, fill, make_images, make_plan, same
 
 SMALL = {"layers": RESNET[:3], "samples": 10, "size": 4, "block": 4}
-
-
-def fill(run, count=None):
-    for unit in run.pending()[:count]:
-        run.write(unit, values_of(run.plan, unit))
-
-
-def same(one, other):
-    a, b = one.dataset.load(), other.dataset.load()
-    assert a.identical(b.assign_attrs(created=a.attrs["created"]))
 
 
 def test_damage_is_found_and_repaired_anywhere(place, quick):
@@ -38,4 +28,4 @@ def test_damage_is_found_and_repaired_anywhere(place, quick):
         fill(run)
     whole = Run.create(plan, None, images, masks)
     fill(whole)
-    same(open_run(place), whole)
+    assert same(open_run(place), whole)

@@ -36,7 +36,7 @@ def diagnostics(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     return table[[own for own in names.values() if own in table]].rename(columns={v: k for k, v in names.items()})
 
 
-def distrust(table: pd.DataFrame, alpha: float | None, metric: str) -> list[str]:
+def distrust(table: pd.DataFrame, alpha: float, metric: str) -> list[str]:
     """Returns what speaks against the values of `metric` of one network and layer, in words.
 
     Args:
@@ -50,7 +50,7 @@ def distrust(table: pd.DataFrame, alpha: float | None, metric: str) -> list[str]
         warnings.append(f"lacks corrected values {left_out if share < 1 else 'altogether'}")
     if "converged" in trust and (share := 1 - float(trust["converged"].mean())) > UNCONVERGED_SHARE:
         warnings.append(f"not converged for {share:.0%} of the samples")
-    if "feature_distance" in trust and alpha:
+    if "feature_distance" in trust:
         error = float((trust["feature_distance"] / alpha - 1).abs().mean())
         if error > DISTANCE_ERROR:
             warnings.append(f"distance off α = {alpha:g} by {error:.0%}")

@@ -40,7 +40,6 @@ def file_name(text: str) -> str:
 
 def announce(path: str | Path) -> None:
     """Prints where the run goes, and whether it is there already, in whole or in part."""
-
     if not holds_run(path):
         typer.echo(f"Run in {path}")
         return
@@ -95,7 +94,6 @@ def _terminable(signals: list[int]) -> Iterator[None]:
 
 def show_files(console: Console, page: Path, **first: str | Path | None) -> None:
     """Prints where the files of a report are, below those of `first`; `page` is its report.html."""
-
     sheets = [*page.parent.glob("maps*.png"), *page.parent.glob("reconstructions*.png")]
     sheets.sort(key=lambda path: (len(path.name), path.name))  # maps, maps-2, …
     names = {path.stem.replace("-", " ").replace("_ru", " of RU"): path for path in sheets}
@@ -113,6 +111,5 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     Raises:
         InfodiscardError: it cannot be written.
     """
-
     with translate_os_errors("write the table", path):
         table.to_csv(path, index=False)

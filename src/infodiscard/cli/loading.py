@@ -68,7 +68,6 @@ def images_of(
     Raises:
         InfodiscardError: they cannot be loaded, or the networks take different sizes.
     """
-
     if language := [name for name, network in networks.items() if takes_text(network)]:
         raise InfodiscardError(f"'{language[0]}' takes text, not images; measure it with --text FILE and no --data.")
     size = common_size(networks) or size
@@ -85,7 +84,6 @@ def texts_of(file: Path | None, networks: Mapping[str, Network], options: Measur
     Raises:
         InfodiscardError: they cannot be read, or the networks take no text, or split texts differently.
     """
-
     texts_by_network: dict[str, TextSet] = {}
     for name, network in networks.items():
         if not takes_text(network):
@@ -105,7 +103,6 @@ def texts_of(file: Path | None, networks: Mapping[str, Network], options: Measur
 
 def tau_of(networks: Mapping[str, Network], options: Measuring) -> Measuring:
     """Returns the options with the τ that is usual for noise on the first network's embeddings, and prints it."""
-
     name, network = next(iter(networks.items()))
     tau = f"{embedding_tau(network):.4g}"
     typer.echo(f"τ is {tau}, 0.01 of the variance of the embeddings of '{name}'; --tau gives another.")
@@ -118,7 +115,6 @@ def run_of(networks: Mapping[str, Network], images: ImageSet | TextSet, options:
     Raises:
         InfodiscardError: something cannot be measured.
     """
-
     path = options.out or str(fresh(networks))
     announce(path)
     with interruptible(path, named=options.out is not None):
@@ -131,7 +127,6 @@ def layers_of(networks: Mapping[str, Network], images: ImageSet, options: Measur
     Raises:
         InfodiscardError: a layer is unknown, or a network does not take the images.
     """
-
     inputs, chosen = coerce_inputs(images), patterns(options.layers)
     return {
         name: PreparedNetwork.prepare(name, network, inputs, chosen, options.settings(), options.device).layers

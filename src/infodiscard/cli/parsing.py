@@ -42,7 +42,6 @@ def load_network(spec: str, weights: str | None, name: str | None, **options: An
     Raises:
         InfodiscardError: it cannot be loaded, or how it wants its images normalised is not known.
     """
-
     network = zoo.load(spec, weights, name=name, **options)
     if (network.mean is None or network.std is None) and not takes_text(network):
         raise InfodiscardError(

@@ -54,7 +54,7 @@ def show_run(console: Console, run: Run) -> None:
             _show_network(console, title, metric, rows, doubted, words)
             name = f"{METRICS[metric].title} of " if len(run.metrics) > 1 else ""
             warnings += [f"{name}{network} {layer}: {text}" for layer, text in doubted.items() if text]
-    console.print(f"\n{_meaning(run)}", style="dim")
+    console.print(f"\n{_meaning(run, summary)}", style="dim")
     _show_failures(console, run)
     show_warnings(console, warnings + _doubts(run))
 
@@ -96,10 +96,10 @@ def _show_failures(console: Console, run: Run) -> None:
         console.print(f"  and {others:,} more; Run.failures() lists them.")
 
 
-def _meaning(run: Run) -> str:
+def _meaning(run: Run, summary: pd.DataFrame) -> str:
     """Returns what the columns mean."""
     alpha, tau = run.plan.settings.alpha, run.plan.settings.tau
-    summary, sentences, with_gap = run.summary(), [], False
+    sentences, with_gap = [], False
     for metric in map(METRICS.__getitem__, run.metrics):
         columns, level = columns_of(metric.name, summary), metric.at_identity(alpha, tau)
         least = f"; a layer that discards nothing has {level:.3f}" if level is not None else ""
@@ -108,8 +108,7 @@ def _meaning(run: Run) -> str:
             what = f"{metric.title} and concentration" if metric.concentration else metric.title
             sentences.append(f"Reached: what the search found; {what} add what that is estimated to lack.")
         with_gap |= metric.own("gap") in columns
-    if alpha:
-        sentences.append(f"Distance: to be α = {alpha:g}.")
+    sentences.append(f"Distance: to be α = {alpha:g}.")
     if with_gap:
         sentences.append("Gap: what a longer search would still find, nats/pixel, as the solver estimates it.")
     return run.plan.layout.words(" ".join(sentences))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..core.metrics import METRICS
 from ..errors import InfodiscardError
 from ..plots import layer_curve, map_sheet, reconstruction_sheet
 from ..plots.style import CLIP
@@ -67,7 +68,7 @@ def pictures(run: Run, network: str) -> dict[str, Callable[[], Figure]]:
             continue
         draws[f"{metric}_by_layer"] = partial(layer_curve, run, metric)
         draws[f"{metric}_map"] = partial(map_sheet, run, network, metric=metric, limits=_limits(run, metric))
-        if metric == "ru":
+        if METRICS[metric].needs_decoders:
             draws["reconstruction"] = partial(reconstruction_sheet, run, network)
     return draws
 

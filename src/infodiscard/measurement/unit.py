@@ -131,10 +131,8 @@ def measured(
 
 def passes_of(values: Mapping[str, np.ndarray]) -> np.ndarray:
     """Returns the passes of each sample of a unit, those of all metrics together, `n`."""
-    return sum(
-        (values[name].astype(int) for name in (metric.own("passes") for metric in METRICS.values()) if name in values),
-        np.zeros(1, int),
-    )
+    names = [metric.own("passes") for metric in METRICS.values()]
+    return sum((values[name].astype(int) for name in names if name in values), np.zeros(1, int))
 
 
 def _put(

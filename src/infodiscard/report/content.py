@@ -59,7 +59,7 @@ class Entry(Side):
         return frame[frame["network"] == self.network].drop(columns="network").set_index("layer")
 
     @property
-    def alpha(self) -> float | None:
+    def alpha(self) -> float:
         """The feature distance that was to be reached."""
         return self.run.plan.settings.alpha
 

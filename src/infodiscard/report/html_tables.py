@@ -54,9 +54,9 @@ def _values(metric: str) -> dict[str, Column]:
 
 def solver(content: Content, metric: str) -> Table:
     """Returns what the solver says of one metric."""
-    alphas = {entry.alpha for entry in content.entries if entry.alpha is not None}
-    wanted = f"; the distance was to be α = {', '.join(f'{alpha:g}' for alpha in sorted(alphas))}" if alphas else ""
-    caption = f"Solver of {METRICS[metric].title}: means over the samples (gap in {content.unit}){wanted}"
+    owner = METRICS[metric]
+    alphas = ", ".join(f"{alpha:g}" for alpha in sorted({entry.alpha for entry in content.entries}))
+    means = f"means over the samples (gap in {content.unit}); the distance was to be α = {alphas}"
     columns = {
         "converged": ("converged", ".0%"),
         "feature_distance": ("distance reached", ".3f"),
@@ -66,7 +66,8 @@ def solver(content: Content, metric: str) -> Table:
         "cap_matters": ("cap matters", ".0%"),
         "passes": ("passes", ".0f"),
     }
-    return _by_layer(content, metric, {METRICS[metric].own(name): item for name, item in columns.items()}, caption)
+    own = {owner.own(name): item for name, item in columns.items()}
+    return _by_layer(content, metric, own, f"Solver of {owner.title}: {means}")
 
 
 def _by_layer(content: Content, metric: str, columns: Mapping[str, Column], caption: str) -> Table:

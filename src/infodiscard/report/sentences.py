@@ -187,7 +187,7 @@ def _trust(entry: Entry, metric: str) -> list[str]:
     trust, lines = diagnostics(table, metric), []
     if "converged" in trust:
         lines.append(f"{trust['converged'].mean():.1%} of the {len(trust)} solutions met the solver's tolerance.")
-    if "feature_distance" in trust and alpha:
+    if "feature_distance" in trust:
         error = (trust["feature_distance"] / alpha - 1).abs()
         lines.append(
             f"The feature distance was to be α = {alpha:g}. On fresh noise it is off by {error.median():.1%} in the "

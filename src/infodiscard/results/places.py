@@ -83,11 +83,7 @@ def write_whole(place: Any, content: bytes) -> None:
     if not is_local(place):
         place.fs.pipe_file(place.path, content)
         return
-
-    def write(temporary: Path) -> None:
-        temporary.write_bytes(content)
-
-    write_atomically(place, write)
+    write_atomically(place, lambda temporary: temporary.write_bytes(content))
 
 
 def read_whole(place: Any) -> bytes | None:

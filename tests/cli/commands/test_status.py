@@ -5,25 +5,11 @@ import os
 
 from typer.testing import CliRunner
 
-from infodiscard.api.run import Run
 from infodiscard.cli import app
-from infodiscard.measurement.engines import Finished
-from infodiscard.measurement.progress import STATUS, Watch, read_status
+from infodiscard.measurement.progress import STATUS, read_status
 from infodiscard.results.places import write_whole
-from synthetic import make_plan, make_run, values_of
-
-SMALL = {"layers": ("cheap", "dear"), "samples": 8, "size": 4, "block": 2}
-
-
-def watched(path, units=None, error=None):
-    """A run on disk of which so many units are written under watch, and which then ends, perhaps by an error."""
-    plan = make_plan(**SMALL)
-    with Run.resume_or_create(plan, path) as run, Watch(run, bar=False) as watch:
-        for unit in run.pending()[:units]:
-            run.write(unit, values_of(plan, unit))
-            watch.record(Finished(unit, 0.5, 64, {plan.samples[unit.start]: "feature_not_finite"}, ""))
-        if error is not None:
-            raise error
+from synthetic import make_run
+from watched_run import SMALL, watched
 
 
 def test_status_says_who_works_how_fast_and_how_long(tmp_path):

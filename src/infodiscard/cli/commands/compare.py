@@ -46,7 +46,6 @@ def compare(
     csv: Csv = None,
 ) -> None:
     """Compares runs or networks layer by layer, over the samples that both have."""
-
     entries: Any = runs[0] if len(runs) == 1 else named_runs(runs)
     table = compare_runs(entries, metric=metric, reference=reference, by=by)  # type: ignore[arg-type]
     console = plain_console()
@@ -114,7 +113,6 @@ def check(
     both is a network, it is measured on the layers, on as many images and under
     the settings of the other's run, unless options say otherwise.
     """
-
     check_arguments(max_increase, metric, by, confidence)
     sides, settings = _sides(base, candidate, data, options, typed(context), metric)
     if options.out is not None:
@@ -137,7 +135,6 @@ def _sides(
     base: str, candidate: str, data: str | None, options: Measuring, chosen: set[str], metric: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Converts the texts of a check to its runs and networks, and to the data and options of those to be measured."""
-
     texts = {"base": base, "candidate": candidate}
     runs = {role: side_of(text, role) for role, text in texts.items() if _means_run(text)}
     if len(runs) == 2:
@@ -165,7 +162,6 @@ def _sides(
 
 def _means_run(text: str) -> bool:
     """Says whether a text is a run or was meant to be one: a directory, or a path that names no file."""
-
     path = Path(text)
     return is_run(text) or path.is_dir() or ("/" in text and ":" not in text and not path.suffix)
 

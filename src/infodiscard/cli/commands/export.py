@@ -27,7 +27,6 @@ def export(
     step: Annotated[int, typer.Option(help="The step that the values stand at, such as an epoch.")] = 0,
 ) -> None:
     """Writes a run's numbers and pictures for TensorBoard, or logs them into MLflow."""
-
     if tensorboard is None and mlflow is None:
         raise InfodiscardError("Nowhere to export to; give --tensorboard DIR or --mlflow URI.")
     opened, console = open_run(run), plain_console()

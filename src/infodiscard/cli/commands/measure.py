@@ -32,7 +32,6 @@ def demo(
     progress: Annotated[bool, typer.Option(help="Show the time left.")] = True,
 ) -> None:
     """Measures the network that the package carries on a dozen images that it carries, and writes a report."""
-
     network, images = zoo.load("demo"), data.load("demo")
     console = plain_console()
     console.print(
@@ -60,7 +59,6 @@ def layers(
 
     The input has as many channels as --mean has numbers, 3 if that is not known.
     """
-
     loaded = zoo.load(network, weights, mean=numbers(mean, "mean"), input_size=pixels(size), allow_random=True)
     call, what = _example(loaded, network)
     listed = list_layers(loaded.module, call)
@@ -92,7 +90,6 @@ def measure(
     truncate: Truncate = False,
 ) -> None:
     """Measures networks on images or texts and writes a run; the same command continues one that was interrupted."""
-
     loaded = load(networks, options)
     run = run_of(loaded, *inputs_of(loaded, data, text, truncate, options, typed(context)))
     console = plain_console()
@@ -116,7 +113,6 @@ def report(
     Of one run, pictures and tables are written beside the page unless --out
     names the page itself.
     """
-
     places = named_runs(runs)
     opened = {name: open_run(place) for name, place in places.items()}
     alone = next(iter(opened.values())) if runs == list(places.values())[:1] else None  # under its networks' own names

@@ -38,7 +38,6 @@ def plan(
     efficiency: Annotated[float, typer.Option(help="Of several workers, 0 … 1.", rich_help_panel=WHERE)] = EFFICIENCY,
 ) -> None:
     """Says what a measurement will take, in time, memory and storage, from a short calibration; stores nothing."""
-
     loaded = load(networks, options)
     inputs, options = inputs_of(loaded, data, text, truncate, options, typed(context))
     typer.echo(f"Calibrating on {options.device}, for about {calibrate:g} s …", err=True)

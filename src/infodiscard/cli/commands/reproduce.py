@@ -31,7 +31,6 @@ def reproduce(
     device: Device = "cpu",
 ) -> None:
     """Reruns one of the paper's studies, or all: trains what is missing, measures it, and says which claims held."""
-
     place = out or Path("runs") / f"reproduce-{profile}"
     with interruptible(place):
         for each in STUDIES if study == "all" else [study]:

@@ -29,7 +29,6 @@ def status(
     follow: Annotated[bool, typer.Option("--follow", help="Say it again every few seconds until it ends.")] = False,
 ) -> None:
     """Says how far a run is, how fast it goes and how long it will take, from another terminal or machine."""
-
     console = plain_console()
     while True:
         opened = open_run(run)
@@ -42,7 +41,6 @@ def status(
 
 def _print_state(run: Run) -> bool:
     """Prints what is known of the process that writes a run; returns whether it still does."""
-
     last = read_status(run.path)
     left = sum(unit.stop - unit.start for unit in run.pending())
     total = sum(unit.stop - unit.start for unit in run.plan.units())
@@ -92,7 +90,6 @@ def verify(
     What is damaged is removed, unless --keep is given, and the command that made
     the run then measures it again, and nothing else.
     """
-
     result = verify_run(run, repair=not keep)
     console = plain_console()
     if not result.damaged:

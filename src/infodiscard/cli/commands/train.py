@@ -103,7 +103,6 @@ def train(
     ] = None,
 ) -> None:
     """Trains a classifier or an auto-encoder; the same command continues a training that was interrupted."""
-
     network = network if damage is None else f"{network},damage={damage}"
     folder = out or Path("runs") / f"train-{file_name(network.removeprefix('zoo:'))}"
     with interruptible(folder):
@@ -163,7 +162,6 @@ def compress(
     seed: Annotated[int, typer.Option(help="Of the order and the augmentation.", rich_help_panel=STEPS)] = 0,
 ) -> None:
     """Compresses a trained network by Deep Compression: prunes it, retrains it and shares its weights."""
-
     spec, file = (network, weights) if weights is not None else (trained_spec(Path(network)), network)
     folder = out or Path("runs") / f"compressed-{file_name(Path(network).stem)}"
     with interruptible(folder):
@@ -219,7 +217,6 @@ def train_decoder(
     ] = None,
 ) -> None:
     """Trains decoders of a network's layers, all in one pass; one that is there already is not trained again."""
-
     space = {"mean": numbers(mean, "mean"), "std": numbers(std, "std"), "input_size": pixels(size)}
     loaded = zoo.load(network, weights, **space)  # type: ignore[arg-type]
     folder = decoders or default_folder()
