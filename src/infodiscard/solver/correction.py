@@ -40,6 +40,10 @@ LEAST = 0.3
 """r below which no parameter is taken to lie when its logarithm is asked for, or its standard error where that is less:
 where noise saturates the feature, r may be negative."""
 
+QUIET, QUIET_SIGMAS = 0.5, 4.0
+"""Error, in nats, of what is missing at a parameter whose r is surely, by the second in standard errors, below LEAST: its
+σ is still far too small, or draws that would have shown it matters were missed, and its r does not tell by how much."""
+
 AT_ONCE = 2**21
 """Values that are split into scales at once."""
 
@@ -136,6 +140,8 @@ class FreshDraws:
         shift = -excess.mean(1).clamp(-longest[:, 0], longest[:, 0]) / wide
         systematic = ((SYSTEMATIC * told).square() + unsure.square()).sqrt()
         gap, gap_se, systematic = (part / (2 * c) for part in (told, se / (1 + bend * far), systematic))
+        quiet = ((excess.mean(1) + QUIET_SIGMAS * variance.sqrt() < LEAST - 1) * weights).sum((1, 2, 3))
+        systematic = (systematic.square() + (QUIET * quiet).square()).sqrt()
         return Correction(gap, gap_se, systematic, shift, variance.sqrt() / wide)
 
 
