@@ -14,8 +14,8 @@ import torch
 from ..core.settings import Settings
 from ..data.coerce import coerce_inputs
 from ..errors import InfodiscardError
-from ..measurement.calibration import Clock
 from ..measurement.execution import CALIBRATION, EFFICIENCY, WORKERS, Execution
+from ..measurement.first_look import Clock
 from ..measurement.forecast import Forecast, predict
 from ..measurement.prepare import Measurement, prepare
 from .measure import measure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ from torch import nn
 
 from ..core.settings import Settings
 from ..data.coerce import coerce_inputs
+from ..measurement.carry_out import carry_out
 from ..measurement.engines import Engine
 from ..measurement.execution import Execution
 from ..measurement.prepare import prepare
-from ..measurement.progress import Watch
 from ..networks.network import Network
 from .run import Run
 
@@ -46,6 +46,8 @@ def measure(
     device: str | torch.device | None = Execution.device,
     engine: str | Engine = Execution.engine,
     log: str | Path | None = Execution.log,
+    budget: float | None = Execution.budget,
+    callback: Callable[[Run], object] | None = None,
 ) -> Run:
     """Measures how much of the input each layer discards (SID), and how much cannot be reconstructed from it (RU).
 
@@ -90,9 +92,12 @@ def measure(
         engine: `local`, in this process; or `ray`, on a cluster, or an `infodiscard.measurement.engines.RayEngine`
             that says which and how (docs/scale.md). No result depends on it.
         log: a file for one line of JSON per unit of work; by default `log.jsonl` in `out`, if that is a directory.
+        budget: seconds after which the work ends, with what is finished until then; the same call with the same `out`
+            goes on. `None` measures all.
+        callback: is called with the run whenever all layers of some more samples are finished; for a first picture.
 
     Returns:
-        The finished run.
+        The run: finished, unless the budget was spent before.
 
     Raises:
         InfodiscardError: any input that cannot be measured, a layer without a decoder where RU is asked for, or an
@@ -103,10 +108,10 @@ def measure(
         max_passes=max_passes, start=start, precision=precision,
     )  # fmt: skip
     execution = Execution(
-        decoders=decoders, block=block, batch_size=batch_size, device=device, engine=engine, log=log, progress=progress
-    )
+        decoders=decoders, block=block, batch_size=batch_size, device=device, engine=engine, log=log, progress=progress,
+        budget=budget, callback=callback,
+    )  # fmt: skip
     ready = prepare(networks, coerce_inputs(data, masks, kind, noise_on, valid), layers, settings, execution)
-    with Run.resume_or_create(ready.plan, out, **ready.inputs.pictures()) as run, Watch(run, progress, log) as watch:
-        for finished in ready.engine.run(run, ready.work):
-            watch.record(finished)
+    with Run.resume_or_create(ready.plan, out, **ready.inputs.pictures()) as run:
+        carry_out(run, ready, execution)
     return run

@@ -92,12 +92,14 @@ def _terminable(signals: list[int]) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def show_files(console: Console, page: Path, **first: str | Path | None) -> None:
-    """Prints where the files of a report are, below those of `first`; `page` is its report.html."""
-    sheets = [*page.parent.glob("maps*.png"), *page.parent.glob("reconstructions*.png")]
+def show_files(console: Console, folder: Path, **others: str | Path | None) -> None:
+    """Prints where `others` are, and then the pictures, tables and pages of a report in a folder."""
+    sheets = [*folder.glob("maps*.png"), *folder.glob("reconstructions*.png")]
     sheets.sort(key=lambda path: (len(path.name), path.name))  # maps, maps-2, …
     names = {path.stem.replace("-", " ").replace("_ru", " of RU"): path for path in sheets}
-    show_paths(console, {**first, "layer curve": page.parent / "layers.png", **names, "report": page})
+    known = {"layer curve": folder / "layers.png", **names, "table": folder / "summary.csv"}
+    known |= {"texts": folder / "texts.html", "report": folder / "report.html"}
+    show_paths(console, {**others, **{name: path for name, path in known.items() if path.exists()}})
 
 
 def plain_console() -> Console:

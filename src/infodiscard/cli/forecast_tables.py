@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..analysis.columns import share, with_error
-from ..measurement.progress import duration
+from ..measurement.progress import dearest, duration, duration_range
 from .tables import add_row, new_table
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ HEADINGS = ("share\nof time", "s/sample\n± se", "passes/\nsample", "passes\n/s"
 def show_forecast(console: Console, forecast: Forecast) -> None:
     """Prints what a measurement will take, and what that is made of."""
     console.print(_layers(forecast))
-    if forecast.at_most:
-        text = "!: at most; no sample fitted into the calibration, so all passes that are allowed are assumed"
+    if forecast.guessed:
+        text = "!: no sample fitted into the calibration; likely within a factor of two, by a first look"
         console.print(f"{text}. A longer --calibrate tells more.", style="yellow")
     console.print(_times(forecast))
     console.print()
@@ -45,24 +45,28 @@ def _layers(forecast: Forecast) -> Table:
         cells = [share(row["share"]), with_error(row, "seconds", ".3f"), f"{row['passes']:,.0f}", rate]
         cells += [f"{row['size'] / 1000:,.1f}", str(row["measured"])]
         name = f"{row['network']} {row['layer']}" if several else str(row["layer"])
-        add_row(table, name, cells, doubted=bool(row["at_most"]))
+        add_row(table, name, cells, doubted=bool(row["guessed"]))
     return table
 
 
 def _times(forecast: Forecast) -> Table:
     """Returns the time by the number of workers."""
     on_gpu, table = forecast.device == "cuda", new_table("")
-    for heading in ("workers", "time", "± se", "GPU-hours" if on_gpu else "core-hours"):
-        table.add_column(heading, justify="right")
+    for heading in ("workers", "time", "likely", "GPU-hours" if on_gpu else "core-hours"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in forecast.table().to_dict("records"):
-        error = "?" if row["seconds_se"] != row["seconds_se"] else duration(row["seconds_se"])
+        likely = duration_range(row["seconds_low"], row["seconds_high"])
         hours = row["gpu_hours" if on_gpu else "core_hours"]
-        table.add_row(f"{row['workers']:,}", duration(row["seconds"]), error, f"{hours:,.3g}")
+        table.add_row(f"{row['workers']:,}", duration(row["seconds"]), likely, f"{hours:,.3g}")
     return table
 
 
 def _notes(forecast: Forecast) -> Iterator[str]:
     """Yields what else a forecast says, and what it assumes."""
+    several, count = len(forecast.plan.networks) > 1, len(forecast.plan.samples)
+    layers = {f"{each.network} {each.layer}" if several else each.layer: each.seconds * count for each in forecast.layers}
+    if named := dearest(layers):
+        yield f"{named}."
     if forecast.memory is not None:
         gpu = "" if forecast.gpu_memory is None else f", and {_bytes(forecast.gpu_memory)} of the GPU's"
         yield f"Memory: {_bytes(forecast.memory)} of this process at its peak, data and libraries included{gpu}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,8 +109,19 @@ def tau_of(networks: Mapping[str, Network], options: Measuring) -> Measuring:
     return replace(options, tau=tau)
 
 
-def run_of(networks: Mapping[str, Network], images: ImageSet | TextSet, options: Measuring) -> Run:
+def run_of(
+    networks: Mapping[str, Network],
+    images: ImageSet | TextSet,
+    options: Measuring,
+    callback: Callable[[Run], object] | None = None,
+) -> Run:
     """Measures the networks into one run, in the directory that was given or in a fresh one; prints where.
+
+    Args:
+        networks: by name.
+        images: or texts.
+        options: as typed.
+        callback: as for `infodiscard.measure`.
 
     Raises:
         InfodiscardError: something cannot be measured.
@@ -118,7 +129,7 @@ def run_of(networks: Mapping[str, Network], images: ImageSet | TextSet, options:
     path = options.out or str(fresh(networks))
     announce(path)
     with interruptible(path, named=options.out is not None):
-        return measure(networks, images, **replace(options, out=path).arguments())
+        return measure(networks, images, **replace(options, out=path).arguments(), callback=callback)
 
 
 def layers_of(networks: Mapping[str, Network], images: ImageSet, options: Measuring) -> dict[str, tuple[str, ...]]:

@@ -17,13 +17,16 @@ from ..core.settings import Settings
 from ..errors import InfodiscardError
 from ..measurement.engines.ray import RayEngine
 from ..measurement.execution import DEFAULT_BLOCK, Execution
-from .parsing import number_or_word, numbers, patterns, pixels
+from .parsing import number_or_word, numbers, patterns, pixels, seconds
 
 DEMO: dict[str, Any] = {  # what a dozen images and five layers take in a few minutes
     "metrics": ("sid", "ru"),
     "max_passes": {"sid": 1000, "ru": 500},
     "tolerance": 0.03,
 }
+QUICK: dict[str, Any] = {"samples": 4, "max-passes": 128, "tolerance": 0.05, "block": 1}
+"""What `--quick` stands for."""
+
 NETWORK = (
     "'demo', 'zoo:resnet20', 'torchvision:NAME', 'timm:NAME', 'hf:DIR' (saved by save_pretrained), 'FILE.py:FUNCTION' "
     "or a trained 'FILE.safetensors'."
@@ -179,6 +182,21 @@ class Measuring:
         Path | None, typer.Option(metavar="FILE", help="A line of JSON per unit; by default log.jsonl in --out.")
     ] = None
     progress: Annotated[bool, typer.Option(help="Show the time left.")] = Execution.progress
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="A first impression: " + ", ".join(f"--{n} {v}" for n, v in QUICK.items()) + "."),
+    ] = False
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="End after 90s, 5min or 2h with what is finished; run it again for more."),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Fills in what `--quick` stands for."""
+        for name, value in QUICK.items() if self.quick else ():
+            key = name.replace("-", "_")
+            if getattr(self, key) == type(self).__dataclass_fields__[key].default:
+                object.__setattr__(self, key, value)
 
     @property
     def space(self) -> dict[str, Any]:
@@ -215,6 +233,7 @@ class Measuring:
             "tau": number_or_word(self.tau),
             "cap": number_or_word(self.cap),
             "engine": self._engine(),
+            "budget": None if self.budget is None else seconds(self.budget, "budget"),
         }
         values = {name: value for name, value in vars(self).items() if name in taken} | parsed
         return {name: value for name, value in values.items() if only is None or name in only}

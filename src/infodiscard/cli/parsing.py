@@ -64,6 +64,19 @@ def one_each(specs: list[str], values: list[str] | None, option: str) -> list[st
     return [None if value == "-" else value for value in values]
 
 
+def seconds(text: str, option: str) -> float:
+    """Returns the seconds that 90s, 5min, 2h or a bare number of seconds mean.
+
+    Raises:
+        InfodiscardError: the text is no such duration, or not above 0.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|sec|m|min|h|d)?", text.strip().lower())
+    value = float(found[1]) * {"m": 60, "h": 3600, "d": 86400}.get((found[2] or "s")[0], 1) if found else 0.0
+    if not value > 0:
+        raise InfodiscardError(f"--{option} was '{text}'; give a duration above 0, such as 90s, 5min or 2h.")
+    return value
+
+
 def common_size(networks: Mapping[str, Network]) -> tuple[int, int] | None:
     """Returns the (height, width) that all the networks take; `None` if any size will do.
 

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from ..data.inputs import Inputs
-from ..errors import SampleError
-from ..networks.probe import Probe
 from ..results.plan import Unit
 from ..results.run import StoredRun
-from ..solver.feature_distance import FeatureDistance
-from ..solver.sample_noise import SampleNoise
-from .checks import TRIED
+from ..solver.stage import Stage
 from .engines import Work
-from .prepared_network import PreparedNetwork
-from .unit import SOLVERS, LayerSamples, Pass, passes_of
+from .first_look import UNSURE, Clock, FirstLook, look
+from .unit import Follower, passes_of
 
-Clock = Callable[[], float]
 Layer = tuple[str, str]
 """Network, layer."""
-
-DRAWS = {"cpu": 16, "cuda": 256}
-"""Noisy inputs on which a pass is timed."""
-
-USUAL = 1000
-"""Passes that a sample takes, by a rough guess before anything is known."""
 
 
 @dataclass(frozen=True)
@@ -52,48 +41,41 @@ class LayerTimings:
     """What is known of one layer.
 
     Attributes:
-        most: seconds of a sample that takes all passes that are allowed, those of all metrics together.
+        look: the first at it.
         timings: of what was measured.
+        given_up: seconds of a sample, by how far a search was when it was given up.
     """
 
-    most: float
+    look: FirstLook
     timings: list[Timing] = field(default_factory=list)
+    given_up: float | None = None
 
     @property
     def usual(self) -> float:
-        """Seconds of a sample; the most, before one is measured."""
+        """Seconds of a sample: as measured, or as expected by what is known."""
         count = sum(len(each.passes) for each in self.timings)
-        return sum(each.seconds for each in self.timings) / count if count else self.most
+        if count:
+            return sum(each.seconds for each in self.timings) / count
+        return self.look.cost() if self.given_up is None else self.given_up
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the most seconds of a sample that are likely where none was measured."""
+        if self.given_up is None:
+            return self.look.range
+        return self.given_up / UNSURE, self.given_up * UNSURE
 
 
 class TooLong(Exception):
     """What is being measured does not fit into its share of the time."""
 
 
-@dataclass(frozen=True)
-class Hurried(PreparedNetwork):
-    """A network whose measurement gives up at a moment of its clock."""
-
-    clock: Clock = time.monotonic
-    deadline: float = float("inf")
-
-    def feature(self, probe: Probe, part: Inputs) -> Callable[..., torch.Tensor]:
-        """The same function, from `m × C × H × W` to `m × …`, which raises `TooLong` after the deadline."""
-        compute = super().feature(probe, part)
-
-        def feature(*inputs: torch.Tensor) -> torch.Tensor:
-            if self.clock() > self.deadline:
-                raise TooLong
-            return compute(*inputs)
-
-        return feature
-
-
 class Calibration:
     """Measures units of a run, chosen at random, for about the given time.
 
-    First a pass of every layer is timed. Then one unit of every layer is measured, or a part of one where a whole would
-    take more than the layer's share of the time, then another of every layer, and so on.
+    First a few passes of every layer are timed. Then one unit of every layer is measured, or a part of one where a whole
+    would take more than the layer's share of the time, then another of every layer, and so on. A search that takes
+    longer than its share is given up; how far it was tells how long it would have taken.
 
     Args:
         run: where whole units go.
@@ -110,7 +92,7 @@ class Calibration:
         self._run, self._work, self._clock, self._budget = run, work, clock, seconds
         self._begin, self._stored = clock(), set[Unit]()
         self.layers = {
-            (network, layer): LayerTimings(self._time(work.networks[network], layer))
+            (network, layer): LayerTimings(look(work.networks[network], layer, work.settings, work.batch_size, clock))
             for network in run.plan.networks
             for layer in run.plan.layers[network]
         }
@@ -139,12 +121,11 @@ class Calibration:
 
     def _first(self) -> None:
         """Measures a unit of every layer, or as many of its samples as may be expected to fit, but at least one."""
-        most = sum(self._work.settings.max_passes.values())
         for place, (layer, known) in enumerate(self.layers.items()):
             share = self._left / (len(self.layers) - place)
             unit = next(self._units[layer])
             # Half of the share is left for what takes longer than guessed: a unit that is given up says nothing.
-            fitting = int(share / 2 / max(known.most * min(1.0, USUAL / most), 1e-9))
+            fitting = int(share / 2 / max(known.usual, 1e-9))
             self._measure(unit, max(1, min(unit.stop - unit.start, fitting)), share)
 
     def _again(self) -> bool:
@@ -160,12 +141,20 @@ class Calibration:
 
     def _measure(self, unit: Unit, count: int, share: float) -> None:
         """Measures the first samples of a unit, unless that takes longer than its share of the time."""
-        begin = self._clock()
+        begin, known = self._clock(), self.layers[unit.network, unit.layer]
         part = replace(unit, stop=unit.start + count)
-        network = self._work.networks[unit.network]
-        hurried = Hurried(**vars(network), clock=self._clock, deadline=begin + share)
+
+        def tell(_metric: str, samples: tuple[str, ...], stage: Stage) -> None:
+            """Gives up after the share of the time, and notes what would have been left."""
+            if (gone := self._clock() - begin) > share:
+                spent, expected = float(stage.spent.sum()), float(stage.expected.nan_to_num(np.inf).sum())
+                if np.isfinite(expected):
+                    known.given_up = gone / spent * expected / len(samples)
+                raise TooLong
+
+        work = replace(self._work, observer=_Hurry(Follower(tell, lambda *_: None)))
         try:
-            values, _ = replace(self._work, networks={unit.network: hurried}).measured(part, *self._sources(unit, part))
+            values, _ = work.measured(part, *self._sources(unit, part))
         except TooLong:
             return
         if part == unit:
@@ -173,7 +162,7 @@ class Calibration:
             self._stored.add(unit)
         seconds = self._clock() - begin
         size = self._run.arrays.size(unit) if part == unit else None
-        self.layers[unit.network, unit.layer].timings.append(Timing(seconds, passes_of(values), size))
+        known.timings.append(Timing(seconds, passes_of(values), size))
 
     def _sources(self, unit: Unit, part: Unit) -> tuple[Inputs, torch.Tensor | None]:
         """Returns what some samples of a unit are computed from; without σ where the layer before is not measured."""
@@ -183,32 +172,13 @@ class Calibration:
             return self._work.networks[unit.network].part(part), None
         return self._work.sources(self._run, part)
 
-    def _time(self, network: PreparedNetwork, layer: str) -> float:
-        """Returns the seconds of as many passes as a sample may take, from a few of the first that can be measured."""
-        several, settings = network.first(TRIED), self._work.settings
-        for row in range(len(several.names)):
-            seconds = 0.0
-            try:
-                with network.layer(layer) as probe:
-                    at = LayerSamples(network, probe, several.part([row]), settings, self._work.batch_size)
-                    for metric, most in settings.max_passes.items():
-                        seconds += most * self._pass(*SOLVERS[metric].one_pass(at))
-                return seconds
-            except SampleError:
-                continue
-        return 0.0
 
-    def _pass(self, objective: FeatureDistance, compute: Pass) -> float:
-        """Returns the seconds of a forward and backward pass of one noisy input."""
-        noise, rows = SampleNoise(objective.inputs, 0, "trial"), torch.zeros(1, dtype=torch.long)
-        device = objective.inputs.device
-        seconds = 0.0
-        for draws in (2, DRAWS.get(device.type, 16)):  # the first is for warming up, but will do where passes are slow
-            begin = self._clock()
-            compute(rows.to(device), 0.1 * noise.draw([0], draws))
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            seconds = (self._clock() - begin) / draws
-            if seconds * DRAWS.get(device.type, 16) > self._budget / 50:
-                break
-        return seconds
+@dataclass(frozen=True)
+class _Hurry:
+    """Observer with the same follower for every unit."""
+
+    one: Follower
+
+    def follower(self, unit: Unit) -> Follower:
+        """Returns the follower."""
+        return self.one

@@ -10,12 +10,15 @@ from ..core.settings import Options
 from ..errors import InfodiscardError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
+    from ..results.run import StoredRun
     from .engines import Engine
 
 DEFAULT_BLOCK = {"cpu": 4, "cuda": 32}
-"""Few enough for a progress bar that moves and little to redo after a kill; enough to fill the device."""
+"""Few enough that all layers are seen soon, and little is to be redone after a kill; enough to fill the device."""
 
 CALIBRATION, WORKERS = 60.0, (1, 8, 64)
 """Seconds of a forecast's calibration, and numbers of workers for which it gives the time."""
@@ -40,9 +43,11 @@ class Execution(Options):
         engine: what does the work: its name, or itself.
         log: file for one line of JSON per unit; `None` for one in the run's directory.
         progress: whether to draw a progress bar.
+        budget: seconds after which the work ends with what is finished; `None` for no end.
+        callback: is given the run as often as all layers of some more samples are finished.
 
     Raises:
-        InfodiscardError: the batch size is below 1.
+        InfodiscardError: the batch size is below 1, or the budget not above 0.
     """
 
     decoders: str | Path | None = field(default=None, metadata=UNIT)
@@ -52,10 +57,14 @@ class Execution(Options):
     engine: str | Engine = field(default="local", metadata=RUN)
     log: str | Path | None = field(default=None, metadata=RUN)
     progress: bool = field(default=True, metadata=RUN)
+    budget: float | None = field(default=None, metadata=RUN)
+    callback: Callable[[StoredRun], object] | None = field(default=None, metadata=RUN)
 
     def __post_init__(self) -> None:
-        """Checks the batch size."""
+        """Checks the batch size and the budget."""
         if self.batch_size is not None and self.batch_size < 1:
             raise InfodiscardError(
                 f"batch_size was {self.batch_size}; it must be at least 1, or None for the usual one."
             )
+        if self.budget is not None and not self.budget > 0:
+            raise InfodiscardError(f"budget was {self.budget}; give seconds above 0, or None to measure all.")

@@ -14,10 +14,12 @@ from ..results.arrays import Arrays
 from ..results.plan import Plan
 from ..results.run import StoredRun
 from ..results.store import create_store
-from .calibration import Calibration, Clock, LayerTimings, Timing
+from .calibration import Calibration, LayerTimings, Timing
 from .execution import EFFICIENCY, WORKERS
+from .first_look import Clock
 from .memory import peak_memory
 from .prepare import Measurement
+from .progress import SPREAD
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +41,9 @@ class LayerForecast:
         passes: forward and backward passes of a sample.
         size: bytes of a sample, compressed where a whole unit was measured.
         longest: seconds of a whole unit, the longest that was met.
-        at_most: whether no sample could be measured in the time given; seconds and passes are then those of samples
-            that take all passes that are allowed.
+        low, high: the least and the most seconds of a sample that are likely.
+        guessed: whether no sample could be measured in the time given; seconds and passes are then what a first look
+            or a search that was given up makes likely.
     """
 
     network: str
@@ -51,7 +54,9 @@ class LayerForecast:
     passes: float
     size: float
     longest: float
-    at_most: bool
+    low: float
+    high: float
+    guessed: bool
 
 
 @dataclass(frozen=True)
@@ -120,9 +125,15 @@ class Forecast:
         return self.fixed_size + len(self.plan.samples) * sum(each.size for each in self.layers)
 
     @property
-    def at_most(self) -> bool:
-        """Whether the time is that of layers of which some could only be bounded."""
-        return any(each.at_most for each in self.layers)
+    def range(self) -> tuple[float, float]:
+        """The least and the most seconds of all the work that are likely, on one worker."""
+        count = len(self.plan.samples)
+        return count * sum(each.low for each in self.layers), count * sum(each.high for each in self.layers)
+
+    @property
+    def guessed(self) -> bool:
+        """Whether some layers could not be measured in the time given."""
+        return any(each.guessed for each in self.layers)
 
     @property
     def tail(self) -> float:
@@ -153,6 +164,8 @@ class Forecast:
                     "workers": count,
                     "seconds": self.time(count),
                     "seconds_se": self.seconds_se / share,
+                    "seconds_low": self.time(count) - (self.seconds - self.range[0]) / share,
+                    "seconds_high": self.time(count) + (self.range[1] - self.seconds) / share,
                     "gpu_hours" if self.device == "cuda" else "core_hours": hours
                     * (1 if self.device == "cuda" else self.cores),
                 }
@@ -218,17 +231,24 @@ def _layer(network: str, layer: str, known: LayerTimings, arrays: Arrays) -> Lay
     whole = [each for each in timings if each.size is not None]
     size = _mean([each.size or 0 for each in whole], whole) if whole else float(arrays.raw_size(1))
     passes = [int(each.passes.sum()) for each in timings]
+    seconds, error = known.usual, seconds_error(timings, len(plan.samples))
+    if not timings:
+        low, high = known.range
+    else:
+        spread = SPREAD * seconds / sum(len(each.passes) for each in timings) ** 0.5 if math.isnan(error) else 2 * error
+        low, high = max(0.0, seconds - spread), seconds + spread
     return LayerForecast(
         network=network,
         layer=layer,
         measured=sum(len(each.passes) for each in timings),
-        seconds=known.usual,
-        seconds_se=seconds_error(timings, len(plan.samples)),
-        passes=_mean(passes, timings) if timings else sum(plan.settings.max_passes.values()),
+        seconds=seconds,
+        seconds_se=error,
+        passes=_mean(passes, timings) if timings else known.look.expected,
         size=size,
-        longest=max([each.seconds / len(each.passes) for each in timings] or [known.most])
-        * min(plan.block, len(plan.samples)),
-        at_most=not timings,
+        longest=max([each.seconds / len(each.passes) for each in timings] or [high]) * min(plan.block, len(plan.samples)),
+        low=low,
+        high=high,
+        guessed=not timings,
     )
 
 

@@ -3,41 +3,77 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import time
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, TypedDict, cast
 
 from ..core.files import translate_os_errors
 from ..results.places import LOG, STATUS, read_whole, write_whole
+from ..results.plan import Unit
 from ..results.run import StoredRun
+from ..results.unfinished import Unfinished
+from ..solver.stage import Stage
 from .engines import Finished
+from .unit import Follower
 
-EVERY = 2.0, 15.0
-"""Seconds between two writings of the status, in a directory and in a remote place."""
+Layer = tuple[str, str]
+"""Network, layer."""
+
+EVERY, KEPT, SHOWN = (2.0, 15.0), 15.0, 0.2
+"""Seconds between two writings of the status, in a directory and in a remote place; between two snapshots of a unit that
+is being measured; and between two changes of the bar."""
+
+SPREAD = 0.5
+"""Relative spread of the seconds of a sample of a layer, by which a forecast from one or several is widened."""
+
+
+MOST_OF_IT = 0.5
+"""Share of the time from which on a layer is named."""
+
+
+class OutOfTime(Exception):
+    """The time that was given for a measurement is over; what has been finished is stored."""
 
 
 class Pace:
-    """How fast a run goes, from what has been finished since it was started or continued.
+    """How fast a run goes, from first looks at its layers and from what has been finished since it was started.
 
     Layers differ in cost many times over, so what is left is estimated layer by layer.
 
     Args:
         left: (network, layer) → cells that are not measured yet.
+        looks: (network, layer) → the least and the most seconds of a sample, before one is measured.
         clock: seconds from any beginning; one that never goes back.
     """
 
-    def __init__(self, left: Mapping[tuple[str, str], int], clock: Any = time.monotonic) -> None:
-        self._left, self._clock, self._begin = dict(left), clock, clock()
-        self._cells: dict[tuple[str, str], int] = defaultdict(int)
-        self._seconds: dict[tuple[str, str], float] = defaultdict(float)
+    def __init__(
+        self,
+        left: Mapping[Layer, int],
+        looks: Mapping[Layer, tuple[float, float]] | None = None,
+        clock: Any = time.monotonic,
+    ) -> None:
+        self._left, self._looks, self._clock, self._begin = dict(left), looks or {}, clock, clock()
+        self._cells: dict[Layer, int] = defaultdict(int)
+        self._seconds: dict[Layer, float] = defaultdict(float)
+        self._present: _Present | None = None
         self.passes = 0
+
+    def begin(self, unit: Unit) -> None:
+        """Notes that the measurement of a unit begins in this process."""
+        self._present = _Present(unit, self._clock())
+
+    def advance(self, spent: float, expected: float) -> None:
+        """Notes how many passes the unit that is being measured has taken, and how many it is expected to take."""
+        if self._present is not None:
+            self._present.spent, self._present.expected = spent, expected
 
     def record(self, finished: Finished) -> None:
         """Records a unit."""
@@ -47,6 +83,7 @@ class Pace:
         self._cells[layer] += cells
         self._seconds[layer] += finished.seconds
         self.passes += finished.passes
+        self._present = None
 
     @property
     def elapsed(self) -> float:
@@ -59,55 +96,120 @@ class Pace:
         return sum(self._cells.values())
 
     @property
-    def remaining(self) -> float | None:
-        """Seconds until all is finished, at the present number of workers; `None` before anything is."""
+    def rate(self) -> float:
+        """Passes a second, those of the unit that is being measured among them."""
+        present = self._present.spent if self._present else 0.0
+        return (self.passes + present) / max(self.elapsed, 1e-9)
+
+    @property
+    def remaining(self) -> tuple[float, float] | None:
+        """The least and the most seconds that are likely until all is finished; `None` before anything is known."""
+        low = high = 0.0
+        for layer, cells in self._left.items():
+            if not cells:
+                continue
+            known = self._range(layer)
+            if known is None:
+                return None
+            present = self._present
+            if present is not None and present.layer == layer:
+                cells -= present.cells
+                low, high = (
+                    total + each for total, each in zip((low, high), present.remaining(self._clock(), known), strict=True)
+                )
+            low, high = low + cells * known[0], high + cells * known[1]
         spent = sum(self._seconds.values())
+        workers = 1.0 if self._present or not spent else max(1.0, spent / max(self.elapsed, 1e-9))
+        return low / workers, high / workers
+
+    def _range(self, layer: Layer) -> tuple[float, float] | None:
+        """The least and the most seconds of a sample of a layer."""
+        if count := self._cells.get(layer):
+            mean, factor = self._seconds[layer] / count, 1 + SPREAD / count**0.5
+            return mean / factor, mean * factor
+        if layer in self._looks:
+            return self._looks[layer]
         if not self.cells:
             return None
-        usual = spent / self.cells
-        work = sum(
-            cells * (self._seconds[layer] / self._cells[layer] if self._cells.get(layer) else usual)
-            for layer, cells in self._left.items()
-        )
-        return work * self.elapsed / max(spent, 1e-9)  # `spent / elapsed` workers at once
+        usual = sum(self._seconds.values()) / self.cells
+        return usual / 4, usual * 4
 
     def rates(self) -> dict[str, float | None]:
-        """Cells and passes a second, seconds gone and left."""
-        seconds = max(self.elapsed, 1e-9)
+        """Cells and passes a second, seconds gone and left: what is likely, and the most."""
+        remaining = self.remaining
         return {
             "seconds": round(self.elapsed, 3),
-            "cells_per_second": self.cells / seconds,
-            "passes_per_second": self.passes / seconds,
-            "seconds_left": self.remaining,
+            "cells_per_second": self.cells / max(self.elapsed, 1e-9),
+            "passes_per_second": self.rate,
+            "seconds_left": None if remaining is None else (remaining[0] * remaining[1]) ** 0.5,
+            "seconds_left_most": None if remaining is None else remaining[1],
         }
 
 
+@dataclass
+class _Present:
+    """The unit that is being measured: since when, the passes taken and those expected of all its samples."""
+
+    unit: Unit
+    begin: float
+    spent: float = 0.0
+    expected: float = math.inf
+
+    @property
+    def layer(self) -> Layer:
+        return self.unit.network, self.unit.layer
+
+    @property
+    def cells(self) -> int:
+        return self.unit.stop - self.unit.start
+
+    def remaining(self, now: float, known: tuple[float, float]) -> tuple[float, float]:
+        """The least and the most seconds until it is finished; `known` is the range of a sample by what is known else."""
+        gone = now - self.begin
+        if self.expected < math.inf and self.spent > 0:
+            left = gone / self.spent * max(self.expected - self.spent, 0.0)
+            return left / (1 + SPREAD), left * (1 + SPREAD)
+        low, high = (max(0.0, self.cells * each - gone) for each in known)
+        return low, high
+
+
 class Watch:
-    """Shows and records how a run proceeds; a context manager around the work.
+    """Shows and records how a run proceeds; a context manager around the work, and its `Observer`.
 
     Args:
         run: the run that is written.
         bar: draw a progress bar on standard error.
         log: a file for one line of JSON per event; by default `log.jsonl` in the run's directory, if that is local.
+        looks: as for `Pace`.
+        budget: seconds after which the work ends; `None` for no end.
 
     Raises:
         InfodiscardError: the log cannot be written.
     """
 
-    def __init__(self, run: StoredRun, bar: bool, log: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        run: StoredRun,
+        bar: bool,
+        log: str | Path | None = None,
+        looks: Mapping[Layer, tuple[float, float]] | None = None,
+        budget: float | None = None,
+    ) -> None:
         self._run, self._work_left = run, bool(pending := run.pending())
-        left: dict[tuple[str, str], int] = defaultdict(int)
+        left: dict[Layer, int] = defaultdict(int)
         for unit in pending:
             left[unit.network, unit.layer] += unit.stop - unit.start
         layers = sum(map(len, run.plan.layers.values()))
         self.total = layers * len(run.plan.samples)
         self.done = self.total - sum(left.values())
-        self.pace = Pace(left)
-        self._every = EVERY[0] if isinstance(run.path, Path) else EVERY[1]
-        self._next = 0.0
+        self.pace = Pace(left, looks)
+        self._deadline = math.inf if budget is None else time.monotonic() + budget
+        local = isinstance(run.path, Path)
+        self._unfinished = Unfinished(run.path if local else None, run.created)
+        self._every, self._next, self._keep = EVERY[0] if local else EVERY[1], 0.0, time.monotonic() + KEPT
         self._bar = _Bar(self.done, self.total) if bar and pending else None
         self._log: IO[str] | None = None
-        if log is None and isinstance(run.path, Path):
+        if log is None and local:
             log = run.path / LOG
         if log is not None and pending:
             with translate_os_errors("write the log", log):
@@ -119,8 +221,9 @@ class Watch:
             self._write_status("running")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
-        state = "finished" if kind is None else "interrupted" if not issubclass(kind, Exception) else "failed"
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> bool:
+        ended = kind is OutOfTime
+        state = "finished" if kind is None else "interrupted" if ended or not issubclass(kind, Exception) else "failed"
         if self._bar is not None:
             self._bar.stop()
         if self._work_left:
@@ -128,15 +231,55 @@ class Watch:
             self._write_status(state)
         if self._log is not None:
             self._log.close()
+        return ended
+
+    def follower(self, unit: Unit) -> Follower:
+        """Returns who follows a unit: the bar, the deadline, and what is kept of it for the case of an interruption."""
+        self.pace.begin(unit)
+        spent: dict[tuple[str, ...], float] = {}
+        expected: dict[tuple[str, ...], float] = {}
+        self._show(unit)
+
+        def tell(metric: str, samples: tuple[str, ...], stage: Stage) -> None:
+            key = (metric, *samples)
+            spent[key], expected[key] = float(stage.spent.sum()), float(stage.expected.nan_to_num(math.inf).sum())
+            metrics = self._run.plan.settings.metrics
+            later = metrics[metrics.index(metric) + 1 :]
+            others = (unit.stop - unit.start) * sum(self._run.plan.settings.max_passes[name] for name in later)
+            self.pace.advance(sum(spent.values()), sum(expected.values()) + others)
+            self._show(unit)
+            self._note_status()
+            now = time.monotonic()
+            ends = now >= self._deadline
+            if stage.snapshot is not None and (ends or now >= self._keep):
+                self._unfinished.keep(unit, key, stage.snapshot())
+                self._keep = time.monotonic() + KEPT
+            if ends:
+                raise OutOfTime("the time given is over")
+
+        return Follower(tell, lambda metric, samples: self._unfinished.kept(unit, (metric, *samples)))
 
     def record(self, finished: Finished) -> None:
-        """Records a unit that is stored."""
+        """Records a unit that is stored.
+
+        Raises:
+            OutOfTime: the time given is over.
+        """
         self.pace.record(finished)
+        self._unfinished.forget()
         self.done += finished.unit.stop - finished.unit.start
-        if self._bar is not None:
-            self._bar.show(self.done, self.pace, f"{finished.unit.network} {finished.unit.layer}")
+        self._show(finished.unit, at_once=True)
         about = asdict(finished)
         self._note("unit", **about.pop("unit"), **about)
+        self._note_status()
+        if time.monotonic() >= self._deadline and self.done < self.total:
+            raise OutOfTime("the time given is over")
+
+    def _show(self, unit: Unit, at_once: bool = False) -> None:
+        if self._bar is not None:
+            self._bar.show(self.done, self.pace, f"{unit.network} {unit.layer}", at_once)
+
+    def _note_status(self) -> None:
         if time.monotonic() >= self._next:
             self._write_status("running")
 
@@ -172,6 +315,7 @@ class Status(TypedDict, total=False):
     cells_per_second: float
     passes_per_second: float
     seconds_left: float | None
+    seconds_left_most: float | None
 
 
 def read_status(path: Any) -> Status:
@@ -202,8 +346,26 @@ def duration(seconds: float | None) -> str:
     return f"{hours // 24} days {hours % 24} h"
 
 
+def duration_range(low: float, high: float) -> str:
+    """Formats a range of seconds: 40 s to 3 min; as one where both read the same."""
+    first, last = duration(low), duration(high)
+    return first if first == last else f"{first} to {last}"
+
+
+def dearest(seconds: Mapping[str, float]) -> str:
+    """Returns which of several layers takes most of the time, in words, and what is left without it; empty if none does.
+
+    Args:
+        seconds: layer → what all its samples take.
+    """
+    total, name = sum(seconds.values()), max(seconds, key=lambda each: seconds[each])
+    if len(seconds) < 2 or seconds[name] <= MOST_OF_IT * total:
+        return ""
+    return f"'{name}' takes {seconds[name] / total:.0%} of it; without it about {duration(total - seconds[name])}"
+
+
 class _Bar:
-    """The bar on standard error."""
+    """The bar on standard error, by the time that is gone and likely to be left."""
 
     def __init__(self, done: int, total: int) -> None:
         from rich.console import Console
@@ -212,25 +374,39 @@ class _Bar:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.completed}/{task.total} samples × layers"),
+            TextColumn("{task.fields[done]}/{task.fields[of]} samples × layers"),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TextColumn("left {task.fields[left]}"),
         )
         self._progress = Progress(*columns, console=Console(stderr=True))
-        self._task = self._progress.add_task("", total=total, completed=done, left="?", rate="")
+        self._begun = done / total
+        self._task = self._progress.add_task(
+            "", total=1.0, completed=self._begun, left="?", rate="", done=done, of=total
+        )
+        self._next = 0.0
         self._progress.start()
 
-    def show(self, done: int, pace: Pace, last: str) -> None:
+    def show(self, done: int, pace: Pace, last: str, at_once: bool) -> None:
+        """Shows how far the work is; unless that is wanted at once, not more often than one can read."""
         from rich.markup import escape
 
-        rates = pace.rates()
+        if time.monotonic() < self._next and not at_once:
+            return
+        self._next = time.monotonic() + SHOWN
+        remaining = pace.remaining
+        share = self._progress.tasks[0].completed
+        if remaining is not None:
+            likely = (remaining[0] * remaining[1]) ** 0.5
+            gone = pace.elapsed / max(pace.elapsed + likely, 1e-9)
+            share = max(share, self._begun + (1 - self._begun) * gone)  # never back
         self._progress.update(
             self._task,
-            completed=done,
+            completed=share,
             description=escape(last),
-            left=duration(rates["seconds_left"]),
-            rate=f"{rates['passes_per_second']:,.0f} passes/s",
+            left="?" if remaining is None else duration_range(*remaining),
+            rate=f"{pace.rate:,.0f} passes/s",
+            done=done,
         )
 
     def stop(self) -> None:

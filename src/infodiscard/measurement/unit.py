@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from ..solver.problem import Problem
 from ..solver.ru import Reconstruction, ReconstructionProblem, maximise_reconstruction_error
 from ..solver.sid import Solution, maximise_entropy
 from ..solver.sigma_space import SigmaSpace
+from ..solver.stage import Snapshot, Stage, Watch
 from .prepared_network import PreparedNetwork
 
 Values = dict[str, torch.Tensor]
@@ -29,6 +31,20 @@ Values = dict[str, torch.Tensor]
 
 Pass = Callable[[torch.Tensor, torch.Tensor], object]
 """A forward and backward pass of noisy inputs: their samples' rows, `m`, and their noise, `m × C × H × W`."""
+
+
+@dataclass(frozen=True)
+class Follower:
+    """Who follows the measurement of one unit.
+
+    Attributes:
+        tell: is told every stage, with the metric and the names of the samples that it is of.
+        kept: returns the snapshot that an interrupted measurement of the unit has left of a metric and just these
+            samples, if there is one.
+    """
+
+    tell: Callable[[str, tuple[str, ...], Stage], None]
+    kept: Callable[[str, tuple[str, ...]], Snapshot | None]
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,7 @@ class LayerSamples:
         settings: of the run.
         batch_size: noisy inputs in one forward pass.
         sigma: of the layer before, where the search for SID begins, `n × C or 1 × H × W`.
+        follower: of the measurement.
     """
 
     network: PreparedNetwork
@@ -50,6 +67,7 @@ class LayerSamples:
     settings: Settings
     batch_size: int | None = None
     sigma: torch.Tensor | None = None
+    follower: Follower | None = None
 
     @property
     def space(self) -> SigmaSpace:
@@ -65,6 +83,14 @@ class LayerSamples:
     def task(self) -> tuple[SigmaSpace, float, float, float, int]:
         """What every solver takes: the space of σ, α, τ, the cap and the seed."""
         return self.space, self.settings.alpha, self.settings.tau, self.network.cap, self.settings.seed
+
+    def watch(self, metric: str) -> Watch | None:
+        """Who is told the stages of a search."""
+        return self.follower and partial(self.follower.tell, metric, self.part.names)
+
+    def snapshot(self, metric: str) -> Snapshot | None:
+        """Where the search was when it was interrupted."""
+        return self.follower and self.follower.kept(metric, self.part.names)
 
     def effort(self, metric: str) -> Effort:
         """How hard to search."""
@@ -91,6 +117,7 @@ def measured(
     settings: Settings,
     batch_size: int | None = None,
     sigma: torch.Tensor | None = None,
+    follower: Follower | None = None,
 ) -> dict[str, np.ndarray]:
     """Computes one unit of work.
 
@@ -101,6 +128,7 @@ def measured(
         settings: of the run's plan.
         batch_size: noisy inputs in one forward pass.
         sigma: of the layer before, from which the search for SID begins, `n × C or 1 × H × W`.
+        follower: of the measurement.
 
     Returns:
         Variable of the run → its values, samples first; NaN on padding, and where `failure` says why.
@@ -114,7 +142,7 @@ def measured(
         while groups:
             places, columns, part = groups.pop()
             before = None if sigma is None else sigma[places][..., columns]
-            at, values = LayerSamples(network, probe, part, settings, batch_size, before), Values()
+            at, values = LayerSamples(network, probe, part, settings, batch_size, before, follower), Values()
             try:
                 for metric in settings.metrics:
                     values |= SOLVERS[metric].solve(at)
@@ -224,7 +252,9 @@ def _solve_sid(at: LayerSamples) -> Values:
     samples, start = distance.inputs, None
     if at.sigma is not None:
         start = at.space.mean(at.sigma.to(samples).log().expand_as(samples))
-    return sid_variables(maximise_entropy(Problem(distance, *at.task), at.effort("sid"), start), at.space, at.masks)
+    problem, watch, snapshot = Problem(distance, *at.task), at.watch("sid"), at.snapshot("sid")
+    solution = maximise_entropy(problem, at.effort("sid"), start, watch, snapshot)
+    return sid_variables(solution, at.space, at.masks)
 
 
 def _sid_pass(at: LayerSamples) -> tuple[FeatureDistance, Pass]:
@@ -235,8 +265,9 @@ def _sid_pass(at: LayerSamples) -> tuple[FeatureDistance, Pass]:
 def _solve_ru(at: LayerSamples) -> Values:
     """Maximises the reconstruction error."""
     error = at.network.reconstruction(at.probe, at.part, at.batch_size)
+    problem = ReconstructionProblem(error, *at.task)
     values = ru_variables(
-        maximise_reconstruction_error(ReconstructionProblem(error, *at.task), at.effort("ru")), at.space, at.masks
+        maximise_reconstruction_error(problem, at.effort("ru"), at.watch("ru")), at.space, at.masks
     )
     return values | {"reconstruction": at.part.shown(at.network.as_images(error.restored()).cpu())}
 

@@ -68,9 +68,40 @@ def write_report(run: StoredRun, out: str | Path | None = None) -> Path:
     Raises:
         InfodiscardError: nothing is measured, no directory is known, or it cannot be written.
     """
+    return write_page(run, write_pictures(run, out) / PAGE)
+
+
+def write_pictures(run: StoredRun, out: str | Path | None = None) -> Path:
+    """Writes a run's pictures, tables and texts, all that `write_report` does but the page; of what is measured by now.
+
+    Args:
+        run: a run with something measured.
+        out: the directory; the run's own by default. Files of these names are replaced.
+
+    Returns:
+        The directory.
+
+    Raises:
+        InfodiscardError: nothing is measured, no directory is known, or it cannot be written.
+    """
     folder = _directory(run, "report (out)") if out is None else Path(out).expanduser()
-    _write_pictures(run, folder)
-    return write_page(run, folder / PAGE)
+    values, summary = run.to_dataframe(), summarise(run)
+    with translate_os_errors("write the report in", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        layer_curve(run, path=folder / "layers.png")
+        measured = [name for name in run.plan.networks if name in set(summary["network"])]
+        for number, network in enumerate(measured, start=1):
+            suffix = f"-{number}.png" if number > 1 else ".png"
+            for metric in run.metrics:
+                sheet = f"maps_{metric}" if METRICS[metric].prefix else "maps"
+                map_sheet(run, network=network, metric=metric, path=folder / f"{sheet}{suffix}")
+            if any(METRICS[metric].needs_decoders for metric in run.metrics):
+                reconstruction_sheet(run, network=network, path=folder / f"reconstructions{suffix}")
+        if run.plan.tokens:
+            write_texts(run, folder / TEXTS)
+        summary.to_csv(folder / "summary.csv", index=False)
+        values.to_csv(folder / "values.csv", index=False)
+    return folder
 
 
 def write_texts(run: StoredRun, path: str | Path | None = None) -> Path:
@@ -100,26 +131,6 @@ def write_texts(run: StoredRun, path: str | Path | None = None) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(text.encode())
     return file
-
-
-def _write_pictures(run: StoredRun, folder: Path) -> None:
-    """Writes pictures, tables and texts; files of these names are replaced."""
-    values, summary = run.to_dataframe(), summarise(run)
-    with translate_os_errors("write the report in", folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        layer_curve(run, path=folder / "layers.png")
-        measured = [name for name in run.plan.networks if name in set(summary["network"])]
-        for number, network in enumerate(measured, start=1):
-            suffix = f"-{number}.png" if number > 1 else ".png"
-            for metric in run.metrics:
-                sheet = f"maps_{metric}" if METRICS[metric].prefix else "maps"
-                map_sheet(run, network=network, metric=metric, path=folder / f"{sheet}{suffix}")
-            if any(METRICS[metric].needs_decoders for metric in run.metrics):
-                reconstruction_sheet(run, network=network, path=folder / f"reconstructions{suffix}")
-        if run.plan.tokens:
-            write_texts(run, folder / TEXTS)
-        summary.to_csv(folder / "summary.csv", index=False)
-        values.to_csv(folder / "values.csv", index=False)
 
 
 def _directory(run: StoredRun, what: str) -> Path:

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 from ..core.files import write_atomically
 from ..errors import InfodiscardError
 
-STATUS, LOG = "status.json", "log.jsonl"
+STATUS, LOG, UNFINISHED = "status.json", "log.jsonl", "unfinished.safetensors"
 """Files in a run's directory beside its store and its lock."""
 
 _LOCAL = ("", "file", "local")

@@ -95,13 +95,12 @@ class Plan:
         return self.layout.size(self.channels, self.height, self.width)
 
     def units(self) -> list[Unit]:
-        """Returns all the work, in the order network, layer, block."""
-        starts = range(0, len(self.samples), self.block)
+        """Returns all the work, in the order block, network, layer: soon there is something of every layer."""
         return [
             Unit(network, layer, start, min(start + self.block, len(self.samples)))
+            for start in range(0, len(self.samples), self.block)
             for network in self.networks
             for layer in self.layers[network]
-            for start in starts
         ]
 
     def union(self) -> tuple[str, ...]:

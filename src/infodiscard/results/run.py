@@ -171,7 +171,7 @@ class StoredRun:
     # -- work --------------------------------------------------------------------------------------------------------
 
     def pending(self) -> list[Unit]:
-        """Returns the remaining work, in the order network, layer, block."""
+        """Returns the remaining work, in the order of `Plan.units`."""
         left = self._left
         if left is None:
             left = set(self._units) - self.arrays.finished()

@@ -19,11 +19,11 @@ from ..core.settings import Settings
 from ..errors import InfodiscardError
 from .arrays import Arrays
 from .locks import LOCK
-from .places import LOG, STATUS, as_place, is_local, names_in, read_whole, remove, zarr_store
+from .places import LOG, STATUS, UNFINISHED, as_place, is_local, names_in, read_whole, remove, zarr_store
 from .plan import Plan, shorten
 
 STORE = "run.zarr"
-BESIDE = (LOCK, LOG, STATUS)
+BESIDE = (LOCK, LOG, STATUS, UNFINISHED)
 """Names in a run's directory beside the store."""
 
 PICTURES = 4 << 20

@@ -145,3 +145,12 @@ def ratio_of(sums: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, tor
     ratio = level / base
     residual = squares[0] - 2 * ratio * squares[1] + ratio.square() * squares[2]
     return ratio, (residual.clamp(min=0) / (count - 1)).sqrt() / base
+
+
+def relative_variance(slope: torch.Tensor) -> torch.Tensor:
+    """Returns r², the mean variance of a single draw's g over the parameters, in units of ḡ², `r`.
+
+    Args:
+        slope: g of each draw, `r × draws × planes × rows × columns`.
+    """
+    return slope.var(1).mean((1, 2, 3)) / slope.mean((1, 2, 3, 4)).square()

@@ -10,6 +10,7 @@ the average of q over the steps is the answer (docs/reconstruction.md derives it
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ from .expectation import expected_distance, feature_variation
 from .problem import Problem
 from .sample_noise import SampleNoise
 from .scaling import scale_to_target
+from .stage import Stage, Watch
 
 RATE, DECAY = 0.6, 0.25
 """Size of the first step, and the power of their number with which steps fall."""
@@ -96,13 +98,16 @@ class Reconstruction:
 
 
 def maximise_reconstruction_error(
-    problem: ReconstructionProblem, effort: Effort = Effort(max_passes=1600)
+    problem: ReconstructionProblem,
+    effort: Effort = Effort(max_passes=1600),
+    watch: Watch | None = None,
 ) -> Reconstruction:
     """Finds the σ under which the decoder errs most, for every sample of a problem, each by itself.
 
     Args:
         problem: what is maximised, and the constraint.
         effort: when to stop; its `draws` are not used.
+        watch: is told every stage, in which all passes are expected that are allowed.
 
     Raises:
         SampleError: δ_f² is zero (the feature does not react to the input) or not finite.
@@ -112,7 +117,14 @@ def maximise_reconstruction_error(
     variation = feature_variation(problem, *effort.coarse)
     reserve = effort.reserve(LOOKS) + JUDGED // 3
     steps = max(MIN_STEPS, (effort.max_passes - reserve) // DRAWS)
-    ascent = _ascend(problem, alpha * variation.mean, steps, effort.tolerance)
+    most = torch.full_like(problem.rows, effort.max_passes)
+
+    def told(ascent: _Ascent) -> None:
+        """Tells how many passes have been taken."""
+        if watch is not None:
+            watch(Stage(ascent.steps * DRAWS + (variation.draws + 2) // 3, most))
+
+    ascent = _ascend(problem, alpha * variation.mean, steps, effort.tolerance, told)
     log_sigma, forwards = scale_to_target(problem, ascent.solution(), ascent.power(), effort, LOOKS)
     check = expected_distance(problem, log_sigma, problem.stream("check"), *effort.fine, relative=True)
     squares = expected_errors(problem, log_sigma, problem.stream("judge"), JUDGED)
@@ -130,7 +142,13 @@ def maximise_reconstruction_error(
     )
 
 
-def _ascend(problem: ReconstructionProblem, target: torch.Tensor, steps: int, tolerance: float) -> _Ascent:
+def _ascend(
+    problem: ReconstructionProblem,
+    target: torch.Tensor,
+    steps: int,
+    tolerance: float,
+    told: Callable[[_Ascent], None],
+) -> _Ascent:
     """Takes steps until the estimated gap is below the tolerance, each sample by itself, or all of them.
 
     Args:
@@ -138,6 +156,7 @@ def _ascend(problem: ReconstructionProblem, target: torch.Tensor, steps: int, to
         target: α δ_f², `n`.
         steps: most steps.
         tolerance: of the gap, nats per input unit.
+        told: called after every step.
     """
     ascent, rows, stretches = _Ascent(problem, target), problem.rows, _ends_of_stretches(steps)
     noise, signs = problem.stream("solve"), problem.stream("signs")
@@ -147,6 +166,7 @@ def _ascend(problem: ReconstructionProblem, target: torch.Tensor, steps: int, to
             ascent.squares[:] = problem.distance.errors(rows, z).mean(1)
         v = signs.draw(rows.tolist(), DRAWS).sign()
         ascent.step(rows, number, _step_means(problem, rows, z, v, ascent.squares[rows]))
+        told(ascent)
         if number in stretches:
             ascent.look_back(rows)
             rows = rows[ascent.gap[rows] > tolerance]

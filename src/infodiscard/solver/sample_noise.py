@@ -35,3 +35,12 @@ class SampleNoise:
             torch.randn(shape, generator=self._generators[row], device=self._device, dtype=self._dtype) for row in rows
         ]
         return torch.stack(drawn)
+
+    def position(self) -> torch.Tensor:
+        """Where the streams are, `n × …` bytes."""
+        return torch.stack([generator.get_state() for generator in self._generators])
+
+    def go_to(self, position: torch.Tensor) -> None:
+        """Continues from a `position`."""
+        for generator, state in zip(self._generators, position, strict=True):
+            generator.set_state(state.cpu().clone())  # not a view, which it misreads

@@ -14,7 +14,7 @@ moving.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -24,6 +24,7 @@ from .effort import FRESH_DRAWS, SLOPE_DRAWS, Effort
 from .expectation import Estimate, draw_gradients, expected_distance, feature_variation
 from .problem import Problem
 from .scaling import scale_to_target, scaled
+from .stage import Snapshot, Stage, Watch
 
 ROUNDS = 8
 """Most ascents: another one follows a correction that is too large to be trusted."""
@@ -80,18 +81,26 @@ class Solution:
     cap_matters: torch.Tensor
 
 
-def maximise_entropy(problem: Problem, effort: Effort = Effort(), start: torch.Tensor | None = None) -> Solution:
+def maximise_entropy(
+    problem: Problem,
+    effort: Effort = Effort(),
+    start: torch.Tensor | None = None,
+    watch: Watch | None = None,
+    snapshot: Snapshot | None = None,
+) -> Solution:
     """Finds the σ of largest entropy for every sample of a problem, each by itself.
 
     Args:
         problem: what is maximised, and the constraint.
         effort: when to stop.
         start: log σ of a similar problem, such as the layer before, `n × planes × rows × columns`; uniform by default.
+        watch: is told every stage.
+        snapshot: of the same search, made by another call, from where this one continues.
 
     Raises:
         SampleError: δ_f² is zero (the feature does not react to the input) or not finite.
     """
-    return _Search(problem, effort, start).solution()
+    return _Search(problem, effort, start, watch, snapshot).solution()
 
 
 class _Search:
@@ -104,26 +113,66 @@ class _Search:
         forwards: forward passes other than the steps', `n`.
         least: mean log σ that is known to be within reach, `n`.
         false_gradient: whether Σ g is not the slope of E, `n`.
+        active: whether the present ascent is of this sample, `n`.
+        fewest: passes of a sample in it, `n`; 0 where it ends by itself.
+        round: ascents before it.
     """
 
-    def __init__(self, problem: Problem, effort: Effort, start: torch.Tensor | None) -> None:
-        self.problem, self.effort, self.rows = problem, effort, problem.rows
+    def __init__(
+        self,
+        problem: Problem,
+        effort: Effort,
+        start: torch.Tensor | None,
+        watch: Watch | None,
+        snapshot: Snapshot | None,
+    ) -> None:
+        self.problem, self.effort, self.rows, self.watch = problem, effort, problem.rows, watch
+        self.streams = {name: problem.stream(name) for name in ("solve", "correct", "check")}
         first = problem.stream("solve").draw(self.rows.tolist(), max(2, effort.draws // 2))
         problem.distance.normalise(problem.tau**0.5 * first)
+        begin = problem.uniform if start is None else start
+        none = torch.zeros_like(begin[:, 0, 0, 0])
+        self.state = AscentState.begin(begin, problem.space, none, problem.log_cap)
+        self.place, self.fresh = self.state.log_sigma.clone(), FreshDraws.none(begin)
+        self.false_gradient, self.active = torch.zeros_like(none, dtype=torch.bool), torch.ones_like(none).bool()
+        self.fewest, self.round = torch.zeros_like(self.rows), 0
+        # A σ that is always within reach: the small noise itself, where E is δ_f² and thus at most α δ_f².
+        self.least = torch.full_like(none, math.log(problem.tau) / 2 if problem.alpha >= 1 else -math.inf)
+        self.forwards = torch.zeros_like(self.rows)
+        if snapshot is not None:
+            self._restore(snapshot)
+            return
         # Enough to steer by: what is reported are ratios to δ_f² on common noise.
         variation = feature_variation(problem, *effort.coarse)
-        target = problem.alpha * variation.mean
+        self.state.target = problem.alpha * variation.mean
         self.forwards = variation.draws + first.shape[1]
-        begin = problem.uniform if start is None else start
-        self.state = AscentState.begin(begin, problem.space, target, problem.log_cap)
-        self.streams = {name: problem.stream(name) for name in ("solve", "correct", "check")}
-        # A σ that is always within reach: the small noise itself, where E is δ_f² and thus at most α δ_f².
-        self.least = torch.full_like(target, math.log(problem.tau) / 2 if problem.alpha >= 1 else -math.inf)
         if start is None:
             self._look_at_uniform(first)
-        self.place = self.state.log_sigma.clone()
-        self.fresh = FreshDraws.none(self.place)
-        self.false_gradient = torch.zeros_like(self.rows, dtype=torch.bool)
+            self.place = self.state.log_sigma.clone()
+
+    def _tensors(self) -> dict[str, tuple[object, str]]:
+        """Returns where every tensor is that a snapshot holds: its owner and its attribute."""
+        owners = {"": self, "state.": self.state, "fresh.": self.fresh}
+        names = {
+            "": ["place", "forwards", "least", "false_gradient", "active", "fewest"],
+            "state.": [each.name for each in fields(AscentState) if each.name not in ("log_cap", "scales", "weights")],
+            "fresh.": [each.name for each in fields(FreshDraws)],
+        }
+        return {prefix + name: (owners[prefix], name) for prefix, each in names.items() for name in each}
+
+    def _snapshot(self) -> Snapshot:
+        """Returns all that the search has come to."""
+        tensors = {name: getattr(*place).clone() for name, place in self._tensors().items()}
+        positions = {f"stream.{name}": stream.position() for name, stream in self.streams.items()}
+        return tensors | positions | {"round": torch.tensor(self.round)}
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        """Continues from a snapshot."""
+        for name, (owner, attribute) in self._tensors().items():
+            setattr(owner, attribute, snapshot[name].to(getattr(owner, attribute)).clone())
+        for name, stream in self.streams.items():
+            stream.go_to(snapshot[f"stream.{name}"])
+        self.round = int(snapshot["round"])
 
     def _look_at_uniform(self, first: torch.Tensor) -> None:
         """Takes the first step; its draws δ, and the same as small noise, tell the uniform σ that meets the constraint.
@@ -143,22 +192,22 @@ class _Search:
 
     def solution(self) -> Solution:
         """Ascends and corrects alternately, until what is left can be corrected or the passes are spent."""
-        rows, effort, fewest = self.rows, self.effort, None
-        for _ in range(ROUNDS):
-            self.ascend(rows, fewest)
+        effort = self.effort
+        while self.round < ROUNDS and self.active.any():
+            rows = self.rows[self.active]
+            self.ascend(rows)
             self.settle(rows)
             self.draw_fresh(rows)
             excess = self.correction().systematic / (LEFT * effort.tolerance)
             able = self.spent() + 2 * effort.draws + effort.end_passes <= effort.max_passes
-            rows = rows[(able & (excess > 1) & ~self.false_gradient)[rows]]
-            if not len(rows):
-                break
+            self.active &= able & (excess > 1) & ~self.false_gradient
             # Where noise is what keeps it from the optimum, a gap falls more slowly than 1 / passes.
-            fewest = self.state.passes * (excess.clamp(min=0) ** 1.5).clamp(1.3, 3)
+            self.fewest = (self.state.passes * (excess.clamp(min=0) ** 1.5).clamp(1.3, 3)).ceil().long()
+            self.round += 1
         return self._checked()
 
-    def ascend(self, rows: torch.Tensor, fewest: torch.Tensor | None = None) -> None:
-        """Takes steps of `rows` (`r`) until `fewest` passes (`n`), or little seems to be left, or passes end."""
+    def ascend(self, rows: torch.Tensor) -> None:
+        """Takes steps of `rows` (`r`): in the first round until little seems to be left, later `fewest` passes."""
         effort, state = self.effort, self.state
 
         def unfinished() -> torch.Tensor:
@@ -167,11 +216,13 @@ class _Search:
             # Where the passes will not do for another round, this one must not end by luck.
             again = self.spent() + state.passes / 3 + 2 * effort.end_passes <= effort.max_passes
             seems_far = SYSTEMATIC * state.left > LEFT * effort.tolerance * torch.where(again, 1.0, 0.5)
-            far = (seems_far if fewest is None else state.passes < fewest) | state.growing()
+            far = (state.passes < self.fewest if self.round else seems_far) | state.growing()
             return ((far & able) | (state.steps < 2))[rows]
 
         while len(active := rows[unfinished()]):
             self._step(active)
+            if self.watch is not None:
+                self.watch(Stage(self.spent(), self.expected(), self._snapshot))
 
     def _step(self, rows: torch.Tensor) -> None:
         """Takes one step of the samples `rows` (`r`)."""
@@ -180,6 +231,15 @@ class _Search:
     def spent(self) -> torch.Tensor:
         """Passes of each sample until now, `n`, a forward pass counted as a third."""
         return self.state.passes + (self.forwards + 2) // 3
+
+    def expected(self) -> torch.Tensor:
+        """Passes that each sample will have taken in the end, `n`, by what is left now; the most, before that is known.
+
+        What noise keeps from the optimum falls as 1 / passes, what has not been travelled yet more slowly.
+        """
+        excess = SYSTEMATIC * self.state.left / (LEFT * self.effort.tolerance)
+        more = self.state.passes * (excess.clamp(min=1, max=1e6) ** 1.5 - 1)
+        return (self.spent() + more + self.effort.end_passes).clamp(max=self.effort.max_passes)
 
     def settle(self, rows: torch.Tensor) -> None:
         """Scales the ascent's estimate of `rows` (`r`) to the target, or takes the uniform σ where that is better."""

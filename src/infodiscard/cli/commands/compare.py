@@ -84,7 +84,7 @@ def compare_networks(networks: Specs, data: DataSpec, options: Measuring) -> Non
     path = page.parent / "comparison.csv"
     write_table(pd.concat(tables, names=["metric"]).reset_index("metric"), path)
     console.print()
-    show_files(console, page, run=run.path, comparison=path)
+    show_files(console, page.parent, run=run.path, comparison=path)
 
 
 @measures

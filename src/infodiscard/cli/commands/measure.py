@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,12 +11,12 @@ import typer
 
 from ... import data, zoo
 from ...api.measure import measure as run_measurement
-from ...api.run import open_run
+from ...api.run import Run, open_run
 from ...core.metrics.ru import RU
 from ...core.metrics.sid import SID
 from ...errors import InfodiscardError
 from ...networks.probe import list_layers
-from ...report import write_page, write_report, write_texts
+from ...report import write_page, write_pictures, write_report
 from ...zoo import huggingface
 from ..console import announce, interruptible, plain_console, show_files
 from ..loading import inputs_of, load, run_of
@@ -46,7 +48,7 @@ def demo(
     page = write_report(run)
     show_run(console, run)
     console.print()
-    show_files(console, page, run=run.path)
+    show_files(console, page.parent, run=run.path)
 
 
 def layers(
@@ -91,12 +93,36 @@ def measure(
 ) -> None:
     """Measures networks on images or texts and writes a run; the same command continues one that was interrupted."""
     loaded = load(networks, options)
-    run = run_of(loaded, *inputs_of(loaded, data, text, truncate, options, typed(context)))
+    run = run_of(loaded, *inputs_of(loaded, data, text, truncate, options, typed(context)), callback=first_picture())
     console = plain_console()
+    left = sum(unit.stop - unit.start for unit in run.pending())
+    if run.to_dataframe().empty:
+        console.print(f"Nothing is finished within {options.budget}; what was begun is kept, and the same command goes on.")
+        return
     show_run(console, run)
     console.print()
-    pages = {"texts": write_texts(run)} if text is not None and isinstance(run.path, Path) else {}
-    show_paths(console, {"run": run.path} | pages)
+    if left:
+        total = sum(map(len, run.plan.layers.values())) * len(run.plan.samples)
+        console.print(f"Ended after {options.budget}: {total - left} of {total} samples × layers; the same command goes on.")
+    if isinstance(run.path, Path):
+        show_files(console, write_pictures(run), run=run.path)
+        console.print(f"next: infodiscard report {shlex.quote(str(run.path))}", highlight=False, soft_wrap=True)
+    else:
+        show_paths(console, {"run": run.path})
+
+
+def first_picture() -> Callable[[Run], None]:
+    """Returns a callback that writes the pictures of a run in a directory as it grows, and says so once."""
+    told: list[Path] = []
+
+    def draw(run: Run) -> None:
+        if isinstance(run.path, Path) and run.pending():
+            folder = write_pictures(run)
+            if not told:
+                typer.echo(f"First pictures, of the samples measured by now: {folder / 'maps.png'}", err=True)
+            told.append(folder)
+
+    return draw
 
 
 def report(
@@ -121,6 +147,6 @@ def report(
         show_run(console, run)
     console.print()
     if alone is not None and (out is None or out.suffix != ".html"):
-        show_files(console, write_report(alone, out))
+        show_files(console, write_report(alone, out).parent)
     else:
         show_paths(console, {"report": write_page(alone or opened, out)})

@@ -17,7 +17,7 @@ from ...data.inputs import Inputs
 from ...results.plan import Unit
 from ...results.run import StoredRun
 from ..prepared_network import PreparedNetwork
-from ..unit import measured, passes_of
+from ..unit import Follower, measured, passes_of
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,14 @@ class Finished:
     passes: int
     failures: Mapping[str, str]
     worker: str = ""
+
+
+class Observer(Protocol):
+    """Follows all measurements of a process."""
+
+    def follower(self, unit: Unit) -> Follower:
+        """Returns who follows a unit, whose measurement begins."""
+        ...
 
 
 class Engine(Protocol):
@@ -61,15 +69,18 @@ class Work:
         networks: by name.
         settings: of the run's plan.
         batch_size: noisy inputs in one forward pass; `None` for as many as are usual.
+        observer: of what is measured in this process.
     """
 
     networks: Mapping[str, PreparedNetwork]
     settings: Settings
     batch_size: int | None = None
+    observer: Observer | None = None
 
     def without_samples(self) -> Work:
-        """The same without the samples, to be sent to other processes."""
-        return replace(self, networks={name: network.without_samples() for name, network in self.networks.items()})
+        """The same without the samples and the observer, to be sent to other processes."""
+        networks = {name: network.without_samples() for name, network in self.networks.items()}
+        return replace(self, networks=networks, observer=None)
 
     def on(self, device: torch.device) -> Work:
         """The same on a device."""
@@ -105,7 +116,7 @@ class Work:
         Returns its values, variable by variable, `n × …` each, and what it took.
         """
         begin = time.monotonic()
-        network = self.networks[unit.network]
-        values = measured(network, unit.layer, samples, self.settings, self.batch_size, sigma)
+        network, follower = self.networks[unit.network], self.observer and self.observer.follower(unit)
+        values = measured(network, unit.layer, samples, self.settings, self.batch_size, sigma, follower)
         failed = {samples.names[i]: FAILURES[values["failure"][i]] for i in np.flatnonzero(values["failure"])}
         return values, Finished(unit, time.monotonic() - begin, int(passes_of(values).sum()), failed, worker)
