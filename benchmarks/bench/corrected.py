@@ -9,6 +9,7 @@ import torch
 
 from infodiscard.solver.correction import FreshDraws, contrast
 from infodiscard.solver.entropy import concentration, gaussian_entropy
+from infodiscard.solver.expectation import ratio_of
 from infodiscard.solver.sample_noise import SampleNoise
 
 from .judge import CHUNK, JudgedProblem
@@ -48,7 +49,7 @@ def truth(problem: JudgedProblem, log_sigma: torch.Tensor, draws: int) -> dict[s
             z = log_sigma[row].exp()[:, None] * unit
             level, gradient = problem.distance.gradient(row, z)
             fresh.add(row, space.gather(z * gradient), level, problem.distance(row, problem.tau**0.5 * unit))
-    (ratio, ratio_se), power = fresh.ratio(), fresh.power().clamp(0.25, 4)
+    (ratio, ratio_se), power = ratio_of(fresh.sums, fresh.count), fresh.power().clamp(0.25, 4)
     free = (log_sigma < math.log(problem.cap)).to(log_sigma)
     missing = fresh.correction(space, free)
     share = free.mean((1, 2, 3)) / power

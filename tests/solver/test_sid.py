@@ -292,6 +292,28 @@ def test_the_maximum_over_the_picture_is_found_at_once(seed, uniform, optimum):
     assert error < 0.1
 
 
+def test_what_has_converged_is_at_its_distance():
+    """Of three inputs single draws of E differ by 70 %: a distance that is known to a tenth is not known."""
+    weight = torch.tensor([[0.2, 1.0, 0.6], [0.1, 1.2, 0.5], [0.5, 0.7, 0.6]], dtype=torch.float64)
+    inputs, target = random(16, 1, 1, 3), ALPHA * TAU * weight.square().sum()
+    found = 0
+    for effort in (Effort(tolerance=0.05, max_passes=400), Effort()):
+        solution = solve(lambda x: x.flatten(1) @ weight.T, inputs, effort=effort)
+        reached = (solution.log_sigma.mul(2).exp().flatten(1) * weight.square().sum(0)).sum(1) / target
+        assert ((reached[solution.converged] - 1).abs() < 0.08).all()
+        found += int(solution.converged.sum())
+    assert found >= 16  # with the default effort nearly all
+
+
+@pytest.mark.parametrize(("gain", "place"), [(20.0, 0.45), (20.0, 0.55)])
+def test_a_feature_that_seldom_reacts_has_a_value(gain, place):
+    """Saturated as it is, the small noise moves it in a tenth of the draws: none of the first ones, perhaps."""
+    inputs = torch.full((8, 1, 1, 1), place) + 1e-4 * torch.arange(8.0).view(-1, 1, 1, 1)  # other noise for each
+    solution = solve(lambda x: torch.tanh(gain * x).flatten(1), inputs, effort=Effort(max_passes=400))
+    assert solution.log_sigma.isfinite().all() and solution.distance.isfinite().all()
+    assert (solution.log_sigma.flatten() >= 0.5 * math.log(TAU) - 1e-6).all()
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e9, 1e30])
 def test_no_square_leaves_the_range_of_single_precision(scale):
     weight, inputs = (value.float() for value in linear_problem())

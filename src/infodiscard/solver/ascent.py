@@ -249,7 +249,7 @@ class AscentState:
 
     def power(self) -> torch.Tensor:
         """p = d log E / d log(scale of σ), `n`: 2 in the linear regime, less where E saturates; kept away from 0."""
-        return (self.total / self.level).clamp(0.25, 4)
+        return (self.total / self.level).nan_to_num(2.0).clamp(0.25, 4)  # 0 / 0 while nothing has reacted
 
     def growing(self) -> torch.Tensor:
         """Whether parameters that no draw has reacted to are still on their way to the cap, `n`."""
@@ -262,7 +262,7 @@ class AscentState:
     def _expected(self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
         """ḡ: what every g would be at the optimum, for either half, `r × 1 × planes × rows × columns`."""
         count = (self._free(rows, live) * self.weights).sum((1, 2, 3)).clamp(min=1)
-        return ((power * self.level[rows] / count)[:, None, None, None] * self.weights)[:, None]
+        return ((power * self.level[rows] / count).clamp(min=TINY)[:, None, None, None] * self.weights)[:, None]
 
     def _ratio(self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
         """g / ḡ of the averages, in halves, `r × 2 × planes × rows × columns`.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .expectation import moments, ratio_of
+from .expectation import moments
 from .sigma_space import SigmaSpace
 from .wavelets import Scales, mean
 
@@ -96,11 +96,6 @@ class FreshDraws:
         self.slope[rows] += slope.unflatten(1, (draws // GROUPS, GROUPS)).sum(1)
         self.sums[:, rows] += moments(level, small)
         self.count[rows] += draws
-
-    def ratio(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns E(σ) / E(√τ) and its standard error, each `n`."""
-        ratio, se = ratio_of(self.sums, self.count)
-        return ratio.to(self.slope.dtype), se.to(self.slope.dtype)
 
     def power(self) -> torch.Tensor:
         """Returns p = d log E / d log(scale of σ) = Σ g / E, `n`, as the gradients have it."""

@@ -28,7 +28,8 @@ class Effort:
             counts one third.
         draws: noisy inputs per sample and step.
         precision: relative standard error wanted of every expected distance.
-        distance_tolerance: a sample has converged only if its distance is this near to α, relatively.
+        distance_tolerance: a sample has converged only if its distance is this near to α, relatively, and two standard
+            errors of it are no larger.
     """
 
     tolerance: float = 0.02
@@ -54,7 +55,7 @@ class Effort:
 
     @property
     def check_draws(self) -> int:
-        """Most draws of the distance that is reported."""
+        """Draws that are kept for the distance that is reported."""
         return max(2 * FRESH_DRAWS, min(4096, self.max_passes // 5))
 
     @property

@@ -11,6 +11,10 @@ from ..errors import SampleError
 from .problem import Problem
 from .sample_noise import SampleNoise
 
+RARE_PRECISION, RARE_DRAWS = 0.05, 4096
+"""Relative error, and most draws, of δ_f² of a feature that the small noise moves so seldom that draws common with σ
+have not seen it."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -32,7 +36,7 @@ def expected_distance(
     log_sigma: torch.Tensor,
     stream: SampleNoise,
     precision: float | torch.Tensor,
-    max_draws: int,
+    max_draws: int | torch.Tensor,
     rows: torch.Tensor | None = None,
     *,
     relative: bool = False,
@@ -46,7 +50,7 @@ def expected_distance(
         log_sigma: `n × planes × rows × columns`.
         stream: source of the draws; the estimate uses its next ones.
         precision: relative standard error at which to stop; one number, or one for every sample (`n`).
-        max_draws: most noisy inputs per sample.
+        max_draws: most noisy inputs per sample; one number, or one for every sample (`n`).
         rows: the samples to estimate, `r`; the others' means are NaN and their draws 0. All by default.
         relative: whether E(σ) / E(√τ) is wanted; each draw then takes two noisy inputs.
     """
@@ -66,9 +70,11 @@ def expected_distance(
             sums[:, group] += moments(level, base)
             draws[group] += count
         mean, se = ratio_of(sums, draws)
-        active = active[((se > precision * mean) & (draws < most))[active]]
-        done = int(draws[active].max()) if len(active) else 0  # the same for all that are still active
-        count = min(max(1, done // 2), 256, most - done)
+        done = int(draws[active].max())  # the same for all that are still active
+        count = min(max(1, done // 2), 256)
+        active = active[(~(se <= precision * mean) & (draws + count <= most))[active]]
+    if relative:
+        mean, se = ratio_to_small(problem, sums, draws)
     return Estimate(mean.to(log_sigma.dtype), se.to(log_sigma.dtype), each * draws)
 
 
@@ -137,6 +143,28 @@ def moments(level: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
     """
     level, base = level.double(), base.double()
     return torch.stack([level, base, level.square(), level * base, base.square()]).sum(2)
+
+
+def ratio_to_small(problem: Problem, sums: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """E(σ) / E(√τ) and its standard error, each `n`, from the draws of both on common noise.
+
+    Where none of these draws has moved the feature under the small noise, as behind a threshold that is seldom passed,
+    E(√τ) is taken from draws of its own.
+
+    Args:
+        problem: the distance.
+        sums: `moments` of L and L₀, `5 × n`.
+        count: number of draws, `n`.
+    """
+    ratio, se = ratio_of(sums, count)
+    if (silent := (sums[1] == 0) & (count > 0)).any():
+        small = feature_variation(problem, RARE_PRECISION, RARE_DRAWS)
+        level, level_se = ratio_of(torch.stack([sums[0], count.double(), sums[2], sums[0], count.double()]), count)
+        own, own_se = small.mean.double(), small.se.double()
+        alone = level / own
+        alone_se = alone * ((level_se / level).nan_to_num().square() + (own_se / own).square()).sqrt()
+        ratio, se = torch.where(silent, alone, ratio), torch.where(silent, alone_se, se)
+    return ratio.to(problem.small.dtype), se.to(problem.small.dtype)
 
 
 def ratio_of(sums: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

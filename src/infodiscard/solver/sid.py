@@ -21,7 +21,7 @@ import torch
 from .ascent import AscentState, advance
 from .correction import GROUPS, SYSTEMATIC, Correction, FreshDraws
 from .effort import FRESH_DRAWS, SLOPE_DRAWS, Effort
-from .expectation import Estimate, draw_gradients, expected_distance, feature_variation
+from .expectation import Estimate, draw_gradients, expected_distance, feature_variation, ratio_to_small
 from .problem import Problem
 from .scaling import scale_to_target, scaled
 from .stage import Snapshot, Stage, Watch
@@ -39,6 +39,9 @@ derivative (straight-through estimators, hooks that change it) shows there."""
 
 FARTHEST = 0.3
 """Most that log σ is scaled by after the last look at its distance."""
+
+MOST_CHECKED = 4096
+"""Most noisy inputs from which the distance is measured that is reported."""
 
 NO_VALUE = 0.1
 """Relative miss of the feature distance beyond which nothing is claimed about the optimum."""
@@ -61,7 +64,7 @@ class Solution:
         shift: log σ at the optimum minus `log_sigma`, to first order, in its shape; its noise is white, so that it
             serves for means over regions.
         shift_se: its standard error, parameter by parameter, without the systematic part.
-        converged: whether `correction_se` and the distance are within their tolerances.
+        converged: whether `correction_se`, the distance and twice its error are within their tolerances.
         passes: forward-and-backward passes used; a forward pass alone counts one third.
         capped_share: share of the input units whose σ is at the cap.
         cap_matters: whether a cap ten times as large would move the mean by more than the tolerance.
@@ -308,7 +311,8 @@ class _Search:
     def _checked(self) -> Solution:
         """Scales σ by what the fresh draws show, measures its distance on other noise, and puts all together."""
         effort, alpha, problem = self.effort, self.problem.alpha, self.problem
-        (seen, seen_se), power = self.fresh.ratio(), self.fresh.power().clamp(0.25, 4)
+        seen, seen_se = ratio_to_small(problem, self.fresh.sums, self.fresh.count)
+        power = self.fresh.power().clamp(0.25, 4)
         log_sigma = scaled(self.place, (-(seen / alpha).log() / power).clamp(-0.2, 0.2), problem.log_cap)
         low = self.rows[problem.space.unit_mean(log_sigma) < self.least.clamp(max=self._log_small())]
         log_sigma[low] = problem.small[low]  # within reach whatever has been seen
@@ -316,6 +320,8 @@ class _Search:
         # Both looks at the distance count by their certainty; by construction the first says that it is α now.
         share = seen_se.square() / (seen_se.square() + check.se.square()).clamp(min=TINY)
         off = (share * (check.mean / alpha).log() / power).clamp(-FARTHEST, FARTHEST)
+        if alpha >= 1:  # not below the small noise, either
+            off = torch.minimum(off, (problem.space.unit_mean(log_sigma) - self._log_small()).clamp(min=0))
         log_sigma = scaled(log_sigma, -off, problem.log_cap)
         reached = check.mean * (-off * power).exp()
         off_se = (share * check.se).square() + ((1 - share) * seen_se).square()
@@ -323,11 +329,11 @@ class _Search:
         gap, own = correction.gap, correction.gap_se.square() + correction.systematic.square()
         error = (own + off_se / (alpha * power).square()).sqrt()
         miss, sure = (reached / alpha - 1).abs(), 2 * check.se / alpha
+        near = (miss <= effort.distance_tolerance) & (2 * off_se.sqrt() <= effort.distance_tolerance * alpha)
         unknown = self.false_gradient | ~(miss - sure <= NO_VALUE)
         least = (self.least - problem.space.unit_mean(log_sigma)).clamp(min=0)
         upper = torch.maximum(gap.clamp(min=0) + 1.96 * error, least)
         capped = problem.space.unit_mean((log_sigma >= problem.log_cap - 1e-6).to(log_sigma))
-        near = miss - sure <= effort.distance_tolerance
         return Solution(
             log_sigma=log_sigma,
             distance=reached,
@@ -355,7 +361,9 @@ class _Search:
         wanted = PLACED * effort.tolerance
         rest = (1 / (1 / wanted**2 - 1 / known.square()).clamp(min=TINY)).sqrt()
         precision = torch.where(known > wanted, rest * power, 1.0).clamp(effort.precision / 4, 2.5 * effort.precision)
-        stream, most = self.streams["check"], effort.check_draws
+        # What the search has left of the passes is free.
+        most = (3 * (effort.max_passes - self.spent())).clamp(effort.check_draws, MOST_CHECKED)
+        stream = self.streams["check"]
         check = expected_distance(self.problem, log_sigma, stream, precision, most, relative=True)
         self.forwards = self.forwards + check.draws
         return check
