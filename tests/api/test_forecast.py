@@ -29,7 +29,7 @@ def test_all_that_was_measured_is_known_exactly(whole, demo, tmp_path):
     files = [path for path in (tmp_path / "run" / STORE).rglob("*") if path.is_file()]
     assert whole.objects == len(files)
     assert whole.size == sum(path.stat().st_size for path in files)
-    assert whole.seconds_se == 0 and not whole.at_most
+    assert whole.seconds_se == 0 and not whole.guessed
     assert [each.measured for each in whole.layers] == [5, 5]
     assert whole.units == len(run.plan.units())
     passes = run.summary().set_index("layer")["passes"]

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from infodiscard.cli import COMMANDS, app
-from infodiscard.cli.options import Measuring
+from infodiscard.cli.options import QUICK, Measuring
 from infodiscard.core.settings import Settings
 from infodiscard.measurement.execution import Execution
 
@@ -36,7 +36,13 @@ def test_options_that_are_not_given_say_what_the_library_does():
     assert Measuring().settings() == Settings()
     of_execution = {name: value for name, value in arguments.items() if name in Execution.names()}
     assert Execution(**of_execution) == Execution(device="cpu")
-    assert set(arguments) == names | set(Execution.names()) | {"layers", "out"}
+    assert set(arguments) == names | set(Execution.names()) - {"callback"} | {"layers", "out"}
+
+
+def test_quick_stands_for_other_options_where_these_are_not_given():
+    plain, quick = Measuring(), Measuring(quick=True)
+    assert (quick.samples, quick.max_passes, quick.tolerance, quick.block) == tuple(QUICK.values())
+    assert Measuring(quick=True, samples=7).samples == 7 and plain.max_passes is None
 
 
 def test_only_the_options_asked_for_are_returned():

@@ -18,7 +18,7 @@ def made(seconds: tuple[float, ...], errors: tuple[float, ...], samples: int = 1
         ("net",), {"net": tuple(names)}, tuple(map(str, range(samples))), 8, 8, 3, Settings(**settings), block=10
     )
     layers = tuple(
-        LayerForecast("net", name, 20, each, error, 300, 1000.0, 10 * each, False)
+        LayerForecast("net", name, 20, each, error, 300, 1000.0, 10 * each, 0.5 * each, 2 * each, False)
         for name, each, error in zip(names, seconds, errors, strict=True)
     )
     return Forecast(plan, layers, "cpu", 2, 1.0, 7.0, None, None, 500.0, 99, (1, 4, 64), 0.8)
@@ -35,6 +35,8 @@ def test_it_adds_up():
     assert table.loc[1, "core_hours"] == pytest.approx(400 / 3600 * 2)
     assert table.loc[4, "core_hours"] == pytest.approx(400 / 0.8 / 3600 * 2)
     assert table.loc[4, "seconds_se"] == pytest.approx(5 / 4 / 0.8)
+    assert found.range == (200, 800)
+    assert table.loc[4, "seconds_high"] - table.loc[4, "seconds"] == pytest.approx(400 / 4 / 0.8)
     assert found.layer_table()["share"].tolist() == [0.25, 0.75]
 
 

@@ -15,7 +15,8 @@ def test_units_cover_every_sample_once_in_order():
     plan = make_plan(networks=("a", "b"), **SMALL)
     units = plan.units()
     assert units[0] == Unit("a", "conv1", 0, 4)
-    assert [(u.start, u.stop) for u in units[:3]] == [(0, 4), (4, 8), (8, 10)]
+    assert [(u.network, u.layer) for u in units[:6]] == [(name, layer) for name in "ab" for layer in SMALL["layers"]]
+    assert [(u.start, u.stop) for u in units[::6]] == [(0, 4), (4, 8), (8, 10)]  # all layers of some samples first
     assert len(units) == 2 * 3 * 3 == len(set(units))
 
 

@@ -64,7 +64,9 @@ def _times(forecast: Forecast) -> Table:
 def _notes(forecast: Forecast) -> Iterator[str]:
     """Yields what else a forecast says, and what it assumes."""
     several, count = len(forecast.plan.networks) > 1, len(forecast.plan.samples)
-    layers = {f"{each.network} {each.layer}" if several else each.layer: each.seconds * count for each in forecast.layers}
+    layers = {
+        f"{each.network} {each.layer}" if several else each.layer: each.seconds * count for each in forecast.layers
+    }
     if named := dearest(layers):
         yield f"{named}."
     if forecast.memory is not None:

@@ -23,6 +23,7 @@ DEMO: dict[str, Any] = {  # what a dozen images and five layers take in a few mi
     "metrics": ("sid", "ru"),
     "max_passes": {"sid": 1000, "ru": 500},
     "tolerance": 0.03,
+    "block": 2,  # a first picture after a sixth of the time
 }
 QUICK: dict[str, Any] = {"samples": 4, "max-passes": 128, "tolerance": 0.05, "block": 1}
 """What `--quick` stands for."""

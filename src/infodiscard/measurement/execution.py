@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.settings import Options
 from ..errors import InfodiscardError
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     import torch
 
-    from ..results.run import StoredRun
     from .engines import Engine
 
 DEFAULT_BLOCK = {"cpu": 4, "cuda": 32}
@@ -58,7 +57,7 @@ class Execution(Options):
     log: str | Path | None = field(default=None, metadata=RUN)
     progress: bool = field(default=True, metadata=RUN)
     budget: float | None = field(default=None, metadata=RUN)
-    callback: Callable[[StoredRun], object] | None = field(default=None, metadata=RUN)
+    callback: Callable[[Any], object] | None = field(default=None, metadata=RUN)
 
     def __post_init__(self) -> None:
         """Checks the batch size and the budget."""

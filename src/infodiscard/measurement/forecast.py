@@ -245,7 +245,8 @@ def _layer(network: str, layer: str, known: LayerTimings, arrays: Arrays) -> Lay
         seconds_se=error,
         passes=_mean(passes, timings) if timings else known.look.expected,
         size=size,
-        longest=max([each.seconds / len(each.passes) for each in timings] or [high]) * min(plan.block, len(plan.samples)),
+        longest=max([each.seconds / len(each.passes) for each in timings] or [high])
+        * min(plan.block, len(plan.samples)),
         low=low,
         high=high,
         guessed=not timings,

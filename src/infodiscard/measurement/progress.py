@@ -28,8 +28,8 @@ Layer = tuple[str, str]
 """Network, layer."""
 
 EVERY, KEPT, SHOWN = (2.0, 15.0), 15.0, 0.2
-"""Seconds between two writings of the status, in a directory and in a remote place; between two snapshots of a unit that
-is being measured; and between two changes of the bar."""
+"""Seconds between two writings of the status, in a directory and in a remote place; between two snapshots of a unit
+that is being measured; and between two changes of the bar."""
 
 SPREAD = 0.5
 """Relative spread of the seconds of a sample of a layer, by which a forecast from one or several is widened."""
@@ -115,7 +115,8 @@ class Pace:
             if present is not None and present.layer == layer:
                 cells -= present.cells
                 low, high = (
-                    total + each for total, each in zip((low, high), present.remaining(self._clock(), known), strict=True)
+                    total + each
+                    for total, each in zip((low, high), present.remaining(self._clock(), known), strict=True)
                 )
             low, high = low + cells * known[0], high + cells * known[1]
         spent = sum(self._seconds.values())
@@ -164,7 +165,7 @@ class _Present:
         return self.unit.stop - self.unit.start
 
     def remaining(self, now: float, known: tuple[float, float]) -> tuple[float, float]:
-        """The least and the most seconds until it is finished; `known` is the range of a sample by what is known else."""
+        """The least and the most seconds until its end; `known` is the range of a sample by what else is known."""
         gone = now - self.begin
         if self.expected < math.inf and self.spent > 0:
             left = gone / self.spent * max(self.expected - self.spent, 0.0)
@@ -204,13 +205,13 @@ class Watch:
         self.done = self.total - sum(left.values())
         self.pace = Pace(left, looks)
         self._deadline = math.inf if budget is None else time.monotonic() + budget
-        local = isinstance(run.path, Path)
-        self._unfinished = Unfinished(run.path if local else None, run.created)
-        self._every, self._next, self._keep = EVERY[0] if local else EVERY[1], 0.0, time.monotonic() + KEPT
+        folder = run.path if isinstance(run.path, Path) else None
+        self._unfinished = Unfinished(folder, run.created)
+        self._every, self._next, self._keep = EVERY[folder is None], 0.0, time.monotonic() + KEPT
         self._bar = _Bar(self.done, self.total) if bar and pending else None
         self._log: IO[str] | None = None
-        if log is None and local:
-            log = run.path / LOG
+        if log is None and folder is not None:
+            log = folder / LOG
         if log is not None and pending:
             with translate_os_errors("write the log", log):
                 self._log = Path(log).expanduser().open("a", encoding="utf-8")
@@ -353,7 +354,7 @@ def duration_range(low: float, high: float) -> str:
 
 
 def dearest(seconds: Mapping[str, float]) -> str:
-    """Returns which of several layers takes most of the time, in words, and what is left without it; empty if none does.
+    """Returns which of several layers takes most of the time, in words, and what is left without it; or nothing.
 
     Args:
         seconds: layer → what all its samples take.
@@ -381,9 +382,8 @@ class _Bar:
         )
         self._progress = Progress(*columns, console=Console(stderr=True))
         self._begun = done / total
-        self._task = self._progress.add_task(
-            "", total=1.0, completed=self._begun, left="?", rate="", done=done, of=total
-        )
+        self._task = self._progress.add_task("", total=1.0, left="?", rate="", done=done, of=total)
+        self._progress.update(self._task, completed=self._begun)
         self._next = 0.0
         self._progress.start()
 

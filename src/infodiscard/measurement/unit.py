@@ -86,11 +86,11 @@ class LayerSamples:
 
     def watch(self, metric: str) -> Watch | None:
         """Who is told the stages of a search."""
-        return self.follower and partial(self.follower.tell, metric, self.part.names)
+        return None if self.follower is None else partial(self.follower.tell, metric, self.part.names)
 
     def snapshot(self, metric: str) -> Snapshot | None:
         """Where the search was when it was interrupted."""
-        return self.follower and self.follower.kept(metric, self.part.names)
+        return None if self.follower is None else self.follower.kept(metric, self.part.names)
 
     def effort(self, metric: str) -> Effort:
         """How hard to search."""
@@ -266,9 +266,7 @@ def _solve_ru(at: LayerSamples) -> Values:
     """Maximises the reconstruction error."""
     error = at.network.reconstruction(at.probe, at.part, at.batch_size)
     problem = ReconstructionProblem(error, *at.task)
-    values = ru_variables(
-        maximise_reconstruction_error(problem, at.effort("ru"), at.watch("ru")), at.space, at.masks
-    )
+    values = ru_variables(maximise_reconstruction_error(problem, at.effort("ru"), at.watch("ru")), at.space, at.masks)
     return values | {"reconstruction": at.part.shown(at.network.as_images(error.restored()).cpu())}
 
 

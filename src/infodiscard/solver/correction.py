@@ -41,8 +41,8 @@ LEAST = 0.3
 where noise saturates the feature, r may be negative."""
 
 QUIET, QUIET_SIGMAS = 0.5, 4.0
-"""Error, in nats, of what is missing at a parameter whose r is surely, by the second in standard errors, below LEAST: its
-σ is still far too small, or draws that would have shown it matters were missed, and its r does not tell by how much."""
+"""Error, in nats, of what is missing at a parameter whose r is surely, by the second in standard errors, below LEAST:
+its σ is still far too small, or draws in which it matters were missed, and its r does not tell by how much."""
 
 AT_ONCE = 2**21
 """Values that are split into scales at once."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 Snapshot = Mapping[str, torch.Tensor]
-"""All that a search has come to, by name; from it another process on the same kind of device goes on to the same bits."""
+"""All that a search has come to, by name; from it another process, on the same kind of device, goes on."""
 
 
 @dataclass(frozen=True)

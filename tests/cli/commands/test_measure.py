@@ -75,7 +75,7 @@ def test_measure_prints_a_table_and_leaves_a_run(place):
     assert result.exit_code == 0, result.output
     rows = [line for line in result.stdout.splitlines() if line.startswith(("conv1", "conv2"))]
     assert [row.split()[0] for row in rows] == ["conv1", "conv2"] and all(" ± " in row for row in rows)
-    assert "concentr." in result.stdout and "run  run" in result.stdout.splitlines()
+    assert "concentr." in result.stdout and "next: infodiscard report run" in result.stdout
     assert Path("run/run.zarr").is_dir()
 
     before = contents(place)
@@ -161,8 +161,8 @@ def test_tables_fit_the_terminal_uncut(tmp_path, monkeypatch, columns):
     lines = result.stdout.splitlines()
     assert all(len(line.rstrip()) <= int(columns) for line in lines if str(tmp_path) not in line)
     assert "…" not in result.stdout and "conv1" in result.stdout
-    assert [line.split()[-1] for line in lines[-3:]] == [
-        str(run.path / name) for name in ("layers.png", "maps.png", "report.html")
+    assert [line.split()[-1] for line in lines[-4:]] == [
+        str(run.path / name) for name in ("layers.png", "maps.png", "summary.csv", "report.html")
     ]
 
 

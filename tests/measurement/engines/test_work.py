@@ -32,7 +32,7 @@ def test_units_are_chained_where_each_begins_at_the_layer_before():
 def test_sources_are_the_samples_and_the_sigma_of_the_layer_before():
     ready = measurement("before")
     run = Run.create(ready.plan)
-    first, _, second, _ = ready.plan.units()
+    first, second, *_ = ready.plan.units()
     samples, sigma = ready.work.sources(run, first)
     assert samples.names == ("0", "1") and sigma is None
     values, finished = ready.work.measured(first, samples, sigma, "here")

@@ -37,14 +37,18 @@ def demo(
     network, images = zoo.load("demo"), data.load("demo")
     console = plain_console()
     console.print(
-        f"Strict information discarding (SID) and reconstruction uncertainty (RU) of a {network.name} trained on "
-        f"CIFAR-10, {len(images)} images, with at most {DEMO['max_passes']['sid']} and {DEMO['max_passes']['ru']} "
+        "How much noise can a picture take before a layer of the network notices? Where it is much, the layer has "
+        "discarded what was there: strict information discarding (SID), in nats per pixel. Reconstruction uncertainty "
+        f"(RU) is what can no longer be restored from the layer. Measured here: a {network.name} trained on CIFAR-10, "
+        f"{len(images)} images, five layers, with at most {DEMO['max_passes']['sid']} and {DEMO['max_passes']['ru']} "
         f"passes per image and layer (a full measurement may take {SID.passes:,} and {RU.passes:,}).",
         highlight=False,
     )
     announce(out)
     with interruptible(out):
-        run = run_measurement({network.name: network}, images, out=out, progress=progress, **DEMO)
+        run = run_measurement(
+            {network.name: network}, images, out=out, progress=progress, **DEMO, callback=first_picture()
+        )
     page = write_report(run)
     show_run(console, run)
     console.print()
@@ -97,13 +101,17 @@ def measure(
     console = plain_console()
     left = sum(unit.stop - unit.start for unit in run.pending())
     if run.to_dataframe().empty:
-        console.print(f"Nothing is finished within {options.budget}; what was begun is kept, and the same command goes on.")
+        console.print(
+            f"Nothing is finished within {options.budget}; what was begun is kept, and the same command goes on."
+        )
         return
     show_run(console, run)
     console.print()
     if left:
         total = sum(map(len, run.plan.layers.values())) * len(run.plan.samples)
-        console.print(f"Ended after {options.budget}: {total - left} of {total} samples × layers; the same command goes on.")
+        console.print(
+            f"Ended after {options.budget}: {total - left} of {total} samples × layers; the same command goes on."
+        )
     if isinstance(run.path, Path):
         show_files(console, write_pictures(run), run=run.path)
         console.print(f"next: infodiscard report {shlex.quote(str(run.path))}", highlight=False, soft_wrap=True)

@@ -116,7 +116,7 @@ class Work:
         Returns its values, variable by variable, `n × …` each, and what it took.
         """
         begin = time.monotonic()
-        network, follower = self.networks[unit.network], self.observer and self.observer.follower(unit)
+        network, follower = self.networks[unit.network], None if self.observer is None else self.observer.follower(unit)
         values = measured(network, unit.layer, samples, self.settings, self.batch_size, sigma, follower)
         failed = {samples.names[i]: FAILURES[values["failure"][i]] for i in np.flatnonzero(values["failure"])}
         return values, Finished(unit, time.monotonic() - begin, int(passes_of(values).sum()), failed, worker)
