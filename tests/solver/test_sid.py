@@ -8,6 +8,7 @@ from torch import nn
 
 from closed_forms import identity_entropy, linear_problem, linear_sigma, random
 from infodiscard import InfodiscardError
+from infodiscard.errors import SampleError
 from infodiscard.solver.effort import MIN_PASSES, Effort
 from infodiscard.solver.entropy import gaussian_entropy
 from infodiscard.solver.feature_distance import FeatureDistance
@@ -312,6 +313,41 @@ def test_a_feature_that_seldom_reacts_has_a_value(gain, place):
     solution = solve(lambda x: torch.tanh(gain * x).flatten(1), inputs, effort=Effort(max_passes=400))
     assert solution.log_sigma.isfinite().all() and solution.distance.isfinite().all()
     assert (solution.log_sigma.flatten() >= 0.5 * math.log(TAU) - 1e-6).all()
+
+
+@pytest.mark.parametrize("gain", [0.05, 0.1, 0.15])
+def test_an_input_that_saturates_is_left_to_the_cap(gain):
+    """Beyond a stretch in which E still grows with its σ, E stays as it is: no ascent leads there."""
+
+    def feature(x: torch.Tensor) -> torch.Tensor:
+        flat = x.flatten(1)
+        return torch.cat([gain * torch.tanh(3 * flat[:, :1]), flat[:, 1:]], 1)
+
+    solution = solve(feature, torch.zeros(2, 1, 1, 4, dtype=torch.float64), effort=Effort(max_passes=3000))
+    noise = random(200_000, seed=5)
+    target = ALPHA * ((gain * torch.tanh(0.3 * noise)).square().mean() + 3 * TAU)
+    rest = target - (gain * torch.tanh(3 * CAP * noise)).square().mean()
+    best = (math.log(CAP) + 1.5 * math.log(rest / 3)) / 4  # the others share what the first leaves of E
+    found = solution.log_sigma.mean((1, 2, 3)) + solution.correction
+    assert ((found - best).abs() <= 3 * solution.correction_se + 0.01).all()
+    assert (solution.log_sigma[..., 0] == math.log(CAP)).all()
+
+
+@pytest.mark.parametrize("alpha", [0.9, 0.5, 0.05])
+def test_a_distance_below_that_of_the_small_noise(alpha):
+    inputs = random(6, 1, 1, 16)
+    solution = solve(lambda x: x.flatten(1) * torch.linspace(0.5, 2, 16), inputs, alpha=alpha)
+    exact = linear_sigma(torch.linspace(0.5, 2, 16, dtype=torch.float64).diag(), alpha, TAU).log().mean()
+    assert ((solution.distance / alpha - 1).abs() < 0.05).all() and solution.converged.all()
+    assert ((solution.log_sigma.mean((1, 2, 3)) + solution.correction - exact).abs() < 0.02).all()
+
+
+def test_a_feature_that_moves_by_its_rounding_alone_is_constant():
+    inputs = random(3, 1, 1, 6).float()
+    inputs[1] *= 1e4
+    with pytest.raises(SampleError) as error:
+        solve(lambda x: 1e4 + 1e-4 * x.flatten(1), inputs, effort=Effort(max_passes=200))
+    assert error.value.reason == "feature_constant"
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e9, 1e30])

@@ -208,6 +208,17 @@ class AscentState:
         moved = self._moved(rows, live, self._ratio(rows, live, power), power, FARTHER / 2)
         return torch.where(live > 0, moved, now).clamp(max=self.log_cap)
 
+    def go_to(self, rows: torch.Tensor, log_sigma: torch.Tensor) -> None:
+        """Continues at another log σ (`n × planes × rows × columns`) of the samples `rows` (`r`).
+
+        Where it is now at the cap, what old draws said of g there does not hold.
+        """
+        there = log_sigma[rows]
+        capped = (there >= self.log_cap) & (self.log_sigma[rows] < self.log_cap)
+        self.place[rows] = torch.where(capped, there, self.place[rows] + there - self.log_sigma[rows])
+        self.slope[rows] = torch.where(capped[:, None], 0.0, self.slope[rows])
+        self.log_sigma[rows] = there
+
     def _live(self, rows: torch.Tensor) -> torch.Tensor:
         """1 where a draw has reacted, else 0, `r × planes × rows × columns`."""
         return (self.size[rows].sum(1) > 0).to(self.log_sigma)

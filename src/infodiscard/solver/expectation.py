@@ -85,19 +85,19 @@ def feature_variation(problem: Problem, precision: float, max_draws: int) -> Est
         SampleError: it is zero or not finite.
     """
     variation = expected_distance(problem, problem.small, problem.stream("variation"), precision, max_draws)
-    check_variation(variation.mean)
+    check_variation(variation.mean, problem.distance.rounding())
     return variation
 
 
-def check_variation(variation: torch.Tensor) -> None:
-    """Raises SampleError unless every δ_f² (`n`) is positive and finite."""
+def check_variation(variation: torch.Tensor, rounding: torch.Tensor | float = 0.0) -> None:
+    """Raises SampleError unless every δ_f² (`n`) is finite, and above what rounding of the feature alone makes (`n`)."""
     if not (finite := variation.isfinite()).all():
         raise SampleError(
             "The feature overflows under small input noise; check the network's weights and input.",
             (~finite).nonzero()[:, 0].tolist(),
             "feature_not_finite",
         )
-    if not (reacts := variation > 0).all():
+    if not (reacts := variation > rounding).all():
         raise SampleError(
             "The layer's output does not change under small input noise (δ_f² = 0), so nothing can be measured there: "
             "it is constant or does not depend on the input; measure another layer.",

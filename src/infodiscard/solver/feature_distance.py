@@ -82,6 +82,11 @@ class FeatureDistance:
         exponent = torch.where(usable, far, 1.0).log2().round().clamp(-126, 126)
         self._unit = torch.exp2(-exponent).to(self._unit)[:, None]
 
+    def rounding(self) -> torch.Tensor:
+        """The L that rounding of the feature alone may make, `n`, in the samples' units."""
+        size = self._clean.float() if self._clean.dtype != torch.float64 else self._clean
+        return (torch.finfo(self._kind).eps * self._unit * size).square().sum(1)
+
     def _moved(self, owner: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """h(x + z) − h(x) in the samples' units, `batch × units`, of z (`batch × C × H × W`) on samples `owner`."""
         return self._difference(self._flat(self._near(self.inputs[owner] + noise), owner), owner)
@@ -107,6 +112,7 @@ class FeatureDistance:
                 f"The layer's output has shape {tuple(feature.shape)} for {len(inputs)} inputs; its first dimension "
                 "must be the batch: measure a layer before or behind the one that reshapes it."
             )
+        self._kind = feature.dtype if feature.is_floating_point() else inputs.dtype
         flat = feature.unsqueeze(-1).flatten(1)
         return flat.float() if flat.dtype in (torch.float16, torch.bfloat16) else flat
 

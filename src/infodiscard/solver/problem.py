@@ -30,6 +30,9 @@ class Distance(Protocol):
     def gradient(self, rows: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns L (`r × draws`) and ∂L/∂z (`r × draws × C × H × W`); arguments as for a call."""
 
+    def rounding(self) -> torch.Tensor:
+        """Returns the L that rounding of the feature alone may make, `n`."""
+
     def normalise(self, noise: torch.Tensor) -> None:
         """Chooses the unit of each sample's distances by how far z (`n × draws × C × H × W`) moves the feature."""
 

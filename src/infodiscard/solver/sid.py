@@ -46,6 +46,13 @@ MOST_CHECKED = 4096
 NO_VALUE = 0.1
 """Relative miss of the feature distance beyond which nothing is claimed about the optimum."""
 
+NO_SURE, NO_ERROR = 0.5, 2.0
+"""The same for twice the relative error of the distance, and for the error of what is missing, nats per input unit."""
+
+RELEASED, FREED, BENT = 8, 4, 1.95
+"""Draws on which it is tried whether some of the parameters may be as large as can be; how many shares of them are
+tried; and the power of E in σ from which on none is, as nothing saturates."""
+
 TINY = 1e-30
 
 
@@ -200,12 +207,13 @@ class _Search:
             rows = self.rows[self.active]
             self.ascend(rows)
             self.settle(rows)
+            released = self.release(rows)
             self.draw_fresh(rows)
             excess = self.correction().systematic / (LEFT * effort.tolerance)
             able = self.spent() + 2 * effort.draws + effort.end_passes <= effort.max_passes
-            self.active &= able & (excess > 1) & ~self.false_gradient
+            self.active &= able & ((excess > 1) | released) & ~self.false_gradient
             # Where noise is what keeps it from the optimum, a gap falls more slowly than 1 / passes.
-            self.fewest = (self.state.passes * (excess.clamp(min=0) ** 1.5).clamp(1.3, 3)).ceil().long()
+            self.fewest = (self.state.passes * (excess.nan_to_num(1).clamp(min=0) ** 1.5).clamp(1.3, 3)).ceil().long()
             self.round += 1
         return self._checked()
 
@@ -251,9 +259,65 @@ class _Search:
         reached = self.problem.space.unit_mean(self.place)
         worse = rows[~(reached >= self.least - 0.01)[rows]]
         if len(worse):
-            self.place[worse] = self.least[worse].clamp(min=self._log_small())[:, None, None, None]
+            within = self.least.clamp(min=self._log_small()) if self.problem.alpha >= 1 else self.least
+            self.place[worse] = within[worse][:, None, None, None]
             self._scale(worse, 1)
         self.fresh.forget(rows)
+
+    def release(self, rows: torch.Tensor) -> torch.Tensor:
+        """Puts the parameters of largest σ to the cap where all others may then be larger than without.
+
+        Where noise saturates what the layer makes of a part of the input, E hardly grows with σ there any more, and the
+        best σ may be the cap, behind a stretch in which E still grows: no ascent sees that. What the largest few alone
+        take of E at the cap tells it, at the price of a few forward passes.
+
+        Args:
+            rows: samples, `r`.
+
+        Returns:
+            Of which samples, `n`.
+        """
+        problem, state, space = self.problem, self.state, self.problem.space
+        released = torch.zeros_like(self.active)
+        power = state.power()
+        rows = rows[(power < BENT)[rows] & (self.spent() + self.effort.end_passes <= self.effort.max_passes)[rows]]
+        if not len(rows):
+            return released
+        units = space.weights().to(self.place) / space.weights().sum()
+        order, best, gains = (
+            self.place.flatten(1).argsort(1, descending=True),
+            self.place.clone(),
+            torch.zeros_like(power),
+        )
+        stream, trying = problem.stream("release"), rows
+        unit = torch.zeros_like(problem.distance.inputs)[:, None].repeat(1, RELEASED, 1, 1, 1)
+        unit[rows] = stream.draw(rows.tolist(), RELEASED)
+        for count in _shares(order.shape[1]):
+            chosen = torch.zeros_like(best).flatten(1).scatter_(1, order[:, :count], 1.0).view_as(best) > 0
+            alone = problem.noise(torch.where(chosen, problem.log_cap, -math.inf), trying, unit[trying])
+            taken = torch.ones_like(power)
+            taken[trying] = problem.distance(trying, alone).mean(1) / state.target[trying]
+            self.forwards[trying] += RELEASED
+            shift = (1 - taken).clamp(min=TINY).log() / power
+            moved = torch.where(chosen, problem.log_cap, self.place + shift[:, None, None, None])
+            gain = ((moved - self.place) * units).sum((1, 2, 3))
+            trying = trying[(gain > gains)[trying]]  # with more parameters, more is taken
+            best[trying], gains[trying] = moved[trying], gain[trying]
+            if not len(trying):
+                break
+        rows = rows[(gains > self.effort.tolerance)[rows]]
+        if not len(rows):
+            return released
+        before, reached = self.place.clone(), space.unit_mean(self.place)
+        self.place[rows] = best[rows]
+        self._scale(rows, self.effort.looks)
+        worse = rows[~(space.unit_mean(self.place) > reached)[rows]]
+        self.place[worse] = before[worse]
+        released[rows] = True
+        released[worse] = False
+        state.go_to(self.rows[released], self.place)
+        self.fresh.forget(self.rows[released])
+        return released
 
     def _log_small(self) -> float:
         """log √τ, rounded as `problem.small` is."""
@@ -314,8 +378,9 @@ class _Search:
         seen, seen_se = ratio_to_small(problem, self.fresh.sums, self.fresh.count)
         power = self.fresh.power().clamp(0.25, 4)
         log_sigma = scaled(self.place, (-(seen / alpha).log() / power).clamp(-0.2, 0.2), problem.log_cap)
-        low = self.rows[problem.space.unit_mean(log_sigma) < self.least.clamp(max=self._log_small())]
-        log_sigma[low] = problem.small[low]  # within reach whatever has been seen
+        if alpha >= 1:  # within reach whatever has been seen
+            low = self.rows[problem.space.unit_mean(log_sigma) < self._log_small()]
+            log_sigma[low] = problem.small[low]
         check = self._check(log_sigma, seen_se / alpha / power, power)
         # Both looks at the distance count by their certainty; by construction the first says that it is α now.
         share = seen_se.square() / (seen_se.square() + check.se.square()).clamp(min=TINY)
@@ -330,7 +395,7 @@ class _Search:
         error = (own + off_se / (alpha * power).square()).sqrt()
         miss, sure = (reached / alpha - 1).abs(), 2 * check.se / alpha
         near = (miss <= effort.distance_tolerance) & (2 * off_se.sqrt() <= effort.distance_tolerance * alpha)
-        unknown = self.false_gradient | ~(miss - sure <= NO_VALUE)
+        unknown = self.false_gradient | ~(miss - sure <= NO_VALUE) | ~(sure <= NO_SURE) | ~(error <= NO_ERROR)
         least = (self.least - problem.space.unit_mean(log_sigma)).clamp(min=0)
         upper = torch.maximum(gap.clamp(min=0) + 1.96 * error, least)
         capped = problem.space.unit_mean((log_sigma >= problem.log_cap - 1e-6).to(log_sigma))
@@ -367,3 +432,8 @@ class _Search:
         check = expected_distance(self.problem, log_sigma, stream, precision, most, relative=True)
         self.forwards = self.forwards + check.draws
         return check
+
+
+def _shares(count: int) -> list[int]:
+    """Returns how many of `count` parameters are tried together, ascending: up to a half, but at least one."""
+    return sorted({max(1, count >> (2 * number + 1)) for number in range(FREED)}) if count > 1 else []
