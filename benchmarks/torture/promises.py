@@ -104,16 +104,23 @@ def judged(case: Case, thorough: bool = True) -> Verdict:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A run of one case, and what it was made of."""
+    """A run of one case, and what it was made of.
+
+    Attributes:
+        case, network, x: what was measured.
+        values: variable of the run → its values, samples first.
+        cap: largest σ allowed.
+    """
 
     case: Case
     network: nn.Module
     x: torch.Tensor
-    run: Any
+    values: dict[str, np.ndarray]
+    cap: float
 
     def of(self, name: str) -> np.ndarray:
         """A variable of the run, samples first."""
-        return self.run.dataset[name].values[0, 0]
+        return self.values[name]
 
     def sigma(self, row: int) -> torch.Tensor:
         """σ of a sample, shaped as its input."""
@@ -131,19 +138,16 @@ class Measurement:
         numbers = torch.arange(planes * height * width).view(planes, height, width).expand(channels, -1, -1)
         return layout.outside(numbers[None])[0]
 
-    @property
-    def cap(self) -> float:
-        """Largest σ allowed."""
-        (cap,) = self.run.plan.settings.cap.values()
-        return float(cap)
-
 
 def _measured(case: Case, network: nn.Module, x: torch.Tensor, **options: Any) -> Measurement:
     """Measures the network's output on inputs x."""
     settings = {"sigma": case.sigma, "alpha": case.alpha, "tau": case.tau, "tolerance": case.tolerance}
     settings |= {"kind": case.kind, "max_passes": PASSES, "progress": False}
     run = infodiscard.measure(network, x, ["output"], **(settings | options))
-    return Measurement(case, network, x, run)
+    (cap,) = run.plan.settings.cap.values()
+    # Read once: every reading of a run's data set costs more than a search here.
+    values = {name: each.values[0, 0] for name, each in run.dataset.load().items() if each.dims[0] == "network"}
+    return Measurement(case, network, x, values, float(cap))
 
 
 # ---- what a measurement leaves behind --------------------------------------------------------------------------------
@@ -256,18 +260,15 @@ def _interval_used(measurement: Measurement, row: int, bound: Callable[[int, int
         float(measurement.of(name)[row]) for name in ("sid", "gap", "sid_corrected", "sid_corrected_se")
     )
     ends = {"SID + gap": sid + gap, "corrected + 2 se": corrected + 2 * se}
-    worst = 0.0, ""
-    for name, end in ends.items():
-        if not math.isfinite(end):
-            continue
-        found = bound(DRAWS, 41)
-        if end + BELOW + 3 * found.se < found.value:  # once more, on many other draws
-            found = bound(MOST, 42)
-        used = (found.value - end) / (BELOW + 3 * found.se)
-        state = "converged" if measurement.of("converged")[row] else "not converged"
-        words = f"{name} = {end:.3f} ({state}, SID {sid:.3f}) where {found.value:.3f} ± {found.se:.3f} is reached"
-        worst = max(worst, (used, words))
-    return worst
+    name, end = min(ends.items(), key=lambda each: each[1] if math.isfinite(each[1]) else math.inf)
+    if not math.isfinite(end):
+        return 0.0, ""
+    found = bound(DRAWS, 41)
+    if end + BELOW + 3 * found.se < found.value:  # once more, on many other draws
+        found = bound(MOST, 42)
+    state = "converged" if measurement.of("converged")[row] else "not converged"
+    words = f"{name} = {end:.3f} ({state}, SID {sid:.3f}) where {found.value:.3f} ± {found.se:.3f} is reached"
+    return (found.value - end) / (BELOW + 3 * found.se), words
 
 
 # ---- measured again --------------------------------------------------------------------------------------------------
