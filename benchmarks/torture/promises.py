@@ -86,19 +86,20 @@ def judged(case: Case, thorough: bool = True) -> Verdict:
 
     Args:
         case: what is measured.
-        thorough: whether to keep the dear promises too: `blocks`, and those of a second and third measurement.
+        thorough: whether to test the dear promises too: `blocks`, `unit` and `seed`.
     """
     verdict, network, x = Verdict(case), case.network(), case.inputs()
-    measurement = _guarded(verdict, network, x, lambda: _measured(case, network, x))
+    measurement = _guarded(verdict, case, network, x)
     if measurement is None:
+        verdict.status = "refused"
         return verdict
     verdict.values = int(np.isfinite(measurement.of("sid")).sum())
     verdict.converged = int(measurement.of("converged").sum())
     verdict.status = "measured" if verdict.values else "failed"
     for row in range(SAMPLES):
         _judge_sample(verdict, measurement, row, thorough and row == 0)
-    if thorough and verdict.values:
-        _judge_again(verdict, measurement)
+    if verdict.values:
+        _judge_again(verdict, measurement, thorough)
     return verdict
 
 
@@ -173,22 +174,18 @@ def _attributes(module: nn.Module) -> dict[str, str]:
     return {name: repr(value) for name, value in vars(module).items() if name not in ("_parameters", "_buffers")}
 
 
-def _guarded(
-    verdict: Verdict, network: nn.Module, x: torch.Tensor, measure: Callable[[], Measurement]
-) -> Measurement | None:
+def _guarded(verdict: Verdict, case: Case, network: nn.Module, x: torch.Tensor, **options: Any) -> Measurement | None:
     """Measures under watch; returns `None` where that was refused or ended in an error."""
     before, measurement = _surroundings(network, x), None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            measurement = measure()
+            measurement = _measured(case, network, x, **options)
         verdict.note("error", 0.0, "")
     except infodiscard.InfodiscardError as error:
-        verdict.status = "refused"
         verdict.words.append(f"refused: {error}")
         verdict.note("error", 0.0, "")
     except Exception as error:  # what else there may be is what is looked for
-        verdict.status = "refused"
         verdict.note("error", math.inf, f"{type(error).__name__}: {error}")
     after = _surroundings(network, x)
     changed = [name for name in before if before[name] != after[name]]
@@ -204,7 +201,7 @@ def _judge_sample(verdict: Verdict, measurement: Measurement, row: int, thorough
     case, cap = verdict.case, measurement.cap
     feature = Feature(measurement.network, measurement.x[row], case.tau)
     sid, failure = float(measurement.of("sid")[row]), int(measurement.of("failure")[row])
-    reacting = feature.reacts(DRAWS, 11)
+    reacting = feature.reacts(DRAWS, 11) or feature.reacts(MOST, 12)
     verdict.note(
         "sound",
         math.inf if (reacting == 0 and math.isfinite(sid)) or (failure > 0) != math.isnan(sid) else 0.0,
@@ -274,16 +271,17 @@ def _interval_used(measurement: Measurement, row: int, bound: Callable[[int, int
 # ---- measured again --------------------------------------------------------------------------------------------------
 
 
-def _judge_again(verdict: Verdict, first: Measurement) -> None:
-    """Measures the network once more in another unit, order, batch and company, and once more with another seed."""
+def _judge_again(verdict: Verdict, first: Measurement, thorough: bool) -> None:
+    """Measures again in another order, batch and company; if `thorough` also in another unit, and with another seed."""
     case, network, x = verdict.case, first.network, first.x
-    power = 2.0 ** random.Random(case.number).choice((-20, -3, 5, 24))
-    other = nn.Sequential(network, _Times(power)).eval()
-    _compare_exactly(verdict, "unit", first, _measured(case, other, x), list(range(SAMPLES)))
-    order = [2, 0]
-    again = _measured(case, network, x[order], batch_size=5, cap=first.cap)
+    order, everyone = [2, 0], list(range(SAMPLES))
+    again = _guarded(verdict, case, network, x[order], batch_size=5, cap=first.cap)
     _compare_exactly(verdict, "company", first, again, order)
-    _compare_seeds(verdict, first, _measured(case, network, x, seed=1))
+    if thorough:
+        power = 2.0 ** random.Random(case.number).choice((-20, -3, 5, 24))
+        other = nn.Sequential(network, _Times(power)).eval()
+        _compare_exactly(verdict, "unit", first, _guarded(verdict, case, other, x), everyone)
+        _compare_seeds(verdict, first, _guarded(verdict, case, network, x, seed=1))
 
 
 class _Times(nn.Module):
@@ -298,18 +296,21 @@ class _Times(nn.Module):
         return x * self.factor
 
 
-def _compare_exactly(verdict: Verdict, promise: str, first: Measurement, again: Measurement, order: list[int]) -> None:
-    """Compares values that should be the same but for rounding; `order`: the samples of `again`."""
+def _compare_exactly(
+    verdict: Verdict, promise: str, first: Measurement, again: Measurement | None, order: list[int]
+) -> None:
+    """Compares values that should be the same but for rounding; `order`: the samples of `again`, `None` if refused."""
     for place, row in enumerate(order):
         for name in ("sid", "sid_corrected", "feature_distance"):
-            old, new = float(first.of(name)[row]), float(again.of(name)[place])
+            old, new = float(first.of(name)[row]), float(again.of(name)[place]) if again else math.nan
             used = 0.0 if old == new or (math.isnan(old) and math.isnan(new)) else abs(old - new) / SAME
             verdict.note(promise, used, f"sample {row}: {name} {old:.5f}, then {new:.5f}")
 
 
-def _compare_seeds(verdict: Verdict, first: Measurement, again: Measurement) -> None:
+def _compare_seeds(verdict: Verdict, first: Measurement, again: Measurement | None) -> None:
     """Compares the corrected values that two seeds call converged."""
-    for row in np.flatnonzero(first.of("converged") & again.of("converged")):
+    both = first.of("converged") & again.of("converged") if again else ()
+    for row in np.flatnonzero(both):
         old, new = float(first.of("sid_corrected")[row]), float(again.of("sid_corrected")[row])
         se = math.hypot(float(first.of("sid_corrected_se")[row]), float(again.of("sid_corrected_se")[row]))
         used = abs(old - new) / (SIGMAS * se + SAME)
