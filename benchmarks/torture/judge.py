@@ -139,7 +139,7 @@ def at_constraint(feature: Feature, sigma: torch.Tensor, alpha: float, cap: floa
         if high >= highest:
             return Bound(entropy(_moved(sigma, high, cap)), 0.0, _moved(sigma, high, cap))
         low, high = high, high + step
-    for _ in range(14):
+    for _ in range(10):
         middle = (low + high) / 2
         low, high = (middle, high) if miss(middle) <= 0 else (low, middle)
     place = _moved(sigma, low, cap)
