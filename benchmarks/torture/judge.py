@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from operator import itemgetter
 
 import torch
@@ -69,10 +68,7 @@ class Feature:
     network: Callable[[torch.Tensor], torch.Tensor]
     inputs: torch.Tensor
     tau: float
-
-    @cached_property
-    def _clean(self) -> torch.Tensor:
-        return self._of(self.inputs[None])
+    _clean: dict[int, torch.Tensor] = field(default_factory=dict)
 
     @torch.no_grad()
     def _of(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -87,7 +83,16 @@ class Feature:
     def levels(self, sigma: torch.Tensor | float, draws: int, seed: int) -> torch.Tensor:
         """‖f(x + σ∘δ) − f(x)‖² of each draw."""
         parts = self.noise(draws, seed)
-        return torch.cat([(self._of(self.inputs + sigma * unit) - self._clean).square().sum(1) for unit in parts])
+        return torch.cat([self._far(self._of(self.inputs + sigma * unit)) for unit in parts])
+
+    def _far(self, feature: torch.Tensor) -> torch.Tensor:
+        """Squared distance of features (`m × units`) from f(x), which is computed in as large a batch.
+
+        Another batch may be rounded in another way, and a feature that is constant would seem to react.
+        """
+        if len(feature) not in self._clean:
+            self._clean[len(feature)] = self._of(self.inputs.expand(len(feature), *self.inputs.shape).contiguous())
+        return (feature - self._clean[len(feature)]).square().sum(1)
 
     def small(self, draws: int, seed: int) -> torch.Tensor:
         """The same of the noise that defines δ_f²."""
@@ -103,9 +108,10 @@ class Feature:
                 return Ratio(value, se, draws)
             draws *= 4
 
-    def reacts(self, draws: int, seed: int) -> float:
-        """Share of small noises that the feature reacts to."""
-        return float((self.small(draws, seed) > 0).double().mean())
+    def reacts(self, draws: int, seed: int, beyond: float = 0.0) -> float:
+        """Share of small noises that move the feature by more than `beyond`, in units of its own size."""
+        size = float(self._of(self.inputs[None]).square().sum())
+        return float((self.small(draws, seed) > beyond**2 * size).double().mean())
 
 
 @dataclass(frozen=True)
