@@ -32,8 +32,8 @@ SEARCH_DRAWS = 256
 ROUNDS, BLOCKS = 6, 8
 """Steps of that search, and most blocks of one."""
 
-MOVES = (-1.0, -0.3, 0.3, 1.0)
-"""What a block's log σ is changed by."""
+MOVES = (-1.0, -0.3, 0.3, 1.0, 4.0)
+"""What a block's log σ is changed by; by the last, what tolerates any noise once it tolerates much is found."""
 
 
 def entropy(sigma: torch.Tensor) -> float:

@@ -29,7 +29,7 @@ BELOW = 0.02
 """Nats by which the stated interval may end below a σ that the judge has found."""
 
 SAME = 1e-3
-"""Nats within which two values are the same but for rounding."""
+"""Nats, or share of a distance, within which two values are the same but for rounding."""
 
 ROUNDING = 1e-5
 """Change of a feature, relative to its size, that may be rounding alone."""
@@ -311,7 +311,8 @@ def _compare_exactly(
             continue  # what rounding decides is nobody's fault
         for name in ("sid", "sid_corrected", "feature_distance"):
             old, new = float(first.of(name)[row]), float(again.of(name)[place]) if again else math.nan
-            used = 0.0 if old == new or (math.isnan(old) and math.isnan(new)) else abs(old - new) / SAME
+            same = old == new or (math.isnan(old) and math.isnan(new))
+            used = 0.0 if same else abs(old - new) / (SAME * max(1.0, abs(old)))
             verdict.note(promise, used, f"sample {row}: {name} {old:.5f}, then {new:.5f}")
 
 
