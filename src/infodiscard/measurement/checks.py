@@ -9,6 +9,7 @@ from ..networks.probe import Call, Probe
 from ..solver.expectation import check_variation
 from ..solver.sample_noise import SampleNoise
 from .prepared_network import PreparedNetwork
+from .rounding import check_noise
 
 TRIED = 4
 """Samples that a layer is tried on, one after another until one can be measured, before a run begins."""
@@ -60,6 +61,7 @@ def _try(network: PreparedNetwork, probe: Probe, tau: float) -> None:
     several = network.first(TRIED)
     for row in range(len(several.names)):
         try:
+            check_noise(network, several.part([row]), tau)
             distance = network.distance(probe, several.part([row]))
             noise = SampleNoise(distance.inputs, 0, "trial").draw([0], 2)
             values, _ = distance.gradient(torch.zeros(1, dtype=torch.long, device=network.device), noise * tau**0.5)
