@@ -35,7 +35,7 @@ def measure(
     decoders: str | Path | None = Execution.decoders,
     tolerance: float = Settings.tolerance,
     max_passes: int | Mapping[str, int] | None = None,
-    cap: float | str | Mapping[str, float] = Settings.cap,
+    cap: float | str | Mapping[str, float | str] = Settings.cap,
     start: str = Settings.start,
     precision: str = Settings.precision,
     kind: str | None = None,
@@ -72,8 +72,9 @@ def measure(
             estimated gap to the optimum is below it.
         max_passes: most forward-and-backward passes per sample and layer, for all metrics or by metric; by default
             5,000 for SID and 1,600 for RU.
-        cap: largest σ: `range` (ten times the dynamic range of the input space), `data` (the standard deviation of the
-            given inputs) or a number, for all networks or by network.
+        cap: largest σ: `range` (ten times the dynamic range of the input space: of a `Network` that knows its
+            normalisation, that of its images; else of each sample by itself, but at least 10 √τ), `data` (the standard
+            deviation of each sample, but at least √(ατ)) or a number, for all networks or by network.
         start: where the search begins: `uniform`, or at the σ of the layer measured `before`, which saves passes in the
             last layers; values then depend, within their error, on which layers are measured.
         precision: of the network's forward and backward passes: `full`, its own; or `bf16`, by autocast. Distances and
@@ -106,7 +107,8 @@ def measure(
         decoders=decoders, block=block, batch_size=batch_size, device=device, engine=engine, log=log, progress=progress
     )
     ready = prepare(networks, coerce_inputs(data, masks, kind, noise_on, valid), layers, settings, execution)
-    with Run.resume_or_create(ready.plan, out, **ready.inputs.pictures()) as run, Watch(run, progress, log) as watch:
-        for finished in ready.engine.run(run, ready.work):
+    started = Run.resume_or_create(ready.plan, out, **ready.inputs.pictures(), former=ready.former)
+    with started as run, Watch(run, progress, log) as watch:
+        for finished in ready.engine.run(run, ready.work.under(run.plan.settings)):
             watch.record(finished)
     return run

@@ -13,7 +13,7 @@ from torch import nn
 
 from ..core.kinds import IMAGE
 from ..core.settings import Settings
-from ..data.inputs import Inputs
+from ..data.inputs import Inputs, network_cap
 from ..decoders.cache import TrainedDecoder, find
 from ..errors import InfodiscardError
 from ..networks.addresses import choose_layers
@@ -34,7 +34,7 @@ class PreparedNetwork:
         inputs: all samples.
         module: the network's plain module, or a copy of it on the device.
         layers: to measure, in execution order.
-        cap: largest σ allowed.
+        cap: largest σ allowed; a word where every sample has its own (`data.inputs.sample_caps`).
         device: where the module is.
         dtype: what it computes in.
         precision: `full` or `bf16`.
@@ -45,7 +45,7 @@ class PreparedNetwork:
     inputs: Inputs
     module: nn.Module
     layers: tuple[str, ...]
-    cap: float
+    cap: float | str
     device: torch.device
     dtype: torch.dtype
     precision: str
@@ -84,7 +84,7 @@ class PreparedNetwork:
         known = list_layers(module, bare.call(bare.first(1)))
         wanted = layers.get(name) if isinstance(layers, Mapping) else layers
         chosen, cap = choose_layers(known, wanted, network.default_layers, name), settings.of_network("cap", name)
-        return replace(bare, layers=chosen, cap=inputs.cap(network, cap))
+        return replace(bare, layers=chosen, cap=network_cap(network, cap))
 
     def with_decoders(self, folder: str | Path | None) -> PreparedNetwork:
         """The same with a decoder for every layer, from `folder` or the user's cache.

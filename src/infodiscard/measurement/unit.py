@@ -11,7 +11,7 @@ import torch
 from ..core.metrics import METRICS, all_variables
 from ..core.metrics.variable import FAILURES
 from ..core.settings import Settings
-from ..data.inputs import Inputs
+from ..data.inputs import Inputs, sample_caps
 from ..errors import SampleError
 from ..networks.probe import Probe
 from ..solver.correction import contrast
@@ -23,6 +23,7 @@ from ..solver.ru import Reconstruction, ReconstructionProblem, maximise_reconstr
 from ..solver.sid import Solution, maximise_entropy
 from ..solver.sigma_space import SigmaSpace
 from .prepared_network import PreparedNetwork
+from .rounding import check_noise
 
 Values = dict[str, torch.Tensor]
 """Variable of the run → its values, samples first."""
@@ -62,9 +63,11 @@ class LayerSamples:
         return None if self.part.masks is None else self.part.masks.to(self.network.device)
 
     @property
-    def task(self) -> tuple[SigmaSpace, float, float, float, int]:
-        """What every solver takes: the space of σ, α, τ, the cap and the seed."""
-        return self.space, self.settings.alpha, self.settings.tau, self.network.cap, self.settings.seed
+    def task(self) -> tuple[SigmaSpace, float, float, float | torch.Tensor, int]:
+        """What every solver takes: the space of σ, α, τ, the cap (one number or `n`) and the seed."""
+        alpha, tau = self.settings.alpha, self.settings.tau
+        caps = sample_caps(self.network.normalised(self.part), self.network.cap, alpha, tau)
+        return self.space, alpha, tau, caps, self.settings.seed
 
     def effort(self, metric: str) -> Effort:
         """How hard to search."""
@@ -116,6 +119,7 @@ def measured(
             before = None if sigma is None else sigma[places][..., columns]
             at, values = LayerSamples(network, probe, part, settings, batch_size, before), Values()
             try:
+                check_noise(network, part, settings.tau)
                 for metric in settings.metrics:
                     values |= SOLVERS[metric].solve(at)
             except SampleError as error:

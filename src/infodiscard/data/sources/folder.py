@@ -15,7 +15,7 @@ from .sample import Sample, decode
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff", ".gif"}
 
 LEFT_BEHIND = {"@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN"}
-"""Folders that file systems and archives leave behind, with copies of pictures; hidden files and folders are such, too."""
+"""Folders that file systems and archives leave behind, with copies of pictures in them, as hidden folders may have."""
 
 
 def read(path: str) -> tuple[Iterator[Sample], tuple[str, ...]]:
