@@ -76,6 +76,7 @@ class PreparedNetwork:
         """
         if inputs.layout is IMAGE:
             network.check_size(inputs.shape[1:], name)
+        network.check_range(inputs.span, name)
         module, where = placed(unwrap(network.module), device)
         floats = [p.dtype for p in module.parameters() if p.is_floating_point()]
         inputs = inputs.embedded(module)
