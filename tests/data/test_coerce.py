@@ -43,7 +43,7 @@ def with_value(value):
         (3, "data was a int"),
         ((image for image in images()), "data was a generator"),
         ([], "holds nothing where an image tensor is needed"),
-        ([np.zeros((3, 4, 4), np.float32)], "holds a ndarray where an image tensor is needed; add a ToTensor"),
+        ([np.zeros((4, 4, 3), np.uint8)], r"are integers \(uint8\); give floats"),
         ([("a picture", 1)], "holds a str where"),
         ([{"image": "a picture"}], "holds a str where"),
         ([{"a": images()[0]}, {"b": images()[0]}], "do not all hold the same inputs"),

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ...errors import InfodiscardError
+from ..collect import native
 from .sample import Sample, box_mask, to_float
 
 KEYS = ("images", "labels", "masks", "boxes", "names", "classes")
@@ -68,6 +69,7 @@ def _arrays(stream: IO[bytes], path: str) -> dict[str, np.ndarray]:
 def _images(images: np.ndarray, path: str) -> torch.Tensor:
     """Returns a `N × C × H × W` tensor, still in the file's type."""
     channels_last = images.dtype == np.uint8
+    images = images if channels_last else native(images)
     if images.ndim != 4 or not (channels_last or np.issubdtype(images.dtype, np.floating)):
         raise _not_images(images, path)
     if channels_last:
