@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from infodiscard.data.sources.sample import box_mask, crop_window, decode, fit
+from infodiscard.data.masks import box_mask
+from infodiscard.data.sources.sample import crop_window, decode, fit
 from infodiscard.errors import InfodiscardError
 from pictures import deep_png
 

@@ -13,15 +13,13 @@ import torch
 from torch.nn import functional as F
 
 from ...errors import InfodiscardError
+from ..masks import Box
 
 if TYPE_CHECKING:
     from PIL import Image
 
 DIM = 0.25
 """Share of its 16 bits that a picture must use: one that uses fewer may hold 10, 12 or 14 bits, whose white is less."""
-
-Box = tuple[float, float, float, float]
-"""x, y, width, height in pixels, from the top left corner."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +88,6 @@ def _pixels(picture: Image.Image, mode: str) -> tuple[np.ndarray, float]:
 def to_float(pixels: torch.Tensor, white: float = 255) -> torch.Tensor:
     """Converts values in 0 … `white` (`C × H × W`) to float32 in [0, 1], contiguous."""
     return pixels.contiguous().to(torch.float32).div_(white)
-
-
-def box_mask(box: Box, height: int, width: int) -> torch.Tensor:
-    """Returns a bool mask, `height × width`, of the pixels whose centres are in the box."""
-    x, y, w, h = box
-    rows = torch.arange(height) + 0.5
-    columns = torch.arange(width) + 0.5
-    return ((rows >= y) & (rows < y + h))[:, None] & ((columns >= x) & (columns < x + w))[None, :]
 
 
 def crop_window(box: Box, factor: float, height: int, width: int) -> tuple[slice, slice]:
