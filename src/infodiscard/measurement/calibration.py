@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 import torch
 
 from ..data.inputs import Inputs
-from ..errors import SampleError
+from ..errors import NotCalledError, SampleError
 from ..networks.probe import Probe
 from ..results.plan import Unit
 from ..results.run import StoredRun
 from ..solver.feature_distance import FeatureDistance
 from ..solver.sample_noise import SampleNoise
-from .checks import TRIED
 from .engines import Work
 from .prepared_network import PreparedNetwork
 from .unit import SOLVERS, LayerSamples, Pass, passes_of
@@ -24,6 +24,9 @@ from .unit import SOLVERS, LayerSamples, Pass, passes_of
 Clock = Callable[[], float]
 Layer = tuple[str, str]
 """Network, layer."""
+
+TRIED = 4
+"""Samples that a layer is timed on, one after another until one can be measured."""
 
 DRAWS = {"cpu": 16, "cuda": 256}
 """Noisy inputs on which a pass is timed."""
@@ -185,16 +188,16 @@ class Calibration:
 
     def _time(self, network: PreparedNetwork, layer: str) -> float:
         """Returns the seconds of as many passes as a sample may take, from a few of the first that can be measured."""
-        several, settings = network.first(TRIED), self._work.settings
-        for row in range(len(several.names)):
+        settings = self._work.settings
+        for sample in islice(network.each(layer), TRIED):
             seconds = 0.0
             try:
                 with network.layer(layer) as probe:
-                    at = LayerSamples(network, probe, several.part([row]), settings, self._work.batch_size)
+                    at = LayerSamples(network, probe, sample, settings, self._work.batch_size)
                     for metric, most in settings.max_passes.items():
                         seconds += most * self._pass(*SOLVERS[metric].one_pass(at))
                 return seconds
-            except SampleError:
+            except (SampleError, NotCalledError):
                 continue
         return 0.0
 

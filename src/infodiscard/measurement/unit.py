@@ -12,7 +12,7 @@ from ..core.metrics import METRICS, all_variables
 from ..core.metrics.variable import FAILURES
 from ..core.settings import Settings
 from ..data.inputs import Inputs, sample_caps
-from ..errors import SampleError
+from ..errors import NotCalledError, SampleError
 from ..networks.probe import Probe
 from ..solver.correction import contrast
 from ..solver.effort import Effort
@@ -111,8 +111,12 @@ def measured(
     readable = samples.readable()
     failure = np.full(len(samples.names), FAILURES.index("input_unreadable"), np.uint8)
     failure[readable] = 0
+    failure[network.not_calling(layer, samples.names)] = FAILURES.index("layer_not_called")
+    able = np.flatnonzero(failure == 0).tolist()
     whole: dict[str, np.ndarray] = {"failure": failure}
-    groups = [([readable[i] for i in places], columns, part) for places, columns, part in samples.unpadded(readable)]
+    groups = [([able[i] for i in places], columns, part) for places, columns, part in samples.unpadded(able)]
+    if network.calls:  # which way a batch takes must not depend on who is in it
+        groups = [one for group in groups for one in _singles(*group)]
     with network.layer(layer) as probe:
         while groups:
             places, columns, part = groups.pop()
@@ -127,10 +131,21 @@ def measured(
                 rest = [row for row in range(len(places)) if row not in error.rows]
                 groups += [([places[row] for row in rest], columns, part.part(rest))] if rest else []
                 continue
+            except NotCalledError:
+                if len(places) > 1:
+                    groups += _singles(places, columns, part)
+                else:
+                    failure[places] = FAILURES.index("layer_not_called")
+                continue
             for name, value in values.items():
                 _put(whole, name, value.cpu().numpy(), samples, (places, columns))
     _withdraw(whole, failure)
     return whole
+
+
+def _singles(places: list[int], columns: slice, part: Inputs) -> list[tuple[list[int], slice, Inputs]]:
+    """Splits a group of samples into groups of one."""
+    return [([place], columns, part.part([row])) for row, place in enumerate(places)]
 
 
 def passes_of(values: Mapping[str, np.ndarray]) -> np.ndarray:
