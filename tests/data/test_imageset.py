@@ -44,5 +44,5 @@ def test_repeated_names_are_marked() -> None:
 
 @pytest.mark.parametrize("labels", [[0.1, 0.7], [0.0, float("nan")], [float("inf"), 1.0]])
 def test_labels_that_are_no_classes_are_refused(labels):
-    with pytest.raises(InfodiscardError, match="The labels are no whole numbers"):
+    with pytest.raises(InfodiscardError, match="The labels are not whole numbers"):
         ImageSet(torch.rand(2, 3, 4, 4), labels=torch.tensor(labels))

@@ -73,8 +73,8 @@ def measure(
         max_passes: most forward-and-backward passes per sample and layer, for all metrics or by metric; by default
             5,000 for SID and 1,600 for RU.
         cap: largest σ: `range` (ten times the dynamic range of the input space: of a `Network` that knows its
-            normalisation, that of its images; else of each sample by itself, but at least 10 √τ), `data` (the standard
-            deviation of each sample, but at least √(ατ)) or a number, for all networks or by network.
+            normalisation, that of its images; else of each sample by itself, taken as 10 √τ at least), `data` (each
+            sample's standard deviation, but at least √(ατ)) or a number, for all networks or by network.
         start: where the search begins: `uniform`, or at the σ of the layer measured `before`, which saves passes in the
             last layers; values then depend, within their error, on which layers are measured.
         precision: of the network's forward and backward passes: `full`, its own; or `bf16`, by autocast. Distances and

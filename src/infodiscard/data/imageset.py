@@ -54,7 +54,7 @@ class ImageSet:
             )
         if self.labels is not None and not are_whole(self.labels):
             raise InfodiscardError(
-                "The labels are no whole numbers; give the number of each image's class, or no labels."
+                "The labels are not whole numbers; give the number of each image's class, or no labels."
             )
         if (
             self.labels is not None

@@ -285,7 +285,8 @@ class StoredRun:
         """Returns one row per network, layer and sample that could not be measured, and `why`.
 
         They are omitted everywhere else. Why, in the terms of `core.metrics.variable.FAILURES`: its file cannot be
-        decoded, its feature (or that of its noisy versions) is not finite, or does not react to noise.
+        decoded, its feature (or that of its noisy versions) is not finite or does not react to noise, the noise is
+        rounded away beside it, or it does not call the layer.
         """
         import pandas as pd
 
