@@ -24,6 +24,10 @@ class SampleError(InfodiscardError):
         self.rows, self.reason = tuple(rows), reason
 
 
+class NotCalledError(InfodiscardError):
+    """A layer is not called in a forward pass, or not as often as its address says; for other inputs it may be."""
+
+
 def nearest(given: str, allowed: list[str] | tuple[str, ...], count: int = 3) -> str:
     """Returns the names in `allowed` nearest to `given`, quoted and comma-separated, for an error message."""
     from difflib import get_close_matches

@@ -51,7 +51,7 @@ def test_run_holds_what_it_promises():
             for n in missing.values]  # fmt: skip
     assert np.allclose(dataset["concentration_corrected"], dataset["concentration"] + slow, atol=2e-3)
     assert list(run.to_dataframe()["network"].unique()) == ["a", "b"]
-    assert run.plan.settings.alpha == 1.5 and run.plan.settings.cap["a"] > 0
+    assert run.plan.settings.alpha == 1.5 and run.plan.settings.cap["a"] == "range"
     assert len(run.plan.hashes["weights/a"]) == 64 and run.plan.hashes["weights/a"] != run.plan.hashes["weights/b"]
 
 

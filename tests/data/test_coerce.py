@@ -43,7 +43,7 @@ def with_value(value):
         (3, "data was a int"),
         ((image for image in images()), "data was a generator"),
         ([], "holds nothing where an image tensor is needed"),
-        ([np.zeros((3, 4, 4), np.float32)], "holds a ndarray where an image tensor is needed; add a ToTensor"),
+        ([np.zeros((4, 4, 3), np.uint8)], r"are integers \(uint8\); give floats"),
         ([("a picture", 1)], "holds a str where"),
         ([{"image": "a picture"}], "holds a str where"),
         ([{"a": images()[0]}, {"b": images()[0]}], "do not all hold the same inputs"),
@@ -116,13 +116,14 @@ def test_masks_of_any_type_become_bool(dtype):
 
 
 def test_boxes_become_masks():
-    boxes = [[1, 0, 2, 3], [-1, 2, 3, 9], [3, 3, 0, 1]]
+    boxes = [[1, 0, 2, 3], [0, 2, 3, 2], [3, 3, 2, 1]]
     expected = torch.zeros(3, 4, 5, dtype=torch.bool)
     for i, (x, y, w, h) in enumerate(boxes):
         for row in range(4):
             for column in range(5):
                 expected[i, row, column] = x <= column < x + w and y <= row < y + h
-    assert expected.sum((1, 2)).tolist() == [6, 4, 0]
+    assert expected.sum((1, 2)).tolist() == [6, 6, 2]
     for given in (boxes, np.array(boxes), torch.tensor(boxes, dtype=torch.float64)):
         assert torch.equal(coerce_inputs(images(), given).masks, expected)
-    assert torch.equal(coerce_inputs(images(), torch.tensor(boxes) + 0.3).masks, expected)
+    shifted = torch.tensor(boxes) + torch.tensor([0.3, 0.3, 0, 0])
+    assert torch.equal(coerce_inputs(images(), shifted).masks, expected)

@@ -40,3 +40,9 @@ def test_take_nothing() -> None:
 
 def test_repeated_names_are_marked() -> None:
     assert unique(["a", "b", "a", "a", "a#2"]) == ("a", "b", "a#2", "a#3", "a#2#2")
+
+
+@pytest.mark.parametrize("labels", [[0.1, 0.7], [0.0, float("nan")], [float("inf"), 1.0]])
+def test_labels_that_are_no_classes_are_refused(labels):
+    with pytest.raises(InfodiscardError, match="The labels are not whole numbers"):
+        ImageSet(torch.rand(2, 3, 4, 4), labels=torch.tensor(labels))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from infodiscard.data.coerce import coerce_inputs
-from infodiscard.data.inputs import CAP_RANGES, Inputs
+from infodiscard.data.inputs import CAP_RANGES, Inputs, network_cap, sample_caps
 from infodiscard.errors import InfodiscardError
 from infodiscard.networks.network import Network
 
@@ -55,31 +55,43 @@ KNOWN = Network(nn.Identity(), "known", mean=(0.4, 0.5), std=(0.25, 0.2))
 UNKNOWN = Network(nn.Identity(), "unknown")
 
 
-def test_the_cap_follows_its_rules():
+def test_the_cap_of_a_network_is_a_number_where_its_range_is_known():
+    assert network_cap(KNOWN, 2) == 2.0 and network_cap(UNKNOWN, 0.5) == 0.5
+    assert network_cap(KNOWN, "range") == pytest.approx(CAP_RANGES / 0.2)
+    assert network_cap(UNKNOWN, "range") == "range" and network_cap(KNOWN, "data") == "data"
+
+
+def test_the_cap_of_a_sample_is_its_own():
+    x = 3 * images()
+    caps = sample_caps(x, "range", 1.5, 0.01)
+    assert caps.tolist() == pytest.approx([10 * float(each.max() - each.min()) for each in x])
+    assert torch.equal(sample_caps(x[[2, 0]], "range", 1.5, 0.01), caps[[2, 0]])
+    spreads = [float(each.std(correction=0)) for each in x]
+    assert sample_caps(x, "data", 1.5, 0.01).tolist() == pytest.approx(spreads)
+    assert sample_caps(x, 7.0, 1.5, 0.01) == 7.0
+
+
+def test_the_cap_of_a_constant_sample_leaves_room_for_the_noise():
+    flat = torch.ones(2, 2, 4, 4)
+    assert sample_caps(flat, "range", 1.5, 0.01).tolist() == pytest.approx([10.0, 10.0])
+    assert sample_caps(flat, "data", 1.5, 0.01).tolist() == pytest.approx([0.015**0.5] * 2)
+
+
+def test_the_former_cap_is_that_of_all_samples():
     x = images()
     data = coerce_inputs(x)
     normalised = (x - torch.tensor([0.4, 0.5]).view(2, 1, 1)) / torch.tensor([0.25, 0.2]).view(2, 1, 1)
-    assert data.cap(KNOWN, 2) == 2.0 and data.cap(UNKNOWN, 0.5) == 0.5
-    assert data.cap(KNOWN, "range") == pytest.approx(CAP_RANGES / 0.2)
-    assert data.cap(UNKNOWN, "range") == pytest.approx(CAP_RANGES * float(x.max() - x.min()))
-    assert data.cap(KNOWN, "data") == pytest.approx(float(normalised.std()))
-    assert data.cap(UNKNOWN, "data") == pytest.approx(float(x.std()))
+    assert data.former_cap(UNKNOWN, "range") == pytest.approx(CAP_RANGES * float(x.max() - x.min()))
+    assert data.former_cap(KNOWN, "data") == pytest.approx(float(normalised.std()))
+    assert data.former_cap(UNKNOWN, "data") == pytest.approx(float(x.std()))
 
 
 @pytest.mark.parametrize("cap", [0, -1.0, float("nan"), float("inf"), "ranges", "", None])
 def test_other_caps_are_refused(cap):
     with pytest.raises(InfodiscardError, match="it can be 'range', 'data' or a positive number"):
-        coerce_inputs(images()).cap(KNOWN, cap)
-
-
-@pytest.mark.parametrize("cap", ["range", "data"])
-def test_constant_inputs_give_no_cap(cap):
-    data = coerce_inputs(torch.ones(2, 2, 4, 4))
-    with pytest.raises(InfodiscardError, match=r"one constant.*give cap a number"):
-        data.cap(UNKNOWN, cap)
-    assert data.cap(KNOWN, "range") == CAP_RANGES / 0.2
+        network_cap(KNOWN, cap)
 
 
 def test_a_normalisation_for_other_channels_is_refused():
     with pytest.raises(InfodiscardError, match="images have 3 channels but the normalisation of 'known' has 2 means"):
-        coerce_inputs(images(channels=3)).cap(KNOWN, "data")
+        KNOWN.normalise(images(channels=3))

@@ -55,4 +55,4 @@ def test_a_pass_can_be_timed(network):
         objective, compute = SOLVERS["sid"].one_pass(at)
         distances, _ = compute(torch.zeros(1, dtype=torch.long), torch.zeros(1, 2, 3, 6, 6))
     assert objective.inputs.shape == (1, 3, 6, 6) and torch.isfinite(distances).all()
-    assert at.effort("sid").max_passes == 96 and at.task[1:] == (1.5, 0.01, network.cap, 3)
+    assert at.effort("sid").max_passes == 96 and at.task[1:] == (1.5, 0.01, torch.tensor([10.0]), 3)

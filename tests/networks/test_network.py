@@ -53,3 +53,36 @@ def test_the_users_module_is_never_moved():
     assert device.type == "meta" and moved.weight.is_meta and not module.weight.is_meta
     with pytest.raises(InfodiscardError, match="Device 'nonsense' cannot be used"):
         placed(module, "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "span", "message"),
+    [
+        ((0.5,), None, None, "'net' has a mean but no std; give both, or neither"),
+        (None, (0.2,), (0.0, 1.0), "'net' has a std but no mean; give both, or neither"),
+        ((0.5,), (0.2,), (0.0, 255.0), r"must be in \[0, 1\], but these go from 0 to 255; divide them by 255"),
+        ((0.5,), (0.2,), (-2.1, 2.6), "from -2.1 to 2.6; they seem to be normalised already"),
+        ((0.5,), (0.2,), (-0.4, 0.9), "they seem to be normalised already"),
+        ((0.5,), (0.2,), (0.0, 1.1), "scale them to that range"),
+        ((0.0,), (1.0,), (0.0, 255.0), "or give the module itself, which takes its inputs as they are"),
+        ((123.7, 116.3, 103.5), (58.4, 57.1, 57.4), (0.0, 1.0), r"\(123.7, 116.3, 103.5\) and std \(58.4, .*0 … 255"),
+        ((103.9,), (1.0,), (0.0, 255.0), "divide mean, std and images"),
+        ((0.0,), (255.0,), (0.0, 255.0), "divide mean, std and images"),
+    ],
+)
+def test_images_that_the_network_would_normalise_wrongly_are_refused(mean, std, span, message):
+    with pytest.raises(InfodiscardError, match=message):
+        Network(nn.Identity(), "net", mean, std).check_range(span)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "span"),
+    [
+        (None, None, (-100.0, 300.0)),
+        ((0.5,), (0.2,), (-0.0005, 1.0005)),
+        ((0.5,), (1 / 255,), (0.0, 1.0)),
+        ((20.0,), (8.0,), None),
+    ],
+)
+def test_images_in_the_range_of_the_network_are_taken(mean, std, span):
+    Network(nn.Identity(), "net", mean, std).check_range(span)

@@ -22,7 +22,7 @@ def test_what_is_left_weighs_every_step_but_the_first():
     """Against sums over all steps: each counts by a power of its number and the inverse of its variance."""
     shape, steps, power, rows = (1, 4, 4), 6, torch.tensor([1.4]), torch.tensor([0])
     space = SigmaSpace.parse("pixel", shape)
-    state = AscentState.begin(torch.zeros(1, *shape), space, torch.ones(1), 5.0)
+    state = AscentState.begin(torch.zeros(1, *shape), space, torch.ones(1), torch.full((1, 1, 1, 1), 5.0))
     state.size += 1
     ratios = 1 + 0.3 * random(steps, 2, *shape, seed=4).float()
     for number, ratio in enumerate(ratios, 1):

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 
 from closed_forms import random
@@ -18,7 +19,8 @@ def make_problem(sigma="grid:2"):
 
 def test_uniform_places():
     problem = make_problem()
-    assert problem.rows.tolist() == [0, 1, 2] and problem.log_cap == math.log(50)
+    assert problem.rows.tolist() == [0, 1, 2] and problem.log_cap.shape == (3, 1, 1, 1)
+    assert problem.log_cap.flatten().tolist() == pytest.approx([math.log(50)] * 3)
     torch.testing.assert_close(problem.small, torch.full((3, 1, 2, 2), math.log(0.1), dtype=torch.float64))
     torch.testing.assert_close(problem.uniform.exp().square(), torch.full_like(problem.small, 1.5 * 0.01))
 

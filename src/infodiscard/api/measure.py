@@ -35,7 +35,7 @@ def measure(
     decoders: str | Path | None = Execution.decoders,
     tolerance: float = Settings.tolerance,
     max_passes: int | Mapping[str, int] | None = None,
-    cap: float | str | Mapping[str, float] = Settings.cap,
+    cap: float | str | Mapping[str, float | str] = Settings.cap,
     start: str = Settings.start,
     precision: str = Settings.precision,
     kind: str | None = None,
@@ -74,8 +74,9 @@ def measure(
             estimated gap to the optimum is below it.
         max_passes: most forward-and-backward passes per sample and layer, for all metrics or by metric; by default
             5,000 for SID and 1,600 for RU.
-        cap: largest σ: `range` (ten times the dynamic range of the input space), `data` (the standard deviation of the
-            given inputs) or a number, for all networks or by network.
+        cap: largest σ: `range` (ten times the dynamic range of the input space: of a `Network` that knows its
+            normalisation, that of its images; else of each sample by itself, taken as 10 √τ at least), `data` (each
+            sample's standard deviation, but at least √(ατ)) or a number, for all networks or by network.
         start: where the search begins: `uniform`, or at the σ of the layer measured `before`, which saves passes in the
             last layers; values then depend, within their error, on which layers are measured.
         precision: of the network's forward and backward passes: `full`, its own; or `bf16`, by autocast. Distances and
@@ -112,6 +113,6 @@ def measure(
         budget=budget, callback=callback,
     )  # fmt: skip
     ready = prepare(networks, coerce_inputs(data, masks, kind, noise_on, valid), layers, settings, execution)
-    with Run.resume_or_create(ready.plan, out, **ready.inputs.pictures()) as run:
+    with Run.resume_or_create(ready.plan, out, **ready.inputs.pictures(), former=ready.former) as run:
         carry_out(run, ready, execution)
     return run

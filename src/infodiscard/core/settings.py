@@ -47,7 +47,8 @@ class Settings(Options):
         tau: variance of the noise that defines δ_f².
         sigma: where σ is free: `pixel`, `unit` or `grid:G`.
         noise_on: name or place of the input that noise is added to.
-        cap: largest σ, by network; or as given, before networks are known: `range`, `data` or a number.
+        cap: largest σ, by network: a number, or `range` or `data` where every sample has its own; or as given, before
+            networks are known.
         seed: of all noise.
         tolerance: where the search stops, nats per pixel.
         max_passes: metric → most forward and backward passes per sample and layer.
@@ -60,7 +61,7 @@ class Settings(Options):
     tau: float = field(default=0.01, metadata=QUANTITY)
     sigma: str = field(default="pixel", metadata=QUANTITY)
     noise_on: str | int = field(default=0, metadata=INPUT)
-    cap: float | str | Mapping[str, float] = field(default="range", metadata=LIMIT)
+    cap: float | str | Mapping[str, float | str] = field(default="range", metadata=LIMIT)
     seed: int = field(default=0, metadata=NOISE)
     tolerance: float = field(default=0.02, metadata=SEARCH)
     max_passes: Mapping[str, int] = field(default_factory=dict, metadata=SEARCH)

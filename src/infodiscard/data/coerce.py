@@ -14,6 +14,7 @@ from ..errors import InfodiscardError
 from .collect import Argument, collect_arguments
 from .imageset import ImageSet
 from .inputs import EMBEDS, IDS, Inputs, finite
+from .masks import box_masks, check_object, truth
 from .textset import TextSet
 
 
@@ -53,7 +54,7 @@ def coerce_inputs(
     inputs = Inputs(
         values,
         parts.names or tuple(map(str, range(len(values)))),
-        _masks(parts.masks if masks is None else masks, values, layout),
+        _masks(parts.masks, values, layout) if masks is None else _given_masks(masks, values, layout),
         parts.labels,
         parts.classes,
         layout,
@@ -162,15 +163,21 @@ def _masks(masks: Any, values: torch.Tensor, layout: Layout) -> torch.Tensor | N
         wanted += f" or boxes of shape {(n, 4)} as x, y, width, height"
     masks = _numbers(masks, "The masks", wanted)
     if tuple(masks.shape) == shape:
-        return layout.unchart(masks.bool())
+        return layout.unchart(truth(masks, "The masks"))
     if tuple(masks.shape) != (n, 4) or layout is not IMAGE:
         raise InfodiscardError(
             f"The masks have shape {tuple(masks.shape)}; for these {'images' if layout is IMAGE else 'inputs'} give "
             f"{wanted}."
         )
-    x, y, w, h = (column[:, None, None] for column in masks.float().round().T)
-    rows, columns = torch.arange(height)[None, :, None], torch.arange(width)[None, None, :]
-    return (rows >= y) & (rows < y + h) & (columns >= x) & (columns < x + w)
+    return box_masks(masks, height, width)
+
+
+def _given_masks(masks: Any, values: torch.Tensor, layout: Layout) -> torch.Tensor | None:
+    """Returns masks as `_masks` does, if they are of an object; those of a data set may have lost it by a crop."""
+    found = _masks(masks, values, layout)
+    if found is not None:
+        check_object(found)
+    return found
 
 
 def _attended(inputs: Inputs) -> torch.Tensor | None:
@@ -189,7 +196,7 @@ def _valid(valid: Any, inputs: Inputs) -> torch.Tensor | None:
     valid = _numbers(valid, "valid", f"true where there is no padding, of shape {shape}")
     if tuple(valid.shape) != shape:
         raise InfodiscardError(f"valid has shape {tuple(valid.shape)}; for these inputs give {shape}.")
-    valid = valid.bool()
+    valid = truth(valid, "The values of valid")
     starts = (valid & ~torch.nn.functional.pad(valid, (1, 0))[:, :-1]).sum(1)
     if (starts != 1).any():
         bad = int((starts != 1).nonzero()[0])

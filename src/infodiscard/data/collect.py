@@ -9,9 +9,12 @@ import numpy as np
 import torch
 
 from ..errors import InfodiscardError
+from .imageset import are_whole
 
 Argument = int | str
 """Which argument of a network's forward pass: a place or a name."""
+
+NOTES = (int, float, str, bytes, np.generic)
 
 Collected = tuple[dict[Argument, torch.Tensor], tuple[int, ...] | None]
 """A network's arguments, `n × …` each, and the samples' classes, if known."""
@@ -21,7 +24,8 @@ def collect_arguments(data: Any, noise_on: Argument | None) -> Collected:
     """Returns a network's arguments, and the labels if there are any.
 
     Args:
-        data: a dict of arguments, a tensor, an array, a data loader, or a data set whose items are images or dicts.
+        data: a dict of arguments, a tensor, an array, a table of pandas, a data loader, or a data set (with a length,
+            or iterable) whose items are images or dicts.
         noise_on: the argument that noise is added to; if it is a number, tuples are arguments by place.
 
     Raises:
@@ -31,10 +35,12 @@ def collect_arguments(data: Any, noise_on: Argument | None) -> Collected:
         return {name: as_tensor(value, name) for name, value in data.items() if value is not None}, None
     if isinstance(noise_on, int) and isinstance(data, tuple | list):
         return {place: as_tensor(value, place) for place, value in enumerate(data)}, None
-    if isinstance(data, torch.Tensor | np.ndarray):
+    if isinstance(data, torch.Tensor | np.ndarray) or hasattr(data, "to_numpy"):
         return {0: as_tensor(data)}, None
     if isinstance(data, torch.utils.data.DataLoader):
         return _joined(list(data), torch.cat, noise_on)
+    if isinstance(data, torch.utils.data.IterableDataset):
+        return _joined(list(data), torch.stack, noise_on)
     if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")) or isinstance(data, str):
         raise InfodiscardError(
             f"data was a {type(data).__name__}; give an ImageSet, a float tensor n × channels × height × width, a dict "
@@ -44,16 +50,23 @@ def collect_arguments(data: Any, noise_on: Argument | None) -> Collected:
 
 
 def as_tensor(value: Any, name: Argument | None = None) -> torch.Tensor:
-    """Converts a tensor or an array, `n × …`, to a tensor."""
+    """Converts a tensor, an array or a table of pandas, `n × …`, to a tensor."""
     if isinstance(value, torch.Tensor):
         return value
-    what = "The images are" if name is None else f"Input {name!r} is"
+    what = "The inputs are" if name is None else f"Input {name!r} is"
+    if hasattr(value, "to_numpy"):
+        value = value.to_numpy()
     if not isinstance(value, np.ndarray):
         raise InfodiscardError(f"{what} a {type(value).__name__}; give a tensor with one row per sample.")
-    if value.dtype.kind not in "fiub" or value.dtype.itemsize > 8:
-        raise InfodiscardError(f"{what} an array of {value.dtype}; give an array of floats.")
-    # A copy in the machine's own byte order: torch takes no reversed or read-only arrays.
-    return torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("="), order="C"))
+    if value.dtype.kind not in "fiub":
+        raise InfodiscardError(f"{what} an array of {value.dtype}; give an array of floats, without columns of text.")
+    return torch.from_numpy(native(value))
+
+
+def native(value: np.ndarray) -> np.ndarray:
+    """Returns a copy that torch takes: in the machine's own byte order, of 64 bits at most, not reversed or frozen."""
+    dtype = np.dtype(np.float64) if value.dtype.kind == "f" and value.dtype.itemsize > 8 else value.dtype
+    return np.array(value, dtype=dtype.newbyteorder("="), order="C")
 
 
 def _joined(
@@ -77,22 +90,49 @@ def _joined(
             raise InfodiscardError(
                 f"The {what} have different shapes, such as {sorted(shapes)[:2]}; resize or pad them to one."
             )
+        if len({part[name].is_floating_point() for part in parts}) > 1:
+            what = "Some images" if name == 0 else f"Some inputs '{name}'"
+            raise InfodiscardError(
+                f"{what} are integers and others floats, so that their ranges differ; convert all in the same way, "
+                "such as by dividing those from 0 to 255 by 255."
+            )
     joined = {name: join([part[name] for part in parts]) for name in parts[0]}
-    return joined, _labels([item[1] for item in items], join) if labelled else None
+    if labelled:
+        return joined, _labels([item[1] for item in items], 0 if join is torch.stack else 1)
+    named = [item.get("label") if isinstance(item, Mapping) else None for item in items]
+    return joined, None if "label" in joined else _labels(named, 0 if join is torch.stack else 1)
 
 
 def _by_argument(item: Any, noise_on: Argument | None) -> dict[Argument, Any]:
-    """Returns the arguments in one item or batch."""
+    """Returns the arguments in one item or batch, those that are arrays as tensors.
+
+    A number or a text in a dict of tensors is no argument, but says something of the sample, such as its class.
+    """
     if isinstance(item, Mapping):
-        return {name: value for name, value in item.items() if value is not None}
-    if isinstance(item, Sequence) and not isinstance(item, str):
-        return dict(enumerate(item)) if isinstance(noise_on, int) else {0: item[0]}
-    return {0: item}
+        given = {name: value for name, value in item.items() if value is not None}
+        parts = {name: value for name, value in given.items() if not _is_note(value)} or given
+    elif isinstance(item, Sequence) and not isinstance(item, str):
+        parts = dict(enumerate(item)) if isinstance(noise_on, int) else {0: item[0]}
+    else:
+        parts = {0: item}
+    return {name: as_tensor(value, name) if isinstance(value, np.ndarray) else value for name, value in parts.items()}
 
 
-def _labels(values: list[Any], join: Callable[[list[torch.Tensor]], torch.Tensor]) -> tuple[int, ...] | None:
-    """Returns classes, if the values are such: a number per item, or a vector of them per batch."""
-    dimensions = 0 if join is torch.stack else 1
-    if not all(isinstance(value, int) or getattr(value, "ndim", dimensions + 1) == dimensions for value in values):
+def _is_note(value: Any) -> bool:
+    """Whether something is a number or a text, or a list of texts, as a data loader makes of these."""
+    several = isinstance(value, list | tuple)
+    return isinstance(value, NOTES) or (several and all(isinstance(each, str) for each in value))
+
+
+def _labels(values: list[Any], dimensions: int) -> tuple[int, ...] | None:
+    """Returns classes, if the values are such: a whole number per item (0 dimensions), or a vector per batch (1).
+
+    Targets of a regression, and texts, are none.
+    """
+    try:
+        numbers = [torch.as_tensor(value) for value in values]
+    except (TypeError, ValueError, RuntimeError):
         return None
-    return tuple(int(value) for batch in values for value in ([batch] if dimensions == 0 else batch))
+    if not all(each.ndim == dimensions and are_whole(each) for each in numbers):
+        return None
+    return tuple(int(value) for each in numbers for value in each.flatten())

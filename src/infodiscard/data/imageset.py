@@ -52,6 +52,10 @@ class ImageSet:
                 f"There are {count} images but the labels have shape {tuple(self.labels.shape)}; give one label "
                 "per image."
             )
+        if self.labels is not None and not are_whole(self.labels):
+            raise InfodiscardError(
+                "The labels are not whole numbers; give the number of each image's class, or no labels."
+            )
         if (
             self.labels is not None
             and self.classes
@@ -99,6 +103,11 @@ class ImageSet:
         if self.labels is None:
             raise InfodiscardError(f"The images of '{self.source}' have no labels; give a set that has them.")
         return self.labels
+
+
+def are_whole(values: torch.Tensor) -> bool:
+    """Whether all values are whole numbers, in whatever type; NaN and infinite ones are not."""
+    return not values.is_complex() and bool(((values.double() - values.double().round()) == 0).all())
 
 
 def unique(names: Iterable[str]) -> tuple[str, ...]:

@@ -20,6 +20,9 @@ from .collect import Argument
 CAP_RANGES = 10.0
 """The default cap in units of the input space's dynamic range: it binds only where a layer does not look."""
 
+LEAST_RANGE = 10.0
+"""Least dynamic range that an input is taken to have, in units of √τ: a black picture has none of its own."""
+
 IDS, EMBEDS = "input_ids", "inputs_embeds"
 """Tokens as numbers, and what a transformer makes of them first, which is what noise can be added to."""
 
@@ -188,25 +191,44 @@ class Inputs:
         low, high = self.span or (0.0, 1.0)
         return (images - low) / max(high - low, 1e-12) if low < 0 or high > 1 else images
 
-    def cap(self, network: Network, cap: float | str) -> float:
-        """The largest σ allowed, in units of the network's input space.
-
-        Raises:
-            InfodiscardError: `cap` is not `range`, `data` or a positive number.
-        """
-        if isinstance(cap, int | float) and math.isfinite(cap) and cap > 0:
-            return float(cap)
-        if cap not in ("range", "data"):
-            raise InfodiscardError(f"cap was {cap!r}; it can be 'range', 'data' or a positive number.")
-        if cap == "range" and network.std is not None:
-            return CAP_RANGES / min(network.std)
+    def former_cap(self, network: Network, cap: str) -> float:
+        """The largest σ as runs of earlier versions hold it: one for all samples, from all of them."""
         space = network.normalise(self.values) if network.mean is not None else self.values
         if self.valid is not None:
             space = space.movedim(1, -1)[self.valid]
-        spread = float(space.std()) if cap == "data" else CAP_RANGES * float(space.max() - space.min())
-        if not spread > 0:
-            raise InfodiscardError("All inputs are one constant, so their range gives no cap for σ; give cap a number.")
-        return spread
+        return float(space.std()) if cap == "data" else CAP_RANGES * float(space.max() - space.min())
+
+
+def network_cap(network: Network, cap: float | str) -> float | str:
+    """The largest σ allowed, in units of the network's input space; a word where every sample has its own.
+
+    Raises:
+        InfodiscardError: `cap` is not `range`, `data` or a positive number.
+    """
+    if isinstance(cap, int | float) and math.isfinite(cap) and cap > 0:
+        return float(cap)
+    if cap not in ("range", "data"):
+        raise InfodiscardError(f"cap was {cap!r}; it can be 'range', 'data' or a positive number.")
+    return CAP_RANGES / min(network.std) if cap == "range" and network.std is not None else cap
+
+
+def sample_caps(space: torch.Tensor, cap: float | str, alpha: float, tau: float) -> float | torch.Tensor:
+    """The largest σ of each sample, which depends on no other sample; one number if it is given as such.
+
+    Args:
+        space: samples in the network's input space, without padding, `n × C × H × W`.
+        cap: from `network_cap`.
+        alpha, tau: of the run; √(ατ), the σ of a layer that treats all inputs alike, is always allowed.
+
+    Returns:
+        A number, or one for every sample, `n`.
+    """
+    if isinstance(cap, float):
+        return cap
+    values = space.flatten(1).double()
+    if cap == "data":
+        return values.std(1, correction=0).clamp(min=(alpha * tau) ** 0.5)
+    return CAP_RANGES * (values.amax(1) - values.amin(1)).clamp(min=LEAST_RANGE * tau**0.5)
 
 
 def finite(values: torch.Tensor, layout: Layout) -> torch.Tensor:

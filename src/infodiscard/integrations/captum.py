@@ -20,8 +20,7 @@ from ..api.run import Run
 from ..core.kinds import find_layout
 from ..core.metrics import METRICS
 from ..core.settings import Settings
-from ..data.coerce import coerce_inputs
-from ..data.inputs import CAP_RANGES
+from ..data.inputs import network_cap
 from ..errors import InfodiscardError, nearest
 from ..networks.addresses import OUTPUT
 from ..networks.network import Network
@@ -180,7 +179,7 @@ class SID:
             raise InfodiscardError(f"inputs was a {type(inputs).__name__}; give a tensor, or a tuple of tensors.")
         layout = find_layout(settings["kind"], tuple(inputs.shape))
         settings = settings | {"kind": layout.name}
-        settings["cap"] = self._cap(inputs, settings.get("cap", Settings.cap), layout.name)
+        settings["cap"] = network_cap(self._network, settings.get("cap", Settings.cap))
         others = [i for i in range(len(arguments)) if i != place]
         owned = {
             i for i in others if isinstance(each := arguments[i], torch.Tensor) and each.shape[:1] == inputs.shape[:1]
@@ -203,12 +202,6 @@ class SID:
         # Without the normalisation: the inputs are normalised already.
         network = Network(self._model, self._network.name)
         return measure(network, inputs, [self._layer], [self.metric], decoders=self._decoders, **settings)
-
-    def _cap(self, inputs: torch.Tensor, cap: float | str, kind: str) -> float:
-        """The largest σ allowed: that of all inputs together, however they are measured."""
-        if cap == "range" and self._network.std is not None:
-            return CAP_RANGES / min(self._network.std)
-        return coerce_inputs(inputs, kind=kind).cap(Network(self._model, self._network.name), cap)
 
 
 class RU(SID):

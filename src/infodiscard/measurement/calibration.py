@@ -74,8 +74,8 @@ class Calibration:
     """Measures units of a run, chosen at random, for about the given time.
 
     First a few passes of every layer are timed. Then one unit of every layer is measured, or a part of one where a
-    whole would take more than the layer's share of the time, then another of every layer, and so on. A search that takes
-    longer than its share is given up; how far it was tells how long it would have taken.
+    whole would take more than the layer's share of the time, then another of every layer, and so on. A search that
+    takes longer than its share is given up; how far it was tells how long it would have taken.
 
     Args:
         run: where whole units go.

@@ -30,7 +30,7 @@ def carry_out(
         execution: how.
         say: is given what there is to say beforehand; by default it goes to standard error, if progress is shown.
     """
-    work, here = measurement.work, measurement.engine.device_type is None
+    work, here = measurement.work.under(run.plan.settings), measurement.engine.device_type is None
     looks: dict[Layer, FirstLook] = {}
     if here and execution.progress:
         for layer in dict.fromkeys((unit.network, unit.layer) for unit in run.pending()):

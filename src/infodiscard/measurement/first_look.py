@@ -6,20 +6,23 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 
 from ..core.settings import Settings
-from ..errors import SampleError
+from ..errors import NotCalledError, SampleError
 from ..solver.effort import Effort
 from ..solver.expectation import relative_variance
 from ..solver.sample_noise import SampleNoise
-from .checks import TRIED
 from .prepared_network import PreparedNetwork
 from .unit import SOLVERS, LayerSamples
 
 Clock = Callable[[], float]
+
+TRIED = 4
+"""Samples that a layer is looked at with, one after another until one can be measured."""
 
 DRAWS = {"cpu": 8, "cuda": 64}
 """Noisy inputs on which a pass is timed."""
@@ -79,15 +82,15 @@ def look(
         batch_size: noisy inputs in one forward pass.
         clock: seconds from any beginning.
     """
-    several, seconds, passes = network.first(TRIED), dict[str, float](), dict[str, float]()
-    for row in range(len(several.names)):
+    seconds, passes = dict[str, float](), dict[str, float]()
+    for sample in islice(network.each(layer), TRIED):
         try:
             with network.layer(layer) as probe:
-                at = LayerSamples(network, probe, several.part([row]), settings, batch_size)
+                at = LayerSamples(network, probe, sample, settings, batch_size)
                 for metric, most in settings.max_passes.items():
                     seconds[metric], passes[metric] = _pass(at, metric, most, clock)
             break
-        except SampleError:
+        except (SampleError, NotCalledError):
             continue
     none = dict.fromkeys(settings.max_passes, 0.0)  # where no sample can be measured, none takes any time
     return FirstLook(none | seconds, none | passes, settings.max_passes)

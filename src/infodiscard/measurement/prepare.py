@@ -28,12 +28,14 @@ class Measurement:
 
     Attributes:
         plan: what defines its run.
+        former: the same as earlier versions had it, with one cap for all samples; their runs are continued under it.
         work: what is to be done.
         inputs: all samples.
         engine: what does the work.
     """
 
     plan: Plan
+    former: Plan
     work: Work
     inputs: Inputs
     engine: Engine
@@ -65,7 +67,7 @@ def prepare(
         name: PreparedNetwork.prepare(name, network, inputs, layers, settings, device)
         for name, network in named.items()
     }
-    caps = {name: network.cap for name, network in prepared.items()}
+    caps: dict[str, float | str] = {name: network.cap for name, network in prepared.items()}
     settings = replace(settings, cap=caps, noise_on=inputs.noise_on)
     _check_shapes(prepared, settings)
     # Before anything is written: a run that cannot be finished must not take up the directory.
@@ -75,7 +77,15 @@ def prepare(
             prepared[name] = network.with_decoders(execution.decoders)
     devices = [engine.device_type or network.device.type for network in prepared.values()]
     plan = _plan(prepared, inputs, settings, execution.block or min(DEFAULT_BLOCK.get(each, 4) for each in devices))
-    return Measurement(plan, Work(prepared, settings, execution.batch_size), inputs, engine)
+    return Measurement(plan, _former(plan, prepared), Work(prepared, settings, execution.batch_size), inputs, engine)
+
+
+def _former(plan: Plan, networks: Mapping[str, PreparedNetwork]) -> Plan:
+    caps = {
+        name: each.cap if isinstance(each.cap, float) else each.inputs.former_cap(each.network, each.cap)
+        for name, each in networks.items()
+    }
+    return replace(plan, settings=replace(plan.settings, cap=caps))
 
 
 def _named(networks: Any) -> dict[str, Network]:

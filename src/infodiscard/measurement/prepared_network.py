@@ -13,13 +13,14 @@ from torch import nn
 
 from ..core.kinds import IMAGE
 from ..core.settings import Settings
-from ..data.inputs import Inputs
+from ..data.inputs import Inputs, network_cap
 from ..decoders.cache import TrainedDecoder, find
 from ..errors import InfodiscardError
-from ..networks.addresses import choose_layers
+from ..networks.addresses import Address, choose_layers
+from ..networks.control import reads_values
 from ..networks.network import Network, placed, weights_hash
 from ..networks.preserve import preserved, unwrap
-from ..networks.probe import Call, Probe, list_layers
+from ..networks.probe import Call, Probe, joined, list_layers
 from ..results.plan import Unit
 from ..solver.decoder_error import ReconstructionError
 from ..solver.feature_distance import FeatureDistance, out_of_memory
@@ -34,22 +35,24 @@ class PreparedNetwork:
         inputs: all samples.
         module: the network's plain module, or a copy of it on the device.
         layers: to measure, in execution order.
-        cap: largest σ allowed.
+        cap: largest σ allowed; a word where every sample has its own (`data.inputs.sample_caps`).
         device: where the module is.
         dtype: what it computes in.
         precision: `full` or `bf16`.
         decoders: of each layer, where RU is measured.
+        calls: sample → layer → how often it is called, where that may depend on the sample; else empty.
     """
 
     network: Network
     inputs: Inputs
     module: nn.Module
     layers: tuple[str, ...]
-    cap: float
+    cap: float | str
     device: torch.device
     dtype: torch.dtype
     precision: str
     decoders: Mapping[str, TrainedDecoder] = field(default_factory=dict)
+    calls: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @classmethod
     def prepare(
@@ -76,15 +79,21 @@ class PreparedNetwork:
         """
         if inputs.layout is IMAGE:
             network.check_size(inputs.shape[1:], name)
+        network.check_range(inputs.span, name)
         module, where = placed(unwrap(network.module), device)
         floats = [p.dtype for p in module.parameters() if p.is_floating_point()]
         inputs = inputs.embedded(module)
         dtype = floats[0] if floats else torch.float32
         bare = cls(network, inputs, module, (), math.nan, where, dtype, settings.precision)
         known = list_layers(module, bare.call(bare.first(1)))
+        if reads_values(module, bare.call(bare.first(1))):
+            listings = {part.names[0]: list_layers(module, bare.call(part)) for part in bare.each()}
+            known = joined(listings.values())
+            calls = {name: {layer.name: layer.calls for layer in listed} for name, listed in listings.items()}
+            bare = replace(bare, calls=calls)
         wanted = layers.get(name) if isinstance(layers, Mapping) else layers
         chosen, cap = choose_layers(known, wanted, network.default_layers, name), settings.of_network("cap", name)
-        return replace(bare, layers=chosen, cap=inputs.cap(network, cap))
+        return replace(bare, layers=chosen, cap=network_cap(network, cap))
 
     def with_decoders(self, folder: str | Path | None) -> PreparedNetwork:
         """The same with a decoder for every layer, from `folder` or the user's cache.
@@ -92,12 +101,12 @@ class PreparedNetwork:
         Raises:
             InfodiscardError: there is none for a layer.
         """
-        network, example = self.network, self.call(self.first(1))
+        network = self.network
         space = None if network.mean is None or network.std is None else (network.mean, network.std)
         key, decoders = weights_hash(self.module), {}
         for address in self.layers:
             with self.layer(address) as probe, torch.no_grad():
-                shape = probe(example).shape[1:]
+                shape = probe(self.call(self.first(1, address))).shape[1:]
             decoders[address] = find(
                 key,
                 address,
@@ -110,10 +119,36 @@ class PreparedNetwork:
             )
         return replace(self, decoders=decoders)
 
-    def first(self, count: int) -> Inputs:
-        """The first readable samples of one extent, up to `count`; without their padding."""
-        _, _, part = next(self.inputs.unpadded(self.inputs.readable()[:count]))
+    def first(self, count: int, layer: str | None = None) -> Inputs:
+        """The first readable samples of one extent that call a layer, up to `count`; without their padding.
+
+        The second is one that takes another way through the network than the first, if there is such.
+        """
+        places = self._places(layer)
+        ways = [self.calls.get(self.inputs.names[place]) for place in places] if self.calls else []
+        other = next((place for place, way in zip(places, ways, strict=False) if way != ways[0]), None)
+        if other is not None:
+            places = [places[0], other, *(place for place in places[1:] if place != other)]
+        _, _, part = next(self.inputs.unpadded(places[:count]))
         return part
+
+    def each(self, layer: str | None = None) -> Iterator[Inputs]:
+        """Yields the readable samples that call a layer one by one, without their padding."""
+        for place in self._places(layer):
+            _, _, part = next(self.inputs.unpadded([place]))
+            yield part
+
+    def _places(self, layer: str | None) -> list[int]:
+        lacking = set() if layer is None else set(self.not_calling(layer, self.inputs.names))
+        return [place for place in self.inputs.readable() if place not in lacking]
+
+    def not_calling(self, layer: str, names: Sequence[str]) -> list[int]:
+        """Returns the places of those among the samples `names` that are known not to call a layer."""
+        address = Address.parse(layer)
+        if not any(address.module in calls for calls in self.calls.values()):
+            return []  # hidden states, which every pass returns, or nothing is known
+        often = [self.calls[name].get(address.module, 0) if name in self.calls else math.inf for name in names]
+        return [place for place, count in enumerate(often) if count <= (address.call or 0)]
 
     def part(self, unit: Unit) -> Inputs:
         """The samples of a unit."""

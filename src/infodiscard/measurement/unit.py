@@ -12,8 +12,8 @@ import torch
 from ..core.metrics import METRICS, all_variables
 from ..core.metrics.variable import FAILURES
 from ..core.settings import Settings
-from ..data.inputs import Inputs
-from ..errors import SampleError
+from ..data.inputs import Inputs, sample_caps
+from ..errors import NotCalledError, SampleError
 from ..networks.probe import Probe
 from ..solver.correction import contrast
 from ..solver.effort import Effort
@@ -25,6 +25,7 @@ from ..solver.sid import Solution, maximise_entropy
 from ..solver.sigma_space import SigmaSpace
 from ..solver.stage import Snapshot, Stage, Watch
 from .prepared_network import PreparedNetwork
+from .rounding import check_noise
 
 Values = dict[str, torch.Tensor]
 """Variable of the run → its values, samples first."""
@@ -80,9 +81,11 @@ class LayerSamples:
         return None if self.part.masks is None else self.part.masks.to(self.network.device)
 
     @property
-    def task(self) -> tuple[SigmaSpace, float, float, float, int]:
-        """What every solver takes: the space of σ, α, τ, the cap and the seed."""
-        return self.space, self.settings.alpha, self.settings.tau, self.network.cap, self.settings.seed
+    def task(self) -> tuple[SigmaSpace, float, float, float | torch.Tensor, int]:
+        """What every solver takes: the space of σ, α, τ, the cap (one number or `n`) and the seed."""
+        alpha, tau = self.settings.alpha, self.settings.tau
+        caps = sample_caps(self.network.normalised(self.part), self.network.cap, alpha, tau)
+        return self.space, alpha, tau, caps, self.settings.seed
 
     def watch(self, metric: str) -> Watch | None:
         """Who is told the stages of a search."""
@@ -136,14 +139,19 @@ def measured(
     readable = samples.readable()
     failure = np.full(len(samples.names), FAILURES.index("input_unreadable"), np.uint8)
     failure[readable] = 0
+    failure[network.not_calling(layer, samples.names)] = FAILURES.index("layer_not_called")
+    able = np.flatnonzero(failure == 0).tolist()
     whole: dict[str, np.ndarray] = {"failure": failure}
-    groups = [([readable[i] for i in places], columns, part) for places, columns, part in samples.unpadded(readable)]
+    groups = [([able[i] for i in places], columns, part) for places, columns, part in samples.unpadded(able)]
+    if network.calls:  # which way a batch takes must not depend on who is in it
+        groups = [one for group in groups for one in _singles(*group)]
     with network.layer(layer) as probe:
         while groups:
             places, columns, part = groups.pop()
             before = None if sigma is None else sigma[places][..., columns]
             at, values = LayerSamples(network, probe, part, settings, batch_size, before, follower), Values()
             try:
+                check_noise(network, part, settings.tau)
                 for metric in settings.metrics:
                     values |= SOLVERS[metric].solve(at)
             except SampleError as error:
@@ -151,10 +159,21 @@ def measured(
                 rest = [row for row in range(len(places)) if row not in error.rows]
                 groups += [([places[row] for row in rest], columns, part.part(rest))] if rest else []
                 continue
+            except NotCalledError:
+                if len(places) > 1:
+                    groups += _singles(places, columns, part)
+                else:
+                    failure[places] = FAILURES.index("layer_not_called")
+                continue
             for name, value in values.items():
                 _put(whole, name, value.cpu().numpy(), samples, (places, columns))
     _withdraw(whole, failure)
     return whole
+
+
+def _singles(places: list[int], columns: slice, part: Inputs) -> list[tuple[list[int], slice, Inputs]]:
+    """Splits a group of samples into groups of one."""
+    return [([place], columns, part.part([row])) for row, place in enumerate(places)]
 
 
 def passes_of(values: Mapping[str, np.ndarray]) -> np.ndarray:

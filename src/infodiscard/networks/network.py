@@ -12,6 +12,12 @@ from torch import nn
 
 from ..errors import InfodiscardError
 
+ROUNDING = 1e-3
+"""How far beyond [0, 1] images may be: a resize in floats may leave them there."""
+
+MEAN_LIMIT, STD_LIMIT = 1.0, 5.0
+"""Largest mean and std that can be meant for images in [0, 1]."""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -44,6 +50,39 @@ class Network:
                 f"{size[0]}×{size[1]}; resize the images, or load the data with that size."
             )
 
+    def check_range(self, span: tuple[float, float] | None, name: str | None = None) -> None:
+        """Checks that the network normalises images that it is meant to normalise.
+
+        Args:
+            span: least and greatest value of the images; `None` for inputs of another kind.
+            name: of the network, if not its own.
+
+        Raises:
+            InfodiscardError: it has only one of `mean` and `std`; or these are not for images in [0, 1], or the images
+                are not in [0, 1].
+        """
+        name = name or self.name
+        if (self.mean is None) != (self.std is None):
+            have, lack = ("std", "mean") if self.mean is None else ("mean", "std")
+            raise InfodiscardError(
+                f"'{name}' has a {have} but no {lack}; give both, or neither if it takes its inputs as they are."
+            )
+        if self.mean is None or self.std is None or span is None:
+            return
+        if max(map(abs, self.mean)) > MEAN_LIMIT or max(self.std) > STD_LIMIT:
+            raise InfodiscardError(
+                f"The mean {_listed(self.mean)} and std {_listed(self.std)} of '{name}' are not for images in [0, 1], "
+                "but in a range such as 0 … 255; divide mean, std and images by the value that is white."
+            )
+        low, high = span
+        if low < -ROUNDING or high > 1 + ROUNDING:
+            fault = "they seem to be normalised already: leave that out" if low < 0 else "divide them by 255"
+            fault = fault if low < 0 or high > 2 else "scale them to that range"
+            raise InfodiscardError(
+                f"'{name}' normalises its images, which must be in [0, 1], but these go from {low:g} to {high:g}; "
+                f"{fault}, or give the module itself, which takes its inputs as they are."
+            )
+
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """Normalises images in [0, 1] (`batch × channels × height × width`) to the network's input space.
 
@@ -64,6 +103,10 @@ class Network:
         mean = torch.tensor(self.mean, dtype=images.dtype, device=images.device).view(shape)
         std = torch.tensor(self.std, dtype=images.dtype, device=images.device).view(shape)
         return (images - mean) / std
+
+
+def _listed(values: Sequence[float]) -> str:
+    return f"({', '.join(f'{value:g}' for value in values)})"
 
 
 def weights_hash(module: nn.Module) -> str:

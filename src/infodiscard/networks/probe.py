@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import count
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import InfodiscardError, nearest
+from ..errors import InfodiscardError, NotCalledError, nearest
 from .addresses import HIDDEN, OUTPUT, Address, Layer, located
 from .outputs import choose, default_tensor
 from .preserve import preserved, unwrap
@@ -51,7 +51,8 @@ class Probe:
         """Returns the feature of `inputs` (`batch × …` each).
 
         Raises:
-            InfodiscardError: the layer was not called (as often as the address says), or has no such output.
+            NotCalledError: the layer was not called (as often as the address says).
+            InfodiscardError: it has no such output.
         """
         return choose(self.raw(inputs), self._entry, self.address)
 
@@ -74,7 +75,7 @@ class Probe:
             return caught[0]
         finally:
             handle.remove()
-        raise InfodiscardError(
+        raise NotCalledError(
             f"Layer '{self.address}' was called {count} times in a forward pass; "
             + ("give a smaller number after #." if count else "it is not used, so there is nothing to measure.")
         )
@@ -138,6 +139,15 @@ def list_layers(model: nn.Module, example: Call) -> list[Layer]:
             seen[f"{HIDDEN}[{number}]"] = ("hidden state", _shape(state), [maker.get(id(state), next(place))])
     layers = [Layer(name, kind, shape, len(places), tuple(places)) for name, (kind, shape, places) in seen.items()]
     return sorted(layers, key=lambda layer: layer.places[0])
+
+
+def joined(listings: Iterable[Sequence[Layer]]) -> list[Layer]:
+    """Returns every layer of several `list_layers`, each where it is latest and called most often."""
+    layers: dict[str, Layer] = {}
+    for layer in (layer for listing in listings for layer in listing):
+        known = layers.setdefault(layer.name, layer)
+        layers[layer.name] = max(known, layer, key=lambda each: (each.calls, each.places))
+    return sorted(layers.values(), key=lambda layer: (layer.places[0], layer.name))
 
 
 def _shapes(call: Call) -> str:

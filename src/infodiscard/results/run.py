@@ -77,16 +77,29 @@ class StoredRun:
         path: str | Path | None,
         images: np.ndarray | None = None,
         masks: np.ndarray | None = None,
+        former: Plan | None = None,
     ) -> Self:
         """Reopens the run of this plan in `path`, or creates it there; arguments and errors as for `create`.
+
+        Args:
+            plan, path, images, masks: as for `create`.
+            former: the same plan as an earlier version would have made it; its run is continued under it.
 
         Raises:
             InfodiscardError: also if `path` holds a different run; nothing is overwritten.
         """
-        return cls._make(plan, path, images, masks, resume=True)
+        return cls._make(plan, path, images, masks, resume=True, former=former)
 
     @classmethod
-    def _make(cls, plan: Plan, path: Any, images: np.ndarray | None, masks: np.ndarray | None, resume: bool) -> Self:
+    def _make(
+        cls,
+        plan: Plan,
+        path: Any,
+        images: np.ndarray | None,
+        masks: np.ndarray | None,
+        resume: bool,
+        former: Plan | None = None,
+    ) -> Self:
         if path is None:
             from zarr.storage import MemoryStore
 
@@ -100,7 +113,7 @@ class StoredRun:
                 path.mkdir(parents=True, exist_ok=True)
             held = lock(path)
             try:
-                run = cls._continue_or_build(plan, path, images, masks, resume, held)
+                run = cls._continue_or_build(plan, path, images, masks, resume, held, former)
             except BaseException:
                 held.release()
                 raise
@@ -117,13 +130,14 @@ class StoredRun:
         masks: np.ndarray | None,
         resume: bool,
         held: Lock | Lease,
+        former: Plan | None,
     ) -> Self:
         """Opens the store for writing, with the lock held."""
         there = is_made(path)
         if there and not resume:
             raise InfodiscardError(f"'{path}' holds a run already; give another out, or delete it first.")
         if there:
-            check_same(path, plan)
+            check_same(path, plan, former)
         else:
             build(path, plan, images, masks)
         sweep(path)
@@ -271,7 +285,8 @@ class StoredRun:
         """Returns one row per network, layer and sample that could not be measured, and `why`.
 
         They are omitted everywhere else. Why, in the terms of `core.metrics.variable.FAILURES`: its file cannot be
-        decoded, its feature (or that of its noisy versions) is not finite, or does not react to noise.
+        decoded, its feature (or that of its noisy versions) is not finite or does not react to noise, the noise is
+        rounded away beside it, or it does not call the layer.
         """
         import pandas as pd
 

@@ -207,10 +207,11 @@ def check_free(path: Any) -> None:
         raise InfodiscardError(f"'{path}' holds other files ({shorten(tuple(others))}) and no run; give another out.")
 
 
-def check_same(path: Any, plan: Plan) -> None:
-    """Raises InfodiscardError if the run in `path` has another plan, or cannot be continued."""
-    different = read_plan(path).differences(plan)
-    if different:
+def check_same(path: Any, plan: Plan, former: Plan | None = None) -> None:
+    """Raises InfodiscardError if the run in `path` has neither plan, or cannot be continued."""
+    stored = read_plan(path)
+    different = stored.differences(plan)
+    if different and (former is None or stored.differences(former)):
         more = f" and {len(different) - 3} more" if len(different) > 3 else ""
         raise InfodiscardError(
             f"'{path}' holds a different run: {'; '.join(different[:3])}{more}; give another out, or delete it first."

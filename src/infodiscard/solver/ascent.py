@@ -124,12 +124,15 @@ class AscentState:
     steps: torch.Tensor
     target: torch.Tensor  # α δ_f²
     weights: torch.Tensor  # input units per parameter, the same for every sample
-    log_cap: float
+    log_cap: torch.Tensor  # largest log σ allowed, `n × 1 × 1 × 1`
     scales: Scales
 
     @classmethod
-    def begin(cls, start: torch.Tensor, space: SigmaSpace, target: torch.Tensor, log_cap: float) -> AscentState:
-        """Returns the state before the first step, at log σ = `start` (`n × planes × rows × columns`)."""
+    def begin(cls, start: torch.Tensor, space: SigmaSpace, target: torch.Tensor, log_cap: torch.Tensor) -> AscentState:
+        """Returns the state before the first step, at log σ = `start` (`n × planes × rows × columns`).
+
+        `log_cap` is `n × 1 × 1 × 1`.
+        """
         none = torch.zeros_like(target)
         return cls(
             log_sigma=start.clamp(max=log_cap),
@@ -168,7 +171,7 @@ class AscentState:
         ratio = self._ratio(rows, live, power)
         moved = self._moved(rows, live, ratio, power, FARTHER) - self._off(rows, level)[:, None, None, None]
         # What no draw has reacted to yet may be ignored altogether, or been missed: it grows while they stay quiet.
-        self.log_sigma[rows] = torch.where(live > 0, moved, now + QUIET).clamp(max=self.log_cap)
+        self.log_sigma[rows] = torch.where(live > 0, moved, now + QUIET).clamp(max=self.log_cap[rows])
         self._carry(rows, (moved - now) * live, ratio, power)
 
     def _average(
@@ -206,7 +209,7 @@ class AscentState:
         """
         live, power, now = self._live(rows), self.power()[rows], self.log_sigma[rows]
         moved = self._moved(rows, live, self._ratio(rows, live, power), power, FARTHER / 2)
-        return torch.where(live > 0, moved, now).clamp(max=self.log_cap)
+        return torch.where(live > 0, moved, now).clamp(max=self.log_cap[rows])
 
     def go_to(self, rows: torch.Tensor, log_sigma: torch.Tensor) -> None:
         """Continues at another log σ (`n × planes × rows × columns`) of the samples `rows` (`r`).
@@ -268,7 +271,7 @@ class AscentState:
 
     def _free(self, rows: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
         """1 where σ is free to move, neither dead nor at the cap; shaped as `live`."""
-        return live * (self.log_sigma[rows] < self.log_cap)
+        return live * (self.log_sigma[rows] < self.log_cap[rows])
 
     def _expected(self, rows: torch.Tensor, live: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
         """ḡ: what every g would be at the optimum, for either half, `r × 1 × planes × rows × columns`."""
@@ -319,7 +322,7 @@ class AscentState:
         """
         place = self.place[rows]
         step = -(ratio - 1) / curvature(power)[:, None, None, None, None]
-        step = torch.minimum(step, self.log_cap + 0.5 - place[:, None])
+        step = torch.minimum(step, self.log_cap[rows, None] + 0.5 - place[:, None])
         alive = live > 0
         step = torch.where(alive[:, None], step, live_mean(step, live[:, None]))
         return torch.where(alive, place, live_mean(place, live)), step

@@ -46,7 +46,7 @@ class Problem:
         space: the free parameters of σ.
         alpha: α, the expected distance to reach, in units of δ_f².
         tau: τ, the variance of the small noise that defines δ_f² = E(√τ).
-        cap: largest σ allowed, in units of the input.
+        cap: largest σ allowed, in units of the input; one number, or one for every sample (`n`).
         seed: of all noise.
     """
 
@@ -54,13 +54,14 @@ class Problem:
     space: SigmaSpace
     alpha: float
     tau: float
-    cap: float
+    cap: float | torch.Tensor
     seed: int = 0
 
-    @property
-    def log_cap(self) -> float:
-        """Largest log σ allowed."""
-        return math.log(self.cap)
+    @cached_property
+    def log_cap(self) -> torch.Tensor:
+        """Largest log σ allowed, `n × 1 × 1 × 1`."""
+        logs = torch.as_tensor(self.cap, dtype=torch.float64).log().to(self.distance.inputs)
+        return logs.expand(len(self.rows))[:, None, None, None]
 
     @cached_property
     def rows(self) -> torch.Tensor:

@@ -257,7 +257,7 @@ class _Ascent:
         # The step alone should leave E as it is; its miss, and earlier ones, are made up for slowly.
         grown = _sum(self.share[rows] * (2 * moved).exp()) / _sum(self.share[rows] * variance)
         miss = (means.level / self.target[rows]).log().clamp(-1, 1) * max(1 / number, 0.05)
-        self.log_sigma[rows] = (moved - _wide(grown.log() + miss) / 2).clamp(max=self.log_cap)
+        self.log_sigma[rows] = (moved - _wide(grown.log() + miss) / 2).clamp(max=self.log_cap[rows])
         self.variance[rows] += (
             (MEMORY + 1) / (number + MEMORY) * ((2 * self.log_sigma[rows]).exp() - self.variance[rows])
         )

@@ -13,8 +13,11 @@ SMALL_MISS, MISS = 0.1, 0.25
 is needed, if the distance was known to the precision wanted."""
 
 
-def scaled(log_sigma: torch.Tensor, shift: torch.Tensor, log_cap: float) -> torch.Tensor:
-    """Moves log σ (`n × planes × rows × columns`) by `shift` (`n`), except at the cap, whose value is no σ's own."""
+def scaled(log_sigma: torch.Tensor, shift: torch.Tensor, log_cap: torch.Tensor) -> torch.Tensor:
+    """Moves log σ (`n × planes × rows × columns`) by `shift` (`n`), except at the cap, whose value is no σ's own.
+
+    `log_cap` is `n × 1 × 1 × 1`.
+    """
     moved = (log_sigma + shift[:, None, None, None]).clamp(max=log_cap)
     return torch.where(log_sigma >= log_cap, log_sigma, moved)
 

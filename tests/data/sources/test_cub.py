@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from infodiscard import data
-from infodiscard.data.sources.sample import box_mask
+from infodiscard.data.masks import box_mask
 from infodiscard.errors import InfodiscardError
 from pictures import pixels, png
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
-from infodiscard import data
+from infodiscard import data, measure
 from infodiscard.errors import InfodiscardError
 from pictures import pixels, png
 
@@ -50,3 +51,51 @@ def test_folder_faults(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     with pytest.raises(InfodiscardError, match="no images"):
         data.load(f"folder:{tmp_path}")
+
+
+@pytest.mark.parametrize("folder", [b"a", b"\xe9t\xe9"])
+@pytest.mark.parametrize("file", [b"caf\xe9.png", "café.png".encode(), "日本.png".encode("shift-jis")])
+def test_names_in_any_encoding(tmp_path: Path, folder: bytes, file: bytes) -> None:
+    root = os.fsencode(tmp_path)
+    try:
+        os.mkdir(root + b"/" + folder)
+        for i, name in enumerate((file, b"x.png")):
+            with open(root + b"/" + folder + b"/" + name, "wb") as stream:
+                stream.write(png(pixels(i)))
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    images = data.load(f"folder:{tmp_path}")
+    assert len(set(images.names)) == 2 and all(name.encode() for name in (*images.names, *images.classes))
+    run = measure(torch.nn.Conv2d(3, 2, 3).eval(), images, ["output"], max_passes=256, progress=False)
+    assert list(run.dataset["sample"].values) == list(images.names)
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        "a/.ipynb_checkpoints/x-checkpoint.png",
+        "a/@eaDir/x.png",
+        "a/@eaDir/x.png/thumb.png",
+        "a/._x.png",
+        "__MACOSX/a/x.png",
+        "@eaDir/x.png",
+        ".git/x.png",
+        "a/deep/.hidden/x.png",
+        "a/#recycle/x.png",
+        "a/Thumbs.db",
+        "a/.DS_Store",
+    ],
+)
+def test_what_systems_leave_behind_is_no_sample(tmp_path: Path, copy: str) -> None:
+    for name in ("a/x.png", "a/deep/y.png", copy):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(png(pixels()))
+    images = data.load(f"folder:{tmp_path}")
+    assert images.names == ("a/deep/y.png", "a/x.png") and images.classes == ("a",)
+
+
+def test_a_folder_within_a_hidden_one_is_read(tmp_path: Path) -> None:
+    place = tmp_path / ".cache" / "set" / "a"
+    place.mkdir(parents=True)
+    (place / "x.png").write_bytes(png(pixels()))
+    assert data.load(f"folder:{place.parent}").names == ("a/x.png",)

@@ -88,3 +88,12 @@ def test_demo_has_every_class_and_a_mask_each() -> None:
     assert images.masks is not None
     share = images.masks.float().mean(dim=(1, 2))
     assert share.min() > 0.1 and share.max() < 0.7
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", "longdouble", "float16", ">f2"])
+def test_npz_floats_of_any_kind(tmp_path: Path, dtype: str) -> None:
+    pictures = np.linspace(0, 1, 2 * 3 * 64).reshape(2, 3, 8, 8)
+    arrays = {"labels": np.array([1, 0], ">i8"), "boxes": np.array([[0, 0, 5, 8]] * 2, ">f4")}
+    images = data.load(save(tmp_path, images=pictures.astype(dtype), **arrays))
+    torch.testing.assert_close(images.images, torch.from_numpy(pictures).float(), atol=1e-3, rtol=0)
+    assert images.known_labels().tolist() == [1, 0] and images.masks is not None and images.masks[0].sum() == 40

@@ -87,3 +87,36 @@ def test_parquet_without_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InfodiscardError, match=r"pip install 'infodiscard\[parquet\]'"):
         data.load("parquet:x.parquet")
+
+
+@pytest.mark.parametrize(
+    ("labels", "numbers", "classes"),
+    [
+        (["dog", "cat", "dog"], [1, 0, 1], ("cat", "dog")),
+        ([True, False, True], [1, 0, 1], ()),
+        ([2.0, 0.0, 1.0], [2, 0, 1], ()),
+        ([0.2, 0.9, 1.0], None, ()),
+        ([0.0, float("nan"), 1.0], None, ()),
+        ([[0, 1], [1], []], None, ()),
+        ([{"id": 1}, {"id": 2}, {"id": 1}], None, ()),
+        ([None, None, None], None, ()),
+    ],
+)
+def test_parquet_labels(tmp_path: Path, labels: list, numbers: list | None, classes: tuple) -> None:
+    for i, label in enumerate(labels):  # a shard each: a class has its number from all of them
+        write_parquet(tmp_path / f"{i}.parquet", [parquet_row(i, label=label)])
+    images = data.load(f"parquet:{tmp_path}/*.parquet")
+    assert (None if images.labels is None else images.labels.tolist()) == numbers and images.classes == classes
+    first = data.load(f"parquet:{tmp_path}/*.parquet", samples=1)
+    assert first.classes == classes and (numbers is None or first.known_labels().tolist() == numbers[:1])
+
+
+def test_parquet_of_dictionary_texts(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [parquet_row(0), parquet_row(1)]
+    label = pa.array(["b", "a"]).dictionary_encode()
+    pq.write_table(pa.table({"image": [row["image"] for row in rows], "label": label}), tmp_path / "x.parquet")
+    images = data.load(f"parquet:{tmp_path / 'x.parquet'}")
+    assert images.known_labels().tolist() == [1, 0] and images.classes == ("a", "b")

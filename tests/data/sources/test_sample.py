@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
-import torch
+from io import BytesIO
 
-from infodiscard.data.sources.sample import box_mask, crop_window, fit
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from infodiscard.data.masks import box_mask
+from infodiscard.data.sources.sample import crop_window, decode, fit
+from infodiscard.errors import InfodiscardError
+from pictures import deep_png
+
+RAMP = np.linspace(0, 1, 64).reshape(8, 8)
+
+
+def encoded(array: np.ndarray, file_format: str, mode: str | None = None) -> bytes:
+    """Returns an array as a picture file, converted to `mode` first."""
+    picture, stream = Image.fromarray(array), BytesIO()
+    (picture if mode is None else picture.convert(mode)).save(stream, file_format)
+    return stream.getvalue()
+
+
+def ramp(white: int, dtype: str = "uint16") -> np.ndarray:
+    return (RAMP * white).round().astype(dtype)
 
 
 def test_box_mask_counts_whole_pixels() -> None:
@@ -42,3 +63,55 @@ def test_fit_agrees_with_torchvision() -> None:
 def test_fit_leaves_the_right_size_alone() -> None:
     image = torch.rand(3, 4, 5)
     assert torch.equal(fit(image, None, (4, 5))[0], image)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        encoded(ramp(255, "uint8"), "PNG"),
+        encoded(ramp(255, "uint8"), "PNG", "P"),
+        encoded(ramp(255, "uint8"), "PNG", "LA"),
+        encoded(ramp(255, "uint8"), "PNG", "RGBA"),
+        encoded(ramp(255, "uint8"), "TIFF", "CMYK"),
+        encoded(ramp(65535), "PNG"),
+        encoded(ramp(65535), "TIFF"),
+        encoded(ramp(65535, ">u2"), "TIFF"),
+        encoded(ramp(65535), "PPM"),
+        encoded(RAMP.astype("float32"), "TIFF"),
+        deep_png(ramp(65535)[..., None]),
+        deep_png(np.repeat(ramp(65535)[..., None], 3, 2)),
+        deep_png(np.repeat(ramp(65535)[..., None], 4, 2)),
+    ],
+    ids=range(13),
+)
+def test_pictures_of_every_depth_are_read_in_their_own_range(file: bytes) -> None:
+    image = decode(file, "x.png")
+    assert image.shape == (3, 8, 8) and image.is_contiguous()
+    torch.testing.assert_close(image, torch.from_numpy(RAMP).float().expand(3, 8, 8), atol=1 / 255, rtol=0)
+
+
+def test_a_picture_of_one_bit_is_black_and_white() -> None:
+    image = decode(encoded(ramp(255, "uint8") > 127, "PNG"), "x.png")
+    assert torch.equal(image, torch.from_numpy(RAMP > 0.5).float().expand(3, 8, 8))
+
+
+def test_a_black_picture_of_16_bits_is_black() -> None:
+    assert not decode(encoded(ramp(0), "PNG"), "x.png").any()
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (encoded(ramp(4095), "PNG"), r"less than 25% of its 16 bits \(its values go from 0 to 4095\)"),
+        (encoded(ramp(1023), "TIFF"), "less than 25%"),
+        (deep_png(np.repeat(ramp(4095)[..., None], 3, 2)), "less than 25%"),
+        (encoded(ramp(10**6, "int32"), "TIFF"), r"does not lie in \[0, 1\] .* 0 to 1e\+06"),
+        (encoded(ramp(255, "float32"), "TIFF"), "does not lie in"),
+        (encoded(RAMP.astype("float32") - 0.5, "TIFF"), "does not lie in"),
+        (encoded(np.full((8, 8), np.nan, "float32"), "TIFF"), "does not lie in"),
+    ],
+    ids=range(7),
+)
+def test_a_picture_whose_white_is_not_known_is_refused(file: bytes, message: str) -> None:
+    with pytest.raises(InfodiscardError, match=f"'x.tif' .*{message}.*convert it to 8 bits per channel"):
+        decode(file, "x.tif")

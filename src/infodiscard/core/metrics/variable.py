@@ -41,7 +41,14 @@ GENERAL = {
 }
 """What every run holds, whatever it measures."""
 
-FAILURES = ("measured", "input_unreadable", "feature_not_finite", "feature_constant")
+FAILURES = (
+    "measured",
+    "input_unreadable",
+    "feature_not_finite",
+    "feature_constant",
+    "noise_rounded_away",
+    "layer_not_called",
+)
 """What the values of `failure` mean, in their order; stored the CF way, as `flag_values` and `flag_meanings`."""
 
 PICTURE = Variable(("sample", "channel", "y", "x"), "float32", "1", "the input as an image")

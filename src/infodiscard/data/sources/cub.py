@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from ...errors import InfodiscardError
+from ..masks import Box, box_mask
 from .folder import directory
-from .sample import Box, Sample, box_mask, crop_window, decode
+from .sample import Sample, crop_window, decode
 
 
 @dataclass(frozen=True)

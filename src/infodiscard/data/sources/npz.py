@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
 from ...errors import InfodiscardError
-from .sample import Sample, box_mask, to_float
+from ..collect import native
+from ..masks import box_masks, check_object
+from .sample import Sample, to_float
 
 KEYS = ("images", "labels", "masks", "boxes", "names", "classes")
 
@@ -68,6 +70,7 @@ def _arrays(stream: IO[bytes], path: str) -> dict[str, np.ndarray]:
 def _images(images: np.ndarray, path: str) -> torch.Tensor:
     """Returns a `N × C × H × W` tensor, still in the file's type."""
     channels_last = images.dtype == np.uint8
+    images = images if channels_last else native(images)
     if images.ndim != 4 or not (channels_last or np.issubdtype(images.dtype, np.floating)):
         raise _not_images(images, path)
     if channels_last:
@@ -90,7 +93,7 @@ def _not_images(images: np.ndarray, path: str) -> InfodiscardError:
 
 
 def _check(arrays: dict[str, np.ndarray], images: torch.Tensor, path: str) -> None:
-    """Checks the other arrays' shapes and types against the images'."""
+    """Checks the other arrays' shapes and types against the images'; converts boxes to masks."""
     count, _, height, width = images.shape
     allowed: dict[str, tuple[tuple[int, ...], str]] = {
         "labels": ((count,), "iu"),
@@ -105,6 +108,10 @@ def _check(arrays: dict[str, np.ndarray], images: torch.Tensor, path: str) -> No
                 f"'{key}' of '{path}' is {arrays[key].dtype} of shape {arrays[key].shape}; give {kinds[kind]} of shape "
                 f"{shape}."
             )
+    if "boxes" in arrays and "masks" not in arrays:
+        arrays["masks"] = box_masks(torch.from_numpy(native(arrays["boxes"])), height, width).numpy()
+    if "masks" in arrays and count:
+        check_object(torch.from_numpy(arrays["masks"]))
 
 
 def _samples(arrays: dict[str, np.ndarray], images: torch.Tensor) -> Iterator[Sample]:
@@ -122,7 +129,4 @@ def _sample(arrays: dict[str, np.ndarray], images: torch.Tensor, i: int) -> tupl
     image = to_float(pixels) if pixels.dtype == torch.uint8 else pixels.to(torch.float32)
     if "masks" in arrays:
         return image, torch.from_numpy(arrays["masks"][i])
-    if "boxes" in arrays:
-        box: Any = tuple(float(value) for value in arrays["boxes"][i])
-        return image, box_mask(box, *image.shape[1:])
     return image, None

@@ -18,7 +18,8 @@ from .sample import Sample, decode
 def read(pattern: str) -> tuple[Iterator[Sample], tuple[str, ...]]:
     """Returns the rows of every file that matches, in the order of file names and rows, and the classes' names.
 
-    Rows are read a small batch at a time, as they are asked for.
+    Rows are read a small batch at a time, as they are asked for. Labels that are texts are classes, in order of name;
+    those that are neither texts nor whole numbers, such as targets of a regression, are left out.
 
     Raises:
         InfodiscardError: pyarrow is missing, nothing matches, or the columns are not those of the layout.
@@ -31,7 +32,9 @@ def read(pattern: str) -> tuple[Iterator[Sample], tuple[str, ...]]:
             "'parquet:data/test-*.parquet'."
         )
     files = [_open(parquet, path) for path in paths]
-    return _rows(paths, files), _classes(files[0].schema_arrow)
+    numbers = _numbers(paths, files)
+    named = all(isinstance(label, str) for label in numbers)
+    return _rows(paths, files, numbers), tuple(numbers) if numbers and named else _classes(files[0].schema_arrow)
 
 
 def _pyarrow() -> Any:
@@ -62,20 +65,35 @@ def _broken(path: Path, error: Exception) -> InfodiscardError:
     return InfodiscardError(f"'{path}' is not a whole Parquet file ({reason}); fetch it again or leave it out.")
 
 
-def _rows(paths: list[Path], files: list[Any]) -> Iterator[Sample]:
+def _numbers(paths: list[Path], files: list[Any]) -> dict[Any, int]:
+    """Returns the number of the class that each label stands for; nothing if the labels are no classes."""
+    found: list[Any] = []
+    for path, file in zip(paths, files, strict=True):
+        if "label" in file.schema_arrow.names:
+            try:
+                found += [label for label in file.read(columns=["label"])["label"].to_pylist() if label is not None]
+            except OSError as error:
+                raise _broken(path, error) from error
+    if all(isinstance(label, str) for label in found):
+        return {label: number for number, label in enumerate(sorted(set(found)))}
+    whole = all(isinstance(label, int | float) and float(label).is_integer() for label in found)
+    return {label: int(label) for label in found} if whole else {}
+
+
+def _rows(paths: list[Path], files: list[Any], numbers: dict[Any, int]) -> Iterator[Sample]:
     for path, file in zip(paths, files, strict=True):
         columns = [name for name in ("image", "label", "name") if name in file.schema_arrow.names]
         try:
             row = 0
             for batch in file.iter_batches(batch_size=64, columns=columns):
                 for record in batch.to_pylist():
-                    yield _sample(record, f"{path.stem}:{row}")
+                    yield _sample(record, f"{path.stem}:{row}", numbers)
                     row += 1
         except OSError as error:
             raise _broken(path, error) from error
 
 
-def _sample(record: dict[str, Any], place: str) -> Sample:
+def _sample(record: dict[str, Any], place: str, numbers: dict[Any, int]) -> Sample:
     image = record["image"]
     data = image.get("bytes") if isinstance(image, dict) else image
     name = record.get("name") or (image.get("path") if isinstance(image, dict) else None) or place
@@ -83,7 +101,7 @@ def _sample(record: dict[str, Any], place: str) -> Sample:
         raise InfodiscardError(
             f"Row {place} has no bytes in its 'image' column; embed the picture files in the Parquet file."
         )
-    return Sample(str(name), partial(_decode, data, str(name)), record.get("label"))
+    return Sample(str(name), partial(_decode, data, str(name)), numbers.get(record.get("label")) if numbers else None)
 
 
 def _decode(data: bytes, name: str) -> tuple[torch.Tensor, None]:

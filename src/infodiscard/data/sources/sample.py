@@ -6,15 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from ...errors import InfodiscardError
+from ..masks import Box
 
-Box = tuple[float, float, float, float]
-"""x, y, width, height in pixels, from the top left corner."""
+if TYPE_CHECKING:
+    from PIL import Image
+
+DIM = 0.25
+"""Share of its 16 bits that a picture must use: one that uses fewer may hold 10, 12 or 14 bits, whose white is less."""
 
 
 @dataclass(frozen=True)
@@ -35,34 +40,54 @@ class Sample:
 def decode(source: bytes | Path, name: str, mode: str = "RGB") -> torch.Tensor:
     """Returns the picture in a file or in a file's bytes, float32 `C × H × W` in [0, 1].
 
-    Every picture is converted to `mode` (three channels for RGB), since real sets have a few grey ones among the rest.
+    Every picture is converted to `mode` (three channels for RGB), since real sets have a few grey ones among the rest;
+    transparency is dropped.
 
     Raises:
-        InfodiscardError: it cannot be decoded.
+        InfodiscardError: it cannot be decoded, or its white is not known.
     """
     from PIL import Image
 
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as picture:
-            pixels = np.array(picture.convert(mode))
+            deep = ";16" in _raw_mode(picture)
+            pixels, white = _pixels(picture, mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InfodiscardError(
             f"The picture '{name}' cannot be read ({_brief(error)}); give a whole JPEG, PNG or WebP file."
         ) from error
-    return to_float(torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1))
+    low, high = float(pixels.min()), float(pixels.max())
+    if not 0 <= low <= high <= white or ((deep or white == 65535) and 0 < high < DIM * white):
+        what = f"uses less than {DIM:.0%} of its 16 bits" if 0 <= low <= high <= white else "does not lie in [0, 1]"
+        raise InfodiscardError(
+            f"The picture '{name}' {what} (its values go from {low:g} to {high:g}), so which value is white is not "
+            "known; convert it to 8 bits per channel."
+        )
+    channels = torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
+    return to_float(channels.expand(len(mode), -1, -1), white)
 
 
-def to_float(pixels: torch.Tensor) -> torch.Tensor:
-    """Converts uint8 in 0 … 255 (`C × H × W`) to float32 in [0, 1], contiguous."""
-    return pixels.contiguous().to(torch.float32).div_(255)
+def _raw_mode(picture: Image.Image) -> str:
+    """Returns how the file holds the pixels, such as `RGB;16B`, which Pillow forgets when it decodes them."""
+    tiles = getattr(picture, "tile", None)
+    return str(tiles[0][3]) if tiles else ""
 
 
-def box_mask(box: Box, height: int, width: int) -> torch.Tensor:
-    """Returns a bool mask, `height × width`, of the pixels whose centres are in the box."""
-    x, y, w, h = box
-    rows = torch.arange(height) + 0.5
-    columns = torch.arange(width) + 0.5
-    return ((rows >= y) & (rows < y + h))[:, None] & ((columns >= x) & (columns < x + w))[None, :]
+def _pixels(picture: Image.Image, mode: str) -> tuple[np.ndarray, float]:
+    """Returns the pixels, `H × W` or `H × W × C`, and the value that is white.
+
+    Pillow would clip whatever has more than 8 bits to 255, except colours, of which it keeps the upper 8 bits.
+    """
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and _raw_mode(picture) == "I;16B"):
+        return np.array(picture).astype(np.int32), 65535
+    if picture.mode in ("I", "F"):  # integers of 32 bits, or floats: not known to be in [0, 1], which the caller checks
+        return np.array(picture), 1
+    return np.array(picture.convert(mode)), 255
+
+
+def to_float(pixels: torch.Tensor, white: float = 255) -> torch.Tensor:
+    """Converts values in 0 … `white` (`C × H × W`) to float32 in [0, 1], contiguous."""
+    return pixels.contiguous().to(torch.float32).div_(white)
 
 
 def crop_window(box: Box, factor: float, height: int, width: int) -> tuple[slice, slice]:

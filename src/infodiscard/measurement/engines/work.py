@@ -86,6 +86,12 @@ class Work:
         """The same on a device."""
         return replace(self, networks={name: network.on(device) for name, network in self.networks.items()})
 
+    def under(self, settings: Settings) -> Work:
+        """The same under a run's settings, in which the caps may be an earlier version's."""
+        caps = {name: settings.of_network("cap", name) for name in self.networks}
+        networks = {name: replace(network, cap=caps[name]) for name, network in self.networks.items()}
+        return replace(self, networks=networks, settings=settings)
+
     def chains(self, pending: Sequence[Unit]) -> Iterator[deque[Unit]]:
         """Splits units into chains: those of one chain must be measured one after another."""
         if self.settings.start != "before":
