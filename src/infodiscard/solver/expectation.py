@@ -90,7 +90,7 @@ def feature_variation(problem: Problem, precision: float, max_draws: int) -> Est
 
 
 def check_variation(variation: torch.Tensor, rounding: torch.Tensor | float = 0.0) -> None:
-    """Raises SampleError unless every δ_f² (`n`) is finite, and above what rounding of the feature alone makes (`n`)."""
+    """Raises SampleError unless every δ_f² (`n`) is finite and above what rounding of the feature alone makes (`n`)."""
     if not (finite := variation.isfinite()).all():
         raise SampleError(
             "The feature overflows under small input noise; check the network's weights and input.",
