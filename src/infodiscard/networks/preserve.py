@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -17,14 +18,24 @@ _RANDOM_NAMES = ("DropPath", "StochasticDepth", "DropBlock", "PatchDropout")
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """Returns the plain module inside torch.compile, DataParallel and DistributedDataParallel, whose hooks do fire."""
+    """Returns the plain module inside torch.compile, DataParallel and DistributedDataParallel, whose hooks do fire.
+
+    Any other wrapper is a network of its own, also one that hands attributes of what it wraps on, and so is a compiled
+    module with hooks of its own, which may change its output.
+    """
     while True:
-        inner = getattr(model, "_orig_mod", None)
-        if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            inner = model.module
-        if inner is None:
+        if _is_compiled(model) and not (model._forward_hooks or model._forward_pre_hooks):
+            model = model._modules["_orig_mod"]  # type: ignore[assignment]
+        elif type(model).forward in (nn.DataParallel.forward, nn.parallel.DistributedDataParallel.forward):
+            model = model._modules["module"]  # type: ignore[assignment]
+        else:
             return model
-        model = inner
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    """Whether torch.compile made a module of another one."""
+    dynamo = sys.modules.get("torch._dynamo.eval_frame")  # slow to import; it made all that there are
+    return dynamo is not None and isinstance(module, dynamo.OptimizedModule)
 
 
 @contextmanager
@@ -47,7 +58,7 @@ def preserved(model: nn.Module) -> Iterator[nn.Module]:
         if any(isinstance(module, nn.RNNBase) for module in model.modules()):
             # cuDNN's recurrent layers have no backward pass in eval mode.
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        if any(hasattr(module, "_orig_mod") or module._compiled_call_impl is not None for module in model.modules()):
+        if any(_is_compiled(module) or module._compiled_call_impl is not None for module in model.modules()):
             # Compiled code knows nothing of hooks that come later, so the parts that are compiled run as written.
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(torch.inference_mode(False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from inspect import signature
 from itertools import count
 from typing import Any
 
@@ -122,8 +123,7 @@ def list_layers(model: nn.Module, example: Call) -> list[Layer]:
 
             stack.callback(module.register_forward_hook(note).remove)
         args, kwargs = arguments(example)
-        # Transformers say in their configuration whether they return hidden states, and take it back for one call.
-        ask = {"output_hidden_states": True} if hasattr(getattr(plain, "config", None), "output_hidden_states") else {}
+        ask = {"output_hidden_states": True} if _has_hidden_states(plain) else {}
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             try:
                 output = plain(*args, **kwargs, **ask)
@@ -138,6 +138,18 @@ def list_layers(model: nn.Module, example: Call) -> list[Layer]:
             seen[f"{HIDDEN}[{number}]"] = ("hidden state", _shape(state), [maker.get(id(state), next(place))])
     layers = [Layer(name, kind, shape, len(places), tuple(places)) for name, (kind, shape, places) in seen.items()]
     return sorted(layers, key=lambda layer: layer.places[0])
+
+
+def _has_hidden_states(model: nn.Module) -> bool:
+    """Whether a network returns hidden states where it is asked to.
+
+    Transformers say in their configuration whether they do, and take it back for one call. A wrapper may hand their
+    configuration on and not the question.
+    """
+    if not hasattr(getattr(model, "config", None), "output_hidden_states"):
+        return False
+    taken = signature(model.forward).parameters
+    return "output_hidden_states" in taken or any(each.kind is each.VAR_KEYWORD for each in taken.values())
 
 
 def _shapes(call: Call) -> str:
