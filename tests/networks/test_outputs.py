@@ -24,7 +24,6 @@ class Record:
     second: torch.Tensor
 
 
-
 class Returns(nn.Module):
     """A network whose first layer has whatever output `make` makes of the input."""
 

@@ -140,4 +140,10 @@ def _plan(networks: Mapping[str, PreparedNetwork], inputs: Inputs, settings: Set
         kind=inputs.layout.name,
         tokens=inputs.tokens,
         words=inputs.words,
+        normalisation={name: network.network.normalisation(channels) for name, network in networks.items()},
+        fingerprints={
+            f"{name}/{layer}": found
+            for name, network in networks.items()
+            for layer, found in network.fingerprints().items()
+        },
     )

@@ -6,17 +6,21 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
+from ..core.fingerprint import Fingerprint, fingerprint
 from ..core.kinds import IMAGE
 from ..core.settings import Settings
 from ..data.inputs import Inputs
 from ..decoders.cache import TrainedDecoder, find
 from ..errors import InfodiscardError
 from ..networks.addresses import choose_layers
+from ..networks.features import LayerFeatures
 from ..networks.network import Network, placed, weights_hash
 from ..networks.preserve import preserved, unwrap
 from ..networks.probe import Call, Probe, list_layers
@@ -109,6 +113,21 @@ class PreparedNetwork:
                 layers=self.layers,
             )
         return replace(self, decoders=decoders)
+
+    def fingerprints(self) -> dict[str, Fingerprint]:
+        """The fingerprint of each layer's features of the first two samples, clean and with noise as large as they."""
+        two = self.first(2)
+        features: dict[str, list[np.ndarray]] = {address: [] for address in self.layers}
+        noise = torch.randn(two.values.shape[1:], generator=torch.Generator().manual_seed(0), dtype=two.values.dtype)
+        with preserved(self.module) as module, torch.random.fork_rng(devices=[]):
+            read = LayerFeatures(module, self.layers)
+            for row, sd in product(range(len(two.names)), (0.0, 1.0)):
+                part = two.part([row])
+                spread = sd * part.values.std(correction=0)
+                for address, feature in read(self.call(replace(part, values=part.values + spread * noise))).items():
+                    features[address].append(feature.cpu().numpy())
+        half = self.dtype in (torch.float16, torch.bfloat16)
+        return {address: fingerprint(found, half) for address, found in features.items()}
 
     def first(self, count: int) -> Inputs:
         """The first readable samples of one extent, up to `count`; without their padding."""

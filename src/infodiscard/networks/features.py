@@ -14,6 +14,7 @@ from ..errors import InfodiscardError
 from .addresses import Address, located
 from .outputs import choose
 from .preserve import unwrap
+from .probe import Call, arguments
 
 
 class LayerFeatures:
@@ -38,19 +39,20 @@ class LayerFeatures:
             self._ask |= ask
         self._count = len(set(addresses))
 
-    def __call__(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Returns the feature of each layer for `inputs` (`batch × …`), without gradients.
+    def __call__(self, inputs: Call) -> dict[str, torch.Tensor]:
+        """Returns the feature of each layer for `inputs` (`batch × …` each), without gradients.
 
         Raises:
             InfodiscardError: a layer was not called, or its output is no tensor of floats.
         """
         caught: dict[str, torch.Tensor] = {}
+        args, kwargs = arguments(inputs)
         with ExitStack() as stack:
             for module, addresses in self._wanted.items():
                 stack.callback(module.register_forward_hook(self._catcher(addresses, caught)).remove)
             try:
                 with torch.no_grad():
-                    self._model(inputs.clone(), **self._ask)
+                    self._model(*args, **kwargs, **self._ask)
             except _Complete:
                 pass
         missing = [text for addresses in self._wanted.values() for text in addresses if text not in caught]

@@ -65,6 +65,12 @@ class Network:
         std = torch.tensor(self.std, dtype=images.dtype, device=images.device).view(shape)
         return (images - mean) / std
 
+    def normalisation(self, channels: int) -> str:
+        """The normalisation of images of that many channels in words, for the record."""
+        if self.mean is None or self.std is None:
+            return "none"
+        return " / ".join(" ".join(f"{number:.6g}" for number in each) for each in (self.mean, self.std))
+
 
 def weights_hash(module: nn.Module) -> str:
     """SHA-256 of a network's parameters and buffers: names, types, shapes and bytes."""
