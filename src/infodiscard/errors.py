@@ -1,4 +1,4 @@
-"""The one error that users meet."""
+"""The one error that users meet, and what is said about others."""
 
 from collections.abc import Sequence
 
@@ -30,3 +30,14 @@ def nearest(given: str, allowed: list[str] | tuple[str, ...], count: int = 3) ->
 
     close = get_close_matches(given, list(allowed), n=count, cutoff=0.3) or list(allowed)[:count]
     return ", ".join(f"'{name}'" for name in close)
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message, or its kind if it has none."""
+    return next((line.strip().rstrip(".;") for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error reports that a device's memory did not suffice."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # torch's own has that name; importing torch takes seconds
+    return not kinds.isdisjoint({"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)

@@ -18,7 +18,7 @@ from ..core.kinds import IMAGE
 from ..core.settings import Settings
 from ..data.inputs import Inputs
 from ..decoders.cache import TrainedDecoder, find
-from ..errors import InfodiscardError
+from ..errors import InfodiscardError, out_of_memory
 from ..networks.addresses import choose_layers
 from ..networks.features import LayerFeatures
 from ..networks.network import Network, placed, weights_hash
@@ -26,7 +26,7 @@ from ..networks.preserve import preserved, unwrap
 from ..networks.probe import Call, Probe, list_layers
 from ..results.plan import Unit
 from ..solver.decoder_error import ReconstructionError
-from ..solver.feature_distance import FeatureDistance, out_of_memory
+from ..solver.feature_distance import FeatureDistance
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ class PreparedNetwork:
         inputs = inputs.embedded(module)
         dtype = floats[0] if floats else torch.float32
         bare = cls(network, inputs, module, (), math.nan, where, dtype, settings.precision)
-        known = list_layers(module, bare.call(bare.first(1)))
+        with _told(f"'{name}'"):
+            known = list_layers(module, bare.call(bare.first(1)))
         wanted = layers.get(name) if isinstance(layers, Mapping) else layers
         chosen, cap = choose_layers(known, wanted, network.default_layers, name), settings.of_network("cap", name)
         return replace(bare, layers=chosen, cap=inputs.cap(network, cap))
@@ -119,7 +120,7 @@ class PreparedNetwork:
         two = self.first(2)
         features: dict[str, list[np.ndarray]] = {address: [] for address in self.layers}
         noise = torch.randn(two.values.shape[1:], generator=torch.Generator().manual_seed(0), dtype=two.values.dtype)
-        with preserved(self.module) as module, torch.random.fork_rng(devices=[]):
+        with _told(f"'{self.network.name}'"), preserved(self.module) as module, torch.random.fork_rng(devices=[]):
             read = LayerFeatures(module, self.layers)
             for row, sd in product(range(len(two.names)), (0.0, 1.0)):
                 part = two.part([row])
@@ -166,10 +167,8 @@ class PreparedNetwork:
         """The probe of one layer; the network is left as it was, and errors say which layer they are about."""
         where = f"Layer '{address}' of '{self.network.name}'"
         try:
-            with preserved(self.module) as module:
+            with _told(where), preserved(self.module) as module:
                 yield Probe(module, address)
-        except InfodiscardError as error:
-            raise InfodiscardError(f"{where} cannot be measured: {error}") from error
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -208,3 +207,12 @@ class PreparedNetwork:
             return inputs
         mean, std = (inputs.new_tensor(values).view(-1, 1, 1) for values in (self.network.mean, self.network.std))
         return inputs * std + mean
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Lets errors say what they are about: a network, or a layer of one."""
+    try:
+        yield
+    except InfodiscardError as error:
+        raise InfodiscardError(f"{what} cannot be measured: {error}") from error

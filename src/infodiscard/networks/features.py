@@ -15,6 +15,7 @@ from .addresses import Address, located
 from .outputs import choose
 from .preserve import unwrap
 from .probe import Call, arguments
+from .raised import network_errors
 
 
 class LayerFeatures:
@@ -43,15 +44,18 @@ class LayerFeatures:
         """Returns the feature of each layer for `inputs` (`batch × …` each), without gradients.
 
         Raises:
-            InfodiscardError: a layer was not called, or its output is no tensor of floats.
+            InfodiscardError: the network raised something, a layer was not called, or its output is no tensor of floats.
         """
         caught: dict[str, torch.Tensor] = {}
         args, kwargs = arguments(inputs)
         with ExitStack() as stack:
             for module, addresses in self._wanted.items():
                 stack.callback(module.register_forward_hook(self._catcher(addresses, caught)).remove)
+            run = network_errors(
+                self._model, "cannot be run", "run it on such inputs yourself to see where, and fix it"
+            )
             try:
-                with torch.no_grad():
+                with torch.no_grad(), run:
                     self._model(*args, **kwargs, **self._ask)
             except _Complete:
                 pass
@@ -77,5 +81,5 @@ class LayerFeatures:
         return catch
 
 
-class _Complete(Exception):
-    """Ends a forward pass when all layers have been seen."""
+class _Complete(BaseException):
+    """Ends a forward pass when all layers have been seen; no error, so that no network takes it for one of its own."""

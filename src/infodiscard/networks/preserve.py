@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from ..errors import InfodiscardError
 
@@ -48,7 +49,7 @@ def preserved(model: nn.Module) -> Iterator[nn.Module]:
 
     Raises:
         InfodiscardError: a layer in training mode would make the output random or depend on the batch; or the network
-            is TorchScript, has no weights (`meta`), or was made under `inference_mode`.
+            is TorchScript, has no weights (`meta`, or not initialised), or was made under `inference_mode`.
     """
     model = unwrap(model)
     _refuse_unreadable(model)
@@ -105,6 +106,16 @@ def _refuse_unreadable(model: nn.Module) -> None:
         what = f"Its layer '{script[0]}'" if script[0] else "The network"
         raise InfodiscardError(
             f"{what} is TorchScript, whose insides cannot be read; give the Python module that it was made from."
+        )
+    lazy = [
+        name or type(module).__name__
+        for name, module in model.named_modules()
+        if any(is_lazy(tensor) for tensor in [*module.parameters(False), *module.buffers(False)])
+    ]
+    if lazy:
+        raise InfodiscardError(
+            f"The layer '{lazy[0]}' is lazy and has no weights yet; run the network once on an input, and load its "
+            "weights."
         )
     tensors = [*model.parameters(), *model.buffers()]
     if any(tensor.is_meta for tensor in tensors):

@@ -16,13 +16,14 @@ from ..errors import InfodiscardError, nearest
 from .addresses import HIDDEN, OUTPUT, Address, Layer, located
 from .outputs import choose, default_tensor
 from .preserve import preserved, unwrap
+from .raised import network_errors
 
 Call = torch.Tensor | Sequence[torch.Tensor] | Mapping[str, torch.Tensor]
 """The arguments of a forward pass: its only one, those by place, or those by name."""
 
 
-class _Reached(Exception):
-    """Ends a forward pass at the layer that was asked for."""
+class _Reached(BaseException):
+    """Ends a forward pass at the layer that was asked for; no error, so that no network takes it for one of its own."""
 
 
 class Probe:
@@ -57,7 +58,11 @@ class Probe:
         return choose(self.raw(inputs), self._entry, self.address)
 
     def raw(self, inputs: Call) -> Any:
-        """Returns the layer's whole output, whatever its structure."""
+        """Returns the layer's whole output, whatever its structure.
+
+        Raises:
+            InfodiscardError: the layer was not called (as often as the address says), or the network raised something.
+        """
         wanted, count, caught = self._parsed.call or 0, 0, []
 
         def catch(_module: nn.Module, _args: Any, output: Any) -> None:
@@ -70,7 +75,10 @@ class Probe:
         handle = self._layer.register_forward_hook(catch)
         args, kwargs = arguments(inputs)
         try:
-            self._model(*args, **kwargs, **self._ask)
+            with network_errors(
+                self._model, "cannot be run", "run it on such inputs yourself to see where, and fix it"
+            ):
+                self._model(*args, **kwargs, **self._ask)
         except _Reached:
             return caught[0]
         finally:
@@ -103,7 +111,7 @@ def list_layers(model: nn.Module, example: Call) -> list[Layer]:
         and one per hidden state, where a transformer returns such.
 
     Raises:
-        InfodiscardError: the network is in training mode or does not take the example.
+        InfodiscardError: the network is in training mode, or raises something when it is given the example.
     """
     seen: dict[str, tuple[str, tuple[int, ...] | None, list[int]]] = {}
     outputs: list[tuple[Any, int]] = []  # tensor → when it was ready
@@ -124,14 +132,11 @@ def list_layers(model: nn.Module, example: Call) -> list[Layer]:
             stack.callback(module.register_forward_hook(note).remove)
         args, kwargs = arguments(example)
         ask = {"output_hidden_states": True} if _has_hidden_states(plain) else {}
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            try:
-                output = plain(*args, **kwargs, **ask)
-            except (RuntimeError, TypeError, ValueError, IndexError) as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise InfodiscardError(
-                    f"The network does not take {_shapes(example)} ({reason}); give inputs of the size it was made for."
-                ) from error
+        taken = network_errors(
+            plain, f"does not take {_shapes(example)}", "give inputs of the size it was made for, or fix it"
+        )
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), taken:
+            output = plain(*args, **kwargs, **ask)
         hidden = output.get(HIDDEN) if isinstance(output, Mapping) and ask else None
         maker = {id(tensor): at for ref, at in reversed(outputs) if (tensor := ref()) is not None}
         for number, state in enumerate(hidden or ()):
