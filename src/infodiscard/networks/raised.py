@@ -12,8 +12,12 @@ from ..errors import InfodiscardError, first_line, out_of_memory
 
 
 @contextmanager
-def network_errors(model: nn.Module, doing: str, mend: str) -> Iterator[None]:
-    """Turns whatever a network raises in the block, also `sys.exit`, into one sentence; Ctrl-C and a lack of memory pass.
+def network_errors(
+    model: nn.Module,
+    doing: str = "cannot be run",
+    mend: str = "run it on such inputs yourself to see where, and fix it",
+) -> Iterator[None]:
+    """Turns whatever a network raises in the block, also `sys.exit`, into one sentence, but for a lack of memory.
 
     Args:
         model: the network.
