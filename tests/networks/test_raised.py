@@ -78,11 +78,9 @@ def test_an_error_that_comes_later_names_the_layer_that_is_measured():
 
     def fails(x):
         calls.append(x)
-        assert len(calls) < 40, "enough"
+        assert len(calls) < 20, "enough"
 
-    with pytest.raises(
-        InfodiscardError, match="Layer '2' of 'mine' cannot be measured: .*AssertionError in '1': enough"
-    ):
+    with pytest.raises(InfodiscardError, match=r"Layer '2' of 'mine' .*AssertionError in '1': enough"):
         measure({"mine": network(fails)}, images(), layers=["2"], **FAST)
 
 

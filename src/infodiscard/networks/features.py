@@ -44,24 +44,22 @@ class LayerFeatures:
         """Returns the feature of each layer for `inputs` (`batch × …` each), without gradients.
 
         Raises:
-            InfodiscardError: the network raised something, a layer was not called, or its output is no tensor of floats.
+            InfodiscardError: the network raised something, or a layer was not called, or its output is no tensor of
+                floats.
         """
         caught: dict[str, torch.Tensor] = {}
         args, kwargs = arguments(inputs)
         with ExitStack() as stack:
             for module, addresses in self._wanted.items():
                 stack.callback(module.register_forward_hook(self._catcher(addresses, caught)).remove)
-            run = network_errors(
-                self._model, "cannot be run", "run it on such inputs yourself to see where, and fix it"
-            )
             try:
-                with torch.no_grad(), run:
+                with torch.no_grad(), network_errors(self._model):
                     self._model(*args, **kwargs, **self._ask)
             except _Complete:
                 pass
         missing = [text for addresses in self._wanted.values() for text in addresses if text not in caught]
         if missing:
-            raise InfodiscardError(f"Layer '{missing[0]}' was not called in a forward pass, so it cannot be decoded.")
+            raise InfodiscardError(f"Layer '{missing[0]}' was not called in a forward pass, so it cannot be read.")
         return caught
 
     def _catcher(self, addresses: Mapping[str, Address], caught: dict[str, torch.Tensor]) -> Any:

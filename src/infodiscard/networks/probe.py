@@ -75,9 +75,7 @@ class Probe:
         handle = self._layer.register_forward_hook(catch)
         args, kwargs = arguments(inputs)
         try:
-            with network_errors(
-                self._model, "cannot be run", "run it on such inputs yourself to see where, and fix it"
-            ):
+            with network_errors(self._model):
                 self._model(*args, **kwargs, **self._ask)
         except _Reached:
             return caught[0]

@@ -118,5 +118,5 @@ _LIBRARIES = {
 def _folders(name: str) -> set[Path]:
     """Returns the folders that hold a package or module that is loaded; none if it has no file."""
     module = sys.modules.get(name)
-    places = [*getattr(module, "__path__", ())] or [getattr(module, "__file__", None)]
+    places: list[Any] = [*getattr(module, "__path__", ())] or [getattr(module, "__file__", None)]
     return {Path(place).resolve().parent for place in places if isinstance(place, str)}
