@@ -1,6 +1,9 @@
 """The one error that users meet, and what is said about others."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from numbers import Real
+from typing import Any
 
 
 class InfodiscardError(ValueError):
@@ -30,6 +33,42 @@ def nearest(given: str, allowed: list[str] | tuple[str, ...], count: int = 3) ->
 
     close = get_close_matches(given, list(allowed), n=count, cutoff=0.3) or list(allowed)[:count]
     return ", ".join(f"'{name}'" for name in close)
+
+
+def plain(value: Any) -> Any:
+    """Returns Python's own number for a scalar of NumPy or torch, and anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
+def shown(value: Any) -> str:
+    """Returns a value as an error message shows it, on one line."""
+    text = " ".join(repr(plain(value)).split())
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def number(
+    name: str, value: Any, wanted: str = "a positive number", allowed: Callable[[float], bool] = lambda number: number > 0
+) -> float:
+    """Returns a number that a user gives, also a scalar of NumPy or torch, as one of Python's own.
+
+    Args:
+        name: of the argument.
+        value: as given.
+        wanted: what is allowed, in words.
+        allowed: whether a finite number is.
+
+    Raises:
+        InfodiscardError: it is no number (nor is True), not finite, or not allowed.
+    """
+    given = plain(value)
+    if isinstance(given, bool) or not isinstance(given, Real) or not math.isfinite(given) or not allowed(float(given)):
+        raise InfodiscardError(f"{name} was {shown(value)}; it must be {wanted}.")
+    return given if isinstance(given, int | float) else float(given)
+
+
+def whole(name: str, value: Any, wanted: str = "a whole number", least: float = -math.inf) -> int:
+    """Returns a whole number that a user gives as one of Python's own; arguments and errors as for `number`."""
+    return int(number(name, value, wanted, lambda given: given >= least and given == int(given)))
 
 
 def first_line(error: BaseException) -> str:

@@ -88,8 +88,9 @@ class PreparedNetwork:
         with _told(f"'{name}'"):
             known = list_layers(module, bare.call(bare.first(1)))
         wanted = layers.get(name) if isinstance(layers, Mapping) else layers
-        chosen, cap = choose_layers(known, wanted, network.default_layers, name), settings.of_network("cap", name)
-        return replace(bare, layers=chosen, cap=inputs.cap(network, cap))
+        own = dict(unwrap(network.module).named_modules())
+        chosen = choose_layers(known, wanted, network.default_layers, name, own)
+        return replace(bare, layers=chosen, cap=inputs.cap(network, settings.of_network("cap", name)))
 
     def with_decoders(self, folder: str | Path | None) -> PreparedNetwork:
         """The same with a decoder for every layer, from `folder` or the user's cache.

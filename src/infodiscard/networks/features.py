@@ -34,7 +34,7 @@ class LayerFeatures:
         self._wanted: dict[nn.Module, dict[str, Address]] = {}
         self._ask: dict[str, bool] = {}
         for text in addresses:
-            address = Address.parse(text)
+            address = Address.parse(text, modules)
             name, entry, ask = located(address, modules)
             self._wanted.setdefault(modules[name], {})[text] = replace(address, entry=entry)
             self._ask |= ask

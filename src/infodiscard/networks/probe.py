@@ -40,8 +40,8 @@ class Probe:
     def __init__(self, model: nn.Module, address: str) -> None:
         self.address = address
         self._model = unwrap(model)
-        self._parsed = Address.parse(address)
         modules = dict(self._model.named_modules())
+        self._parsed = Address.parse(address, modules)
         name, self._entry, self._ask = located(self._parsed, modules)
         if name not in modules:
             raise InfodiscardError(
