@@ -1,9 +1,14 @@
 """Networks: their input space, a hash of their weights, and the device that they run on."""
 
+import math
+import threading
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from infodiscard import measure
 from infodiscard.errors import InfodiscardError
 from infodiscard.networks.network import Network, placed, weights_hash
 
@@ -53,3 +58,61 @@ def test_the_users_module_is_never_moved():
     assert device.type == "meta" and moved.weight.is_meta and not module.weight.is_meta
     with pytest.raises(InfodiscardError, match="Device 'nonsense' cannot be used"):
         placed(module, "nonsense")
+
+
+def test_scalars_arrays_and_lists_are_taken():
+    images = torch.rand(2, 3, 4, 4)
+    expected = (images - 0.5) / 0.25
+    for mean, std in ((0.5, 0.25), ([0.5] * 3, np.full(3, 0.25)), (torch.tensor(0.5), (np.float32(0.25),))):
+        network = Network(nn.Identity(), "n", mean, std)
+        torch.testing.assert_close(network.normalise(images), expected)
+        assert network.normalisation(3) == "0.5 0.5 0.5 / 0.25 0.25 0.25"
+        assert {type(value) for value in (*network.mean, *network.std)} == {float}
+    for size in (4, np.int64(4), [4, 4], torch.Size([4, 4]), torch.tensor([4, 4])):
+        assert Network(nn.Identity(), "n", input_size=size).input_size == (4, 4)
+    assert Network(nn.Identity(), "n", default_layers="layer1").default_layers == ("layer1",)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        *(({"std": (0.5, std)}, "std of 'n' was .*; it must be one positive") for std in (0, -1.0, math.inf, math.nan)),
+        ({"std": "0.5"}, "std of 'n' was '0.5'"),
+        ({"std": True}, "std of 'n' was True"),
+        ({"mean": math.nan}, "mean of 'n' was nan; it must be one number per channel"),
+        ({"mean": ("a",)}, "mean of 'n' was 'a'"),
+        ({"input_size": 0}, r"input_size of 'n' was 0; it must be \(height, width\), or one number for both"),
+        ({"input_size": (4, 4, 3)}, r"input_size of 'n' was \(4, 4, 3\)"),
+        ({"input_size": 4.5}, r"input_size of 'n' was .*4.5"),
+        ({"input_size": "4x4"}, "input_size of 'n' was .*'4x4'"),
+        ({"name": 5}, "name was 5; it must be a text"),
+        ({"module": "resnet18"}, "module was 'resnet18'; it must be a torch.nn.Module"),
+    ],
+)
+def test_what_is_no_input_space_gets_a_sentence(given, says):
+    network = Network(**{"module": nn.Identity(), "name": "n"} | given)
+    for use in (network.check, lambda: measure(network, torch.rand(1, 2, 4, 4), ["output"], progress=False)):
+        with pytest.raises(InfodiscardError, match=says):
+            use()
+
+
+class Locked(nn.Linear):
+    """A module that cannot be copied."""
+
+    def __init__(self):
+        super().__init__(2, 2)
+        self.lock = threading.Lock()
+
+
+def test_a_module_that_cannot_be_copied_stays_where_it_is_or_is_told():
+    module = Locked()
+    assert placed(module, "cpu:0") == (module, torch.device("cpu"))
+    with pytest.raises(InfodiscardError, match=r"cannot be copied to the device 'meta' \(TypeError: cannot pickle"):
+        placed(module, "meta")
+    module = nn.Linear(2, 2)
+    module.last = module(torch.ones(1, 2))
+    with pytest.raises(InfodiscardError, match=r"cannot be copied to the device 'meta' \(RuntimeError: Only Tensors"):
+        placed(module, "meta")
+    for device in ([], "cuda:999", 2.5):
+        with pytest.raises(InfodiscardError, match="cannot be used"):
+            placed(module, device)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.settings import Options
-from ..errors import InfodiscardError
+from ..errors import InfodiscardError, quoted, unboxed, whole
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,7 @@ class Execution(Options):
         progress: whether to draw a progress bar.
 
     Raises:
-        InfodiscardError: the batch size is below 1.
+        InfodiscardError: a value is none of those allowed.
     """
 
     decoders: str | Path | None = field(default=None, metadata=UNIT)
@@ -54,8 +55,14 @@ class Execution(Options):
     progress: bool = field(default=True, metadata=RUN)
 
     def __post_init__(self) -> None:
-        """Checks the batch size."""
-        if self.batch_size is not None and self.batch_size < 1:
-            raise InfodiscardError(
-                f"batch_size was {self.batch_size}; it must be at least 1, or None for the usual one."
-            )
+        """Checks the values, and makes numbers Python's own."""
+        for name in ("block", "batch_size"):
+            value = getattr(self, name)
+            if value is not None:
+                value = whole(name, value, "a whole number, at least 1, or None for the usual one", 1)
+                object.__setattr__(self, name, value)
+        for name in ("decoders", "log"):
+            if not isinstance(getattr(self, name), str | PathLike | None):
+                raise InfodiscardError(f"{name} was {quoted(getattr(self, name))}; it must be a path, or None.")
+        if not isinstance(unboxed(self.progress), bool):
+            raise InfodiscardError(f"progress was {quoted(self.progress)}; it must be True or False.")

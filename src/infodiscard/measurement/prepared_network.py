@@ -99,8 +99,7 @@ class PreparedNetwork:
             InfodiscardError: there is none for a layer.
         """
         network, example = self.network, self.call(self.first(1))
-        space = None if network.mean is None or network.std is None else (network.mean, network.std)
-        key, decoders = weights_hash(self.module), {}
+        space, key, decoders = network.space(self.inputs.shape[0]), weights_hash(self.module), {}
         for address in self.layers:
             with self.layer(address) as probe, torch.no_grad():
                 shape = probe(example).shape[1:]

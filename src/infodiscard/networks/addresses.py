@@ -23,7 +23,7 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import InfodiscardError, nearest, shown
+from ..errors import InfodiscardError, nearest, quoted
 from .preserve import unwrap
 
 OUTPUT, HIDDEN = "output", "hidden_states"
@@ -138,9 +138,8 @@ def choose_layers(
     Raises:
         InfodiscardError: also if there are neither, or they are no names and no modules.
     """
-    if wanted is not None and not isinstance(wanted, Iterable | nn.Module):
-        wanted = [wanted]  # which has its sentence
-    patterns = [wanted] if isinstance(wanted, str | nn.Module) else list(wanted or usual)
+    alone = isinstance(wanted, str | nn.Module) or not isinstance(wanted, Iterable | None)
+    patterns = ([wanted] if alone else [] if wanted is None else list(wanted)) or list(usual)
     if not patterns:
         raise InfodiscardError(
             f"No layers were given for '{network}' and it has no usual ones; name some, such as "
@@ -159,7 +158,7 @@ def _meant(wanted: Any, known: Mapping[str, Layer], network: str, modules: Mappi
         return _calls(_called(_name(wanted, network, modules), known, network, modules), known)
     if not isinstance(wanted, str):
         raise InfodiscardError(
-            f"layers holds {shown(wanted)}; give names, patterns or modules of '{network}', such as "
+            f"layers holds {quoted(wanted)}; give names, patterns or modules of '{network}', such as "
             f"{nearest('layer', list(known))}."
         )
     names = known.keys() | modules.keys()

@@ -93,11 +93,10 @@ def _trainings(
     network: Network, split: ImageSplit, shapes: dict[str, tuple[int, ...]], recipe: DecoderRecipe, folder: Path
 ) -> list[DecoderTraining]:
     """Returns a training for each layer, from its checkpoint if there is one."""
-    hashed, mean, std, data_hash = weights_hash(network.module), network.mean or (), network.std or (), split.digest()
+    hashed, data_hash = weights_hash(network.module), split.digest()
+    mean, std = network.space(split.shape[0]) or ((), ())
     return [
-        DecoderTraining.of(
-            Origin(layer, hashed, tuple(mean), tuple(std), data_hash, recipe), shape, split.shape, folder
-        )
+        DecoderTraining.of(Origin(layer, hashed, mean, std, data_hash, recipe), shape, split.shape, folder)
         for layer, shape in shapes.items()
     ]
 

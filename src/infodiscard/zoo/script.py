@@ -104,7 +104,7 @@ def _is_foreign(name: str, folder: Path) -> bool:
 
 
 _LIBRARIES = {
-    Path(each).resolve()
+    Path(str(each)).resolve()
     for each in (
         *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
         *site.getsitepackages(),
