@@ -78,6 +78,17 @@ def whole(name: str, value: Any, wanted: str = "a whole number", least: int = -L
     return int(unboxed(value))
 
 
+def flag(name: str, value: Any) -> bool:
+    """Returns what a user switches on or off, also a scalar of NumPy or torch.
+
+    Raises:
+        InfodiscardError: it is neither true nor false.
+    """
+    if not isinstance(unboxed(value), bool):
+        raise InfodiscardError(f"{name} was {quoted(value)}; it must be True or False.")
+    return unboxed(value)
+
+
 def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
     """Raises InfodiscardError unless a user gives one of the words that are allowed."""
     if not isinstance(value, str) or value not in allowed:

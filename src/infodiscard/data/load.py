@@ -10,7 +10,7 @@ from os import PathLike, fspath
 
 import torch
 
-from ..errors import InfodiscardError, nearest, number, one_of, pixels, quoted, whole
+from ..errors import InfodiscardError, flag, nearest, number, one_of, pixels, quoted, whole
 from .imageset import ImageSet, unique
 from .sources import cifar10, cub, folder, npz, parquet
 from .sources.sample import Sample, fit
@@ -56,6 +56,7 @@ def load(
     if crop is not None and not (isinstance(crop, float) and crop == inf):
         crop = number("crop", crop, "a number", lambda given: True)
     one_of("split", split, SPLITS)
+    keep_unreadable = flag("keep_unreadable", keep_unreadable)
     rows, classes = _open(spec, split, crop)
     return _image_set(spec, _decoded(islice(rows, samples), size, keep_unreadable), classes)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.settings import Options
-from ..errors import InfodiscardError, quoted, unboxed, whole
+from ..errors import InfodiscardError, flag, quoted, whole
 
 if TYPE_CHECKING:
     import torch
@@ -64,5 +64,4 @@ class Execution(Options):
         for name in ("decoders", "log"):
             if not isinstance(getattr(self, name), str | PathLike | None):
                 raise InfodiscardError(f"{name} was {quoted(getattr(self, name))}; it must be a path, or None.")
-        if not isinstance(unboxed(self.progress), bool):
-            raise InfodiscardError(f"progress was {quoted(self.progress)}; it must be True or False.")
+        object.__setattr__(self, "progress", flag("progress", self.progress))

@@ -237,4 +237,4 @@ def _regex(pattern: str) -> re.Pattern[str]:
     """Converts a pattern to a regular expression: `**` crosses levels, `*` and `?` do not."""
     parts = re.split(r"(\*\*|\*|\?)", pattern)
     table = {"**": ".*", "*": r"[^.]*", "?": r"[^.]"}
-    return re.compile("".join(table.get(part, re.escape(part)) for part in parts))
+    return re.compile("".join(table.get(part, re.escape(part)) for part in parts), re.DOTALL)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..errors import InfodiscardError, nearest, quoted, whole
+from ..errors import InfodiscardError, flag, nearest, quoted, whole
 from ..networks.network import Network
 from . import huggingface, libraries
 from .autoencoder import AutoEncoder
@@ -73,6 +73,7 @@ def load(
     for what, given in (("spec", spec), ("weights", "" if weights is None else weights)):
         if not isinstance(given, str | PathLike):
             raise InfodiscardError(f"{what} was {quoted(given)}; it must be a text or a path, such as {SPECS[1]!r}.")
+    allow_random = flag("allow_random", allow_random)
     spec, seed = fspath(spec), whole("seed", seed, "a whole number of at most 64 bits", -(2**63)) % 2**64
     if spec.endswith(".safetensors") and not spec.startswith("hf:"):
         spec, weights, name = _trained(spec, weights, name)
