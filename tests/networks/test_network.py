@@ -116,3 +116,49 @@ def test_a_module_that_cannot_be_copied_stays_where_it_is_or_is_told():
     for device in ([], "cuda:999", 2.5):
         with pytest.raises(InfodiscardError, match="cannot be used"):
             placed(module, device)
+
+
+HALVES = torch.tensor([[1.0, 0.0], [0.0, 0.5]])
+KINDS = {
+    "sparse": lambda values: values.to_sparse(),
+    "compressed": lambda values: values.to_sparse_csr(),
+    "quantised": lambda values: torch.quantize_per_tensor(values, 0.25, 0, torch.qint8),
+    "complex": lambda values: torch.complex(values, values).conj(),
+    "float8": lambda values: values.to(torch.float8_e4m3fn),
+    "nested": lambda values: torch.nested.nested_tensor(list(values)),
+    "jagged": lambda values: torch.nested.nested_tensor(list(values), layout=torch.jagged),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_hash_covers_tensors_of_every_kind(kind):
+    def digest(values):
+        module = nn.Module()
+        module.register_buffer("values", KINDS[kind](values))
+        return weights_hash(module)
+
+    assert digest(HALVES) == digest(HALVES.clone()) and digest(HALVES) != digest(2 * HALVES)
+
+
+def test_a_network_with_a_sparse_parameter_is_measured():
+    network = nn.Sequential(nn.Linear(6, 4)).eval()
+    network.adjacency = nn.Parameter(torch.eye(4).to_sparse(), requires_grad=False)
+    run = measure(network, torch.rand(2, 6), ["0"], max_passes=96, progress=False)
+    assert run.complete
+
+
+def test_sharded_weights_are_refused(tmp_path):
+    distributed = pytest.importorskip("torch.distributed.fsdp")
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        mesh = torch.distributed.device_mesh.init_device_mesh("cpu", (1,))
+        network = nn.Sequential(nn.Linear(6, 4)).eval()
+        distributed.fully_shard(network, mesh=mesh)
+        for _ in range(2):
+            with pytest.raises(InfodiscardError, match="sharded over processes"):
+                measure(network, torch.rand(2, 6), ["0"], max_passes=96, progress=False)
+            network(torch.rand(2, 6))  # gathers them
+    finally:
+        torch.distributed.destroy_process_group()

@@ -125,9 +125,27 @@ def weights_hash(module: nn.Module) -> str:
     for name, tensor in sorted(module.state_dict().items()):
         if not isinstance(tensor, torch.Tensor):
             continue
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        digest.update(f"{name} {tensor.dtype} {'' if tensor.is_nested else tuple(tensor.shape)}".encode())
+        for part in _dense_parts(tensor.detach()):
+            digest.update(part.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _dense_parts(tensor: torch.Tensor) -> list[torch.Tensor]:
+    """Returns the plain tensors that hold the values of any tensor."""
+    if tensor.is_nested:
+        return [part for each in tensor.unbind() for part in _dense_parts(each)]
+    if hasattr(tensor, "__tensor_flatten__"):  # a subclass that wraps others, such as a quantised tensor of torchao
+        inner = [getattr(tensor, name) for name in tensor.__tensor_flatten__()[0]]
+        return [part for each in inner if isinstance(each, torch.Tensor) for part in _dense_parts(each)]
+    if tensor.is_quantized:
+        return [tensor.int_repr(), tensor.dequantize()]
+    if tensor.layout is torch.sparse_coo:
+        tensor = tensor.coalesce()
+        return [tensor.indices(), tensor.values()]
+    if tensor.layout is not torch.strided:  # compressed rows, columns or blocks; or oneDNN's own
+        return _dense_parts(tensor.to_dense() if tensor.is_mkldnn else tensor.to_sparse_coo())
+    return [tensor.resolve_conj().resolve_neg()]
 
 
 def placed(module: nn.Module, device: str | torch.device | None) -> tuple[nn.Module, torch.device]:

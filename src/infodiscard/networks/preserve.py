@@ -15,6 +15,7 @@ from ..errors import InfodiscardError
 
 _RANDOM_IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase, nn.RReLU)
 _HOOKED = "_output_capturing_hooks_installed"  # the mark of transformers on a network that has hooked itself
+_SHARDED = {"FSDPModule", "FullyShardedDataParallel"}  # of libraries that take seconds to import
 _RANDOM_NAMES = ("DropPath", "StochasticDepth", "DropBlock", "PatchDropout")
 
 
@@ -49,7 +50,8 @@ def preserved(model: nn.Module) -> Iterator[nn.Module]:
 
     Raises:
         InfodiscardError: a layer in training mode would make the output random or depend on the batch; or the network
-            is TorchScript, has no weights (`meta`, or not initialised), or was made under `inference_mode`.
+            is TorchScript, has no weights (`meta`, or not initialised), has them sharded over processes, or was made
+            under `inference_mode`.
     """
     model = unwrap(model)
     _refuse_unreadable(model)
@@ -118,6 +120,12 @@ def _refuse_unreadable(model: nn.Module) -> None:
             "weights."
         )
     tensors = [*model.parameters(), *model.buffers()]
+    kinds = {kind.__name__ for module in model.modules() for kind in type(module).__mro__}
+    if kinds & _SHARDED or any(hasattr(tensor, "full_tensor") for tensor in tensors):
+        raise InfodiscardError(
+            "The network's weights are sharded over processes (FSDP, DTensor), and it is measured in one; gather them, "
+            "as with torch.distributed.checkpoint.state_dict.get_model_state_dict, and load them into a plain network."
+        )
     if any(tensor.is_meta for tensor in tensors):
         raise InfodiscardError(
             "The network, or a part of it, is on the device 'meta', where tensors have shapes but no values; make it "

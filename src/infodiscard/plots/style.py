@@ -103,7 +103,7 @@ def fits(longest: int, cell: float) -> bool:
 
 
 def elide(name: str, length: int = 22) -> str:
-    """Shortens a name in its middle, as both ends of a layer's name tell; for Matplotlib, no part of it is a formula."""
+    """Shortens a name in its middle, as both ends of a layer's name tell; no part of it is a formula."""
     half = (length - 1) // 2
     return (name if len(name) <= length else f"{name[:half]}…{name[-half:]}").replace("$", r"\$")
 
