@@ -1,6 +1,11 @@
-"""The one error that users meet."""
+"""The one error that users meet, and what is said about others."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
+from typing import Any
+
+LARGE = 2**63
 
 
 class InfodiscardError(ValueError):
@@ -34,3 +39,89 @@ def nearest(given: str, allowed: list[str] | tuple[str, ...], count: int = 3) ->
 
     close = get_close_matches(given, list(allowed), n=count, cutoff=0.3) or list(allowed)[:count]
     return ", ".join(f"'{name}'" for name in close)
+
+
+def unboxed(value: Any) -> Any:
+    """Returns Python's own number for a scalar of NumPy or torch, and anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
+def quoted(value: Any) -> str:
+    """Returns a value as an error message shows it, on one line."""
+    text = " ".join(repr(unboxed(value)).split())
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def number(
+    name: str,
+    value: Any,
+    wanted: str = "a positive number",
+    allowed: Callable[[float], bool] = lambda given: given > 0,
+) -> float:
+    """Returns a number that a user gives, also a scalar of NumPy or torch, as one of Python's own.
+
+    Args:
+        name: of the argument.
+        value: as given.
+        wanted: what is allowed, in words.
+        allowed: whether a finite number is.
+
+    Raises:
+        InfodiscardError: it is no number (nor is True), not finite, or not allowed.
+    """
+    given = unboxed(value)
+    if isinstance(given, bool) or not isinstance(given, Real) or not math.isfinite(given) or not allowed(float(given)):
+        raise InfodiscardError(f"{name} was {quoted(value)}; it must be {wanted}.")
+    return float(given)
+
+
+def whole(name: str, value: Any, wanted: str = "a whole number", least: int = -LARGE) -> int:
+    """Returns a whole number that a user gives as one of Python's own; arguments and errors as for `number`."""
+    number(name, value, wanted, lambda given: given >= least and given == int(given))
+    number(name, value, f"{wanted}, below 2⁶³", lambda given: given < LARGE)
+    return int(unboxed(value))
+
+
+def flag(name: str, value: Any) -> bool:
+    """Returns what a user switches on or off, also a scalar of NumPy or torch.
+
+    Raises:
+        InfodiscardError: it is neither true nor false.
+    """
+    if not isinstance(unboxed(value), bool):
+        raise InfodiscardError(f"{name} was {quoted(value)}; it must be True or False.")
+    return unboxed(value)
+
+
+def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
+    """Raises InfodiscardError unless a user gives one of the words that are allowed."""
+    if not isinstance(value, str) or value not in allowed:
+        *others, last = map(repr, allowed)
+        raise InfodiscardError(f"{name} was {quoted(value)}; it can be {', '.join(others)} or {last}.")
+
+
+def pixels(name: str, size: Any) -> tuple[int, int] | None:
+    """Returns a side of a square, or (height, width), as the latter; `None` where none is given.
+
+    Raises:
+        InfodiscardError: it is neither, in whole pixels.
+    """
+    if size is None:
+        return None
+    wanted = "(height, width), or one number for both, in whole pixels, such as (224, 224)"
+    both = [size, size] if isinstance(size, str) or not isinstance(size, Iterable) else list(size)
+    if len(both) != 2:
+        raise InfodiscardError(f"{name} was {quoted(size)}; it must be {wanted}.")
+    height, width = (whole(name, side, wanted, 1) for side in both)
+    return height, width
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message, or its kind if it has none."""
+    return next((line.strip().rstrip(".;") for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error reports that a device's memory did not suffice."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # torch's own has that name; importing torch takes seconds
+    return not kinds.isdisjoint({"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)

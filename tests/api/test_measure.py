@@ -1,5 +1,6 @@
 """The main job on tiny networks (plumbing), on the carried network and, where they are, on trained ones."""
 
+import json
 import os
 import random
 import signal
@@ -241,6 +242,72 @@ from test_measure import measure, tiny, images
 options = dict(block=1, max_passes=1500, tolerance=1e-4, progress=False)
 measure(tiny(), images(6), layers=["0", "2", "4"], out={out!r}, **options)
 """
+
+
+def same_weights(activation=nn.ReLU, stride=1, **attributes):
+    """A small network whose weights are the same whatever its arguments are."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), activation(), nn.Conv2d(4, 8, 3, stride=stride)).eval()
+    for name, value in attributes.items():
+        setattr(network[0], name, value)
+    return network
+
+
+def hooked():
+    network = same_weights()
+    network[1].register_forward_hook(lambda module, args, output: output + 0.1)
+    return network
+
+
+class Scaled(nn.Sequential):
+    """A network with a buffer that its state does not hold."""
+
+    def __init__(self, scale):
+        super().__init__(*same_weights())
+        self.register_buffer("scale", torch.tensor(scale), persistent=False)
+
+    def forward(self, x):
+        return super().forward(x * self.scale)
+
+
+OTHERS = {
+    "activation": (same_weights, lambda: same_weights(nn.Tanh)),
+    "slope": (lambda: same_weights(nn.LeakyReLU), lambda: same_weights(lambda: nn.LeakyReLU(0.3))),
+    "stride": (same_weights, lambda: same_weights(stride=3)),
+    "attribute": (same_weights, lambda: same_weights(padding=(1, 1))),
+    "hook": (same_weights, hooked),
+    "buffer": (lambda: Scaled(1.0), lambda: Scaled(2.0)),
+    "mean": (lambda: Network(same_weights(), "n", (0.5,) * 3, (1.0,) * 3),
+             lambda: Network(same_weights(), "n", (0.4,) * 3, (1.0,) * 3)),
+    "std": (lambda: Network(same_weights(), "n", (0.5,) * 3, (0.25,) * 3),
+            lambda: Network(same_weights(), "n", (0.5,) * 3, (0.25, 0.25, 0.26))),
+    "no normalisation": (lambda: Network(same_weights(), "n", (0.0,) * 3, (1.0,) * 3),
+                         lambda: Network(same_weights(), "n")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_another_network_of_the_same_weights_is_not_taken_for_the_one_measured(case, tmp_path):
+    first, second = (make() for make in OTHERS[case])
+    options = {"layers": ["2"], "out": tmp_path / "run"} | FAST
+    run = measure({"n": first}, images(), **options)
+    with pytest.raises(InfodiscardError, match=r"holds a different run: .*(features|normalisation) of .*give another"):
+        measure({"n": second}, images(), **options)
+    again = measure({"n": OTHERS[case][0]()}, images(), batch_size=2, block=1, **options)
+    assert again.created == run.created and np.array_equal(again.dataset["sid"], run.dataset["sid"])
+
+
+def test_a_run_that_knows_no_features_is_continued(tmp_path):
+    """As those of earlier versions."""
+    options = {"layers": ["2"], "out": tmp_path / "run"} | FAST
+    run = measure({"n": same_weights()}, images(), **options)
+    place = tmp_path / "run/run.zarr/zarr.json"
+    stored = json.loads(place.read_text())
+    plan = json.loads(stored["attributes"]["plan"])
+    assert plan.pop("fingerprints") and plan.pop("normalisation") == {"n": "none"}
+    stored["attributes"]["plan"] = json.dumps(plan)
+    place.write_text(json.dumps(stored))
+    assert measure({"n": same_weights()}, images(), **options).created == run.created
 
 
 @pytest.mark.slow

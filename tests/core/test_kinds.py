@@ -60,7 +60,7 @@ def test_images_and_tables_are_told_by_their_shape(shape, layout):
         (None, (0, 3), r"images have shape \(0, 3\)"),
         ("tokens", (2, 3), r"inputs have shape \(2, 3\); give at least one, as kind='tokens' \(n × tokens × values\)"),
         ("image", (2, 3, 4), r"images have shape \(2, 3, 4\)"),
-        ("audio", (2, 3, 4), "kind was 'audio'; it can be 'image', 'tokens', 'series', 'table'"),
+        ("audio", (2, 3, 4), "kind was 'audio'; it can be 'image', 'tokens', 'series' or 'table'"),
     ],
 )
 def test_other_shapes_are_refused(kind, shape, message):

@@ -30,8 +30,8 @@ def test_bad_specs(spec: str, message: str) -> None:
     "options, message",
     [
         ({"samples": 0}, "1 or more"),
-        ({"size": (0, 4)}, "1 pixel or more"),
-        ({"split": "val"}, "choose 'train' or 'test'"),
+        ({"size": (0, 4)}, r"size was 0; it must be \(height, width\), or one number"),
+        ({"split": "val"}, "split was 'val'; it can be 'train' or 'test'"),
         ({"crop": 1.5}, "for 'cub:DIR' only"),
     ],
 )

@@ -1,6 +1,7 @@
 """Which tensor of a layer's output is meant, whatever its structure."""
 
-from collections import namedtuple
+from collections import OrderedDict, namedtuple
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -13,6 +14,14 @@ from infodiscard.networks.probe import Probe, list_layers
 from probing import Lambda, images, read
 
 Pair = namedtuple("Pair", "first second")
+
+
+@dataclass
+class Record:
+    """An output with fields."""
+
+    first: torch.Tensor
+    second: torch.Tensor
 
 
 class Returns(nn.Module):
@@ -41,6 +50,13 @@ STRUCTURES = {
     "nested": (lambda x: (x, {"key": [x, x * 9]}), "part[1][key][1]", 9),
     "nested default": (lambda x: ({"n": 3}, [x * 10]), "part", 10),
     "named tuple": (lambda x: Pair(x, x * 11), "part[1]", 11),
+    "named tuple by name": (lambda x: Pair(x, x * 12), "part[second]", 12),
+    "number as key": (lambda x: {1: x * 13, 2: x, 3: x}, "part[1]", 13),
+    "last number as key": (lambda x: OrderedDict({1: x, 2: x, 3: x * 14}), "part[3]", 14),
+    "number below zero as key": (lambda x: {-1: x * 15, 0: x, 1: x}, "part[-1]", 15),
+    "text that is a number as key": (lambda x: {"1": x * 16, "0": x}, "part[1]", 16),
+    "keys of both kinds": (lambda x: {1: x, "a": x * 17}, "part[a]", 17),
+    "ordered dict by place": (lambda x: OrderedDict(a=x, b=x * 18), "part[1]", 18),
 }
 
 
@@ -61,6 +77,10 @@ def test_structured_outputs(case):
         (lambda x: (x, x), "part[2]", r"no entry \[2\]; it is a tuple of 2"),
         (lambda x: (x, x), "part[key]", r"no entry \[key\]"),
         (lambda x: {"a": x}, "part[b]", r"no entry \[b\]; it is a dict with the keys a"),
+        (lambda x: {1: x, 2: x}, "part[0]", r"no entry \[0\]; it is a dict with the keys 1, 2"),
+        (lambda x: {1: x, "a": x}, "part[0]", r"no entry \[0\]"),
+        (lambda x: {1: x, "1": x}, "part[1]", r"has 2 entries \[1\], as its keys 1, '1' read alike"),
+        (lambda x: Pair(x, x), "part[third]", r"no entry \[third\]"),
         (lambda x: x, "part[0]", r"no entry \[0\]; it is a tensor of float32"),
         (lambda x: x.argmax(1), "part", "a tensor of int64 of shape"),
         (lambda x: (x > 0, None), "part", r"a tuple of 2 \(Tensor, NoneType\), not a tensor of floats"),
@@ -80,3 +100,17 @@ def test_a_layer_without_a_floating_tensor_has_no_shape():
 def test_a_tensor_has_no_entries():
     with pytest.raises(InfodiscardError, match=r"has no entry \[T\]"):
         Probe(nn.Sequential(nn.Conv2d(3, 4, 1)), "0[T]")(torch.zeros(1, 3, 4, 4))
+
+
+@pytest.mark.parametrize("entry", ["[second]", "[1]", "[-1]"])
+def test_fields_of_a_dataclass_by_name_and_by_place(entry):
+    x = images(3, 4)
+    assert torch.equal(read(Returns(lambda x: Record(x, x * 2)).eval(), f"part{entry}", x), x * 2)
+
+
+@pytest.mark.parametrize("entry", ["[logits]", "[1]"])
+def test_outputs_of_transformers_by_name_and_by_place(entry):
+    outputs = pytest.importorskip("transformers").modeling_outputs
+    x = images(3, 4)
+    model = Returns(lambda x: outputs.SequenceClassifierOutput(loss=x, logits=x * 2)).eval()
+    assert torch.equal(read(model, f"part{entry}", x), x * 2)

@@ -1,6 +1,7 @@
 """The network is left as it was, and refused where it cannot be read."""
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,17 +29,25 @@ def test_the_network_is_untouched_after_success():
     assert model.stem.bias.grad is None and model.head.bias.grad.tolist() == [3.0] * 5
 
 
-@pytest.mark.parametrize("error", [ArithmeticError, RuntimeError, KeyboardInterrupt])
-def test_the_network_is_untouched_after_a_failing_layer(error):
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ArithmeticError, InfodiscardError),
+        (RuntimeError, InfodiscardError),
+        (SystemExit, InfodiscardError),
+        (KeyboardInterrupt, KeyboardInterrupt),
+    ],
+)
+def test_the_network_is_untouched_after_a_failing_layer(error, told):
     def raises(x):
         raise error("a layer fails")
 
     model = nn.Sequential(mixed(), Lambda(raises), nn.Linear(5, 2)).eval()
     model[0].stem.weight.requires_grad_(False)
     before = snapshot(model)
-    with pytest.raises(error):
+    with pytest.raises(told):
         read(model, "2", images(2, 3, 8, 8))
-    with pytest.raises(InfodiscardError if error is RuntimeError else error):
+    with pytest.raises(told):
         list_layers(model, images(2, 3, 8, 8))
     assert snapshot(model) == before
 
@@ -51,7 +60,7 @@ def test_the_network_is_untouched_after_a_bad_argument():
             read(model, address, images(2, 3, 8, 8))
     with pytest.raises(InfodiscardError):
         list_layers(model, images(2, 4, 8, 8))
-    with pytest.raises(RuntimeError):
+    with pytest.raises(InfodiscardError):
         read(model, "stem", images(2, 4, 8, 8))
     assert snapshot(model) == before
 
@@ -89,6 +98,60 @@ def test_wrapped_networks_are_unwrapped():
         assert list_layers(wrapped, x) == list_layers(model, x)
         assert torch.equal(read(wrapped, "block", x), read(model, "block", x))
     assert unwrap(model) is model
+
+
+class HandsOn(nn.Module):
+    """A wrapper with a forward pass of its own, which hands attributes of what it wraps on, as those of PEFT do."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.model, name)
+
+    def forward(self, x):
+        return torch.tanh(self.model(x))
+
+
+class Doubled(nn.DataParallel):
+    """A DataParallel with a forward pass of its own."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "expected"),
+    [
+        (HandsOn, torch.tanh),
+        (lambda model: HandsOn(torch.compile(model, backend="eager")), torch.tanh),
+        (lambda model: HandsOn(nn.DataParallel(model)), torch.tanh),
+        (lambda model: torch.compile(HandsOn(model), backend="eager"), torch.tanh),
+        (Doubled, lambda output: 2 * output),
+    ],
+)
+def test_other_wrappers_are_networks_of_their_own(wrap, expected):
+    model, x = seeded(Small), images(2, 3, 8, 8)
+    assert torch.equal(read(wrap(model).eval(), "output", x), expected(read(model, "output", x)))
+    assert list_layers(wrap(model).eval(), x)[-1].type == type(unwrap(wrap(model))).__name__
+
+
+def test_a_compiled_module_with_hooks_of_its_own_is_not_unwrapped():
+    model, x = seeded(Small), images(2, 3, 8, 8)
+    compiled = torch.compile(model, backend="eager")
+    compiled.register_forward_hook(lambda module, args, output: 2 * output)
+    assert torch.equal(read(compiled, "output", x), 2 * read(model, "output", x))
+
+
+def test_a_wrapper_that_hands_on_a_configuration_and_not_the_question_is_listed():
+    model = seeded(Small)
+    model.config = SimpleNamespace(output_hidden_states=False)
+    listed = list_layers(HandsOn(model).eval(), images(2, 3, 8, 8))
+    assert listed[-1].name == "output" and "hidden_states[0]" not in [layer.name for layer in listed]
 
 
 @pytest.mark.parametrize(

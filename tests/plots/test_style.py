@@ -20,6 +20,15 @@ def test_a_long_name_keeps_both_ends():
     assert elide("features.denseblock3.denselayer16.conv2", 21) == "features.d…er16.conv2"
 
 
+def test_a_name_is_no_formula():
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.text(0, 0, elide("a$^{$b$x$"))
+    figure.canvas.draw()
+    assert short_names(["$a$"]) == [r"\$a\$"]
+
+
 def test_every_scalar_of_a_metric_has_a_label_with_its_unit():
     for metric in METRICS.values():
         names = {*metric.scalars, *metric.means}

@@ -30,6 +30,77 @@ def test_torch_files_are_unwrapped(tmp_path: Path, wrap, prefix: str) -> None:  
     assert torch.equal(fresh[0].weight, trained[0].weight)  # type: ignore[index]
 
 
+WRAPPED = {
+    "model_state_dict": lambda s: {
+        "model_state_dict": s,
+        "optimizer": {"state": {0: torch.ones(2)}},
+        "loss": torch.ones(()),
+    },
+    "ema": lambda s: {"ema": {"module": s, "decay": 0.99}},
+    "model, before its average": lambda s: {"ema": {key: value * 0 for key, value in s.items()}, "model": s},
+    "two levels": lambda s: {"state_dict": {"model": s}},
+    "compiled": lambda s: {f"_orig_mod.{key}": value for key, value in s.items()},
+    "compiled and parallel": lambda s: {f"module._orig_mod.{key}": value for key, value in s.items()},
+    "a compiled layer": lambda s: {key.replace("0.", "0._orig_mod."): value for key, value in s.items()},
+    "of Lightning": lambda s: {"state_dict": {f"model.{key}": value for key, value in s.items()}, "epoch": 1},
+    "parallel, of Lightning": lambda s: {"state_dict": {f"model.module.{key}": value for key, value in s.items()}},
+    "sparse": lambda s: {key: value.to_sparse() if value.ndim == 2 else value for key, value in s.items()},
+    "half": lambda s: {key: value.half() if value.ndim == 2 else value for key, value in s.items()},
+}
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor")
+@pytest.mark.parametrize("case", WRAPPED)
+def test_usual_nestings_and_prefixes_are_removed_where_the_keys_then_fit(tmp_path: Path, case: str) -> None:
+    trained, fresh = small(), small()
+    torch.save(WRAPPED[case](trained.state_dict()), tmp_path / "w.pth")
+    load_weights(fresh, tmp_path / "w.pth")
+    assert torch.allclose(fresh[0].weight, trained[0].weight, atol=1e-3)  # type: ignore[index]
+
+
+class Prefixed(nn.Module):
+    """A network whose own keys begin with what others remove."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = small()
+
+
+def test_what_fits_is_loaded_as_it_is(tmp_path: Path) -> None:
+    trained, fresh = Prefixed(), Prefixed()
+    torch.save(trained.state_dict() | {}, tmp_path / "w.pth")
+    load_weights(fresh, tmp_path / "w.pth")
+    assert torch.equal(fresh.model[0].weight, trained.model[0].weight)  # type: ignore[index]
+    compiled = torch.compile(small(), backend="eager")
+    torch.save(trained.model.state_dict(), tmp_path / "w.pth")
+    load_weights(compiled, tmp_path / "w.pth")
+    assert torch.equal(compiled._orig_mod[0].weight, trained.model[0].weight)  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda s: {key: value.to("meta") for key, value in s.items()}, "without values: 0.weight"),
+        (lambda s: s | {"0.weight": s["0.weight"].to(torch.int8)}, "0.weight is int8 instead of float32"),
+        (lambda s: s | {"0.weight": s["0.weight"].to(torch.complex64)}, "0.weight is complex64 instead of float32"),
+        (lambda s: s | {"0.weight": [1, 2]}, "no tensor: 0.weight"),
+        (
+            lambda s: {f"model.{key}": value for key, value in s.items()} | {"loss.weight": torch.ones(2)},
+            "unexpected: ",
+        ),
+        (lambda s: {0: torch.ones(1)}, "holds no state dict"),
+        (lambda s: {"state_dict": {1: torch.ones(1)}}, "holds no state dict"),
+        (lambda s: [torch.ones(1)], "holds no state dict"),
+        (lambda s: torch.ones(1), "holds no state dict"),
+        (lambda s: 5, "holds no state dict"),
+    ],
+)
+def test_odd_contents_of_a_file_get_a_sentence(tmp_path: Path, change, message: str) -> None:  # type: ignore[no-untyped-def]
+    torch.save(change(small().state_dict()), tmp_path / "w.pth")
+    with pytest.raises(InfodiscardError, match=message):
+        load_weights(small(), tmp_path / "w.pth")
+
+
 def test_counters_may_be_missing(tmp_path: Path) -> None:
     state = {key: value for key, value in small().state_dict().items() if not key.endswith("num_batches_tracked")}
     save_file(state, tmp_path / "w.safetensors")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.metrics import METRICS
 from ..core.settings import Settings
-from ..errors import InfodiscardError, nearest
+from ..errors import InfodiscardError, nearest, number, quoted
 from ..results.places import as_place
 from ..results.run import StoredRun
 from ..results.store import STORE, holds_run
@@ -214,12 +213,10 @@ def _described(side: Side) -> str:
 
 def check_arguments(max_increase: float, metric: str, by: str, confidence: float) -> None:
     """Raises InfodiscardError if an argument of `check` is none of those allowed."""
-    if not (isinstance(max_increase, int | float) and 0 <= max_increase < math.inf):
-        raise InfodiscardError(f"max_increase was {max_increase}; it must be a number of nats/pixel, 0 or more.")
-    if not (isinstance(confidence, int | float) and 0.5 < confidence < 1):
-        raise InfodiscardError(f"confidence was {confidence}; it must lie between 0.5 and 1, such as 0.95.")
-    if metric not in METRICS:
-        raise InfodiscardError(f"metric was '{metric}'; what can be checked is {', '.join(METRICS)}.")
+    number("max_increase", max_increase, "a number of nats/pixel, 0 or more", lambda given: given >= 0)
+    number("confidence", confidence, "a number between 0.5 and 1, such as 0.95", lambda given: 0.5 < given < 1)
+    if not isinstance(metric, str) or metric not in METRICS:
+        raise InfodiscardError(f"metric was {quoted(metric)}; what can be checked is {', '.join(METRICS)}.")
     check_pairing(by)
 
 

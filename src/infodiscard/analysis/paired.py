@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 import numpy as np
 
 from ..core.metrics import METRICS
-from ..errors import InfodiscardError, nearest
+from ..errors import InfodiscardError, nearest, quoted
 from .display import basis, is_corrected, plain, shown, systematic
 from .side import Side, Sources, sides_of
 from .statistics import half_width
@@ -59,13 +59,15 @@ def compare_runs(
     """
     import pandas as pd
 
+    if not isinstance(metric, str):
+        raise InfodiscardError(f"metric was {quoted(metric)}; give the name of a scalar, such as 'sid'.")
     check_pairing(by)
     sides = sides_of(runs)
     names = [side.name for side in sides]
     if len(sides) < 2:
         raise InfodiscardError(f"A comparison needs two networks or more; given: {', '.join(names) or 'none'}.")
-    if reference is not None and reference not in names:
-        raise InfodiscardError(f"No entry is named '{reference}'; the nearest are {nearest(reference, names)}.")
+    if reference is not None and not (isinstance(reference, str) and reference in names):
+        raise InfodiscardError(f"No entry is named '{reference}'; the nearest are {nearest(str(reference), names)}.")
     first = sides[names.index(reference)] if reference else sides[0]
     rows = [row for side in sides if side is not first for row in compare_sides(first, side, metric, by)]
     for row in rows if plain(metric) in METRICS else ():
@@ -77,7 +79,7 @@ def compare_runs(
 
 def check_pairing(by: str) -> None:
     """Raises InfodiscardError unless `by` is a way to pair layers."""
-    if by not in ("name", "position", "auto"):
+    if not isinstance(by, str) or by not in ("name", "position", "auto"):
         raise InfodiscardError(
             f"Layers are paired by 'name', by 'position' or by 'auto' (by name if any is shared), not by '{by}'."
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 
 from ..core.settings import Settings
 from ..data.coerce import coerce_inputs
-from ..errors import InfodiscardError
+from ..errors import InfodiscardError, number, quoted, whole
 from ..measurement.execution import CALIBRATION, EFFICIENCY, WORKERS, Execution
 from ..measurement.first_look import Clock
 from ..measurement.forecast import Forecast, predict
@@ -52,15 +52,12 @@ def forecast(
     Raises:
         InfodiscardError: what cannot be measured, or a number is not as above.
     """
-    for name, value, good in (
-        ("seconds", seconds, seconds > 0),
-        ("workers", tuple(workers), bool(workers) and all(count >= 1 for count in workers)),
-        ("cores", cores, cores is None or cores >= 1),
-        ("efficiency", efficiency, 0 < efficiency <= 1),
-    ):
-        if not good:
-            limit = "above 0 and at most 1" if name == "efficiency" else "above 0"
-            raise InfodiscardError(f"{name} was {value}; give numbers {limit}.")
+    seconds = number("seconds", seconds, "a number above 0")
+    efficiency = number("efficiency", efficiency, "a number above 0 and at most 1", lambda given: 0 < given <= 1)
+    cores = None if cores is None else whole("cores", cores, "a whole number above 0", 1)
+    if not isinstance(workers, Iterable) or isinstance(workers, str) or not (counts := list(workers)):
+        raise InfodiscardError(f"workers was {quoted(workers)}; it must be whole numbers above 0, such as {WORKERS}.")
+    workers = tuple(whole("workers", count, "whole numbers above 0", 1) for count in counts)
     if unwanted := [name for name in ("out", *Execution.names("run")) if name in options]:
         raise InfodiscardError(f"{unwanted[0]} is for measuring; a forecast stores nothing: leave it out.")
     signature(measure).bind(networks, data, layers, **options)  # raises a TypeError if there is no such argument

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import traceback
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ..errors import InfodiscardError
+from ..errors import InfodiscardError, first_line
 from ..measurement.memory import keep_memory
-from .exit_codes import BAD_INPUT, INTERRUPTED
+from .exit_codes import BAD_INPUT, CLOSED, INTERNAL, INTERRUPTED
 
 COMMANDS = {
     "demo": (
@@ -64,6 +67,8 @@ COMMANDS = {
 }
 """Name of a command → its module in `commands`, and the first sentence of its own help."""
 
+DEBUG = "--debug"
+
 
 class Command(TyperCommand):
     """A command that imports its module when it is used; a list of commands needs its summary alone."""
@@ -89,16 +94,39 @@ class Commands(TyperGroup):
         for name, (_, summary) in COMMANDS.items():
             self.add_command(Command(name, help=summary))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parses the arguments; `--debug` may stand behind the command, too."""
+        return super().parse_args(ctx, sorted(args, key=DEBUG.__ne__))
+
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command; exits with 2 for bad input and 130 for Ctrl-C, without a traceback."""
+        """Runs the command; exits with 2 for bad input, 130 for Ctrl-C and 70 for an error of its own."""
         try:
             return super().invoke(ctx)
-        except InfodiscardError as error:
-            typer.echo(f"Error: {error}", err=True)
-            raise typer.Exit(BAD_INPUT) from error
         except KeyboardInterrupt as error:
             typer.echo("\nInterrupted.", err=True)
             raise typer.Exit(INTERRUPTED) from error
+        except (Exception, SystemExit) as error:
+            if BrokenPipeError in (type(error), type(error.__context__)):  # rich makes an exit with 1 of it
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write goes nowhere
+                raise typer.Exit(CLOSED) from error
+            if isinstance(error, typer.Abort) or hasattr(error, "exit_code"):  # typer's own
+                raise
+            if ctx.params.get("debug"):
+                traceback.print_exception(error)
+            typer.echo(f"Error: {_sentence(error)}", err=True)
+            raise typer.Exit(BAD_INPUT if isinstance(error, InfodiscardError | OSError) else INTERNAL) from error
+
+
+def _sentence(error: BaseException) -> str:
+    """Returns what is said about an error."""
+    if isinstance(error, InfodiscardError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{first_line(error)}; give another file or directory, or fix that one."
+    return (
+        f"infodiscard itself failed ({type(error).__name__}: {first_line(error)}), which should not happen; see where "
+        f"with {DEBUG}, and please report it."
+    )
 
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -125,6 +153,9 @@ def _version(wanted: bool) -> None:
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which it is.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option(DEBUG, help="Show where an error was raised, in the network's own code, too.")
     ] = False,
 ) -> None:
     """How much information about its input a neural network discards: layer by layer, pixel by pixel, in nats."""

@@ -1,3 +1,3 @@
-"""Exit codes of the command line."""
+"""Exit codes of the command line. 70 is what sysexits.h has for an internal error, 128 + n for an end by signal n."""
 
-FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+FAILED, BAD_INPUT, INTERNAL, INTERRUPTED, CLOSED, TERMINATED = 1, 2, 70, 130, 141, 143

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InfodiscardError
+from ..errors import InfodiscardError, one_of
 
 if TYPE_CHECKING:
     import torch
@@ -86,8 +86,8 @@ def find_layout(kind: str | None, shape: tuple[int, ...]) -> Layout:
     Raises:
         InfodiscardError: there is no such kind, the shape is not its, or a shape of three dimensions is not named.
     """
-    if kind is not None and kind not in LAYOUTS:
-        raise InfodiscardError(f"kind was {kind!r}; it can be {', '.join(map(repr, LAYOUTS))}.")
+    if kind is not None:
+        one_of("kind", kind, tuple(LAYOUTS))
     named = [LAYOUTS[kind]] if kind else [item for item in LAYOUTS.values() if len(item.axes) + 1 == len(shape)]
     if len(named) > 1:
         raise InfodiscardError(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ..errors import InfodiscardError
+from ..errors import InfodiscardError, number, one_of, quoted, whole
 from .metrics import METRICS
 
 TAU_PRESETS = {"paper": 0.01, "code": 1e-4}
@@ -86,9 +85,8 @@ class Settings(Options):
             InfodiscardError: a value is none of those allowed.
         """
         metrics = given.pop("metrics", cls.metrics)
-        metrics = [metrics] if isinstance(metrics, str) else list(metrics)
-        unknown = [name for name in metrics if name not in METRICS]
-        if unknown or not metrics:
+        metrics = list(metrics) if isinstance(metrics, Iterable) and not isinstance(metrics, str) else [metrics]
+        if not metrics or not all(isinstance(name, str) and name in METRICS for name in metrics):
             raise InfodiscardError(f"metrics was {metrics}; what can be measured is {', '.join(METRICS)}.")
         tau = given.pop("tau", cls.tau)
         if isinstance(tau, str):
@@ -97,38 +95,31 @@ class Settings(Options):
             tau = TAU_PRESETS[tau]
         passes, noise_on = given.pop("max_passes", None), given.pop("noise_on", None)
         passes = passes if isinstance(passes, Mapping) else {} if passes is None else dict.fromkeys(metrics, passes)
-        settings = cls(metrics=tuple(metrics), tau=tau, max_passes=passes, noise_on=noise_on or 0, **given)
-        settings._check(passes)
-        return settings
-
-    def _check(self, passes: Mapping[str, object]) -> None:
-        """Raises InfodiscardError if a value is none of those allowed.
-
-        Args:
-            passes: metric → most passes, as given.
-        """
-        if self.start == "before" and "sid" not in self.metrics:
-            raise InfodiscardError("start was 'before', which is for SID; RU always starts from a uniform σ.")
         if unknown := [name for name in passes if name not in METRICS]:
             raise InfodiscardError(
                 f"max_passes names '{unknown[0]}', which is not a metric; what can be measured is {', '.join(METRICS)}."
             )
-        numbers = [(name, getattr(self, name)) for name in ("alpha", "tau", "tolerance")]
-        for name, value in (*numbers, *(("max_passes", value) for value in self.max_passes.values())):
-            # Too few passes, also none or fewer, have a sentence of their own.
-            least = -math.inf if name == "max_passes" else 0
-            if not (isinstance(value, int | float) and math.isfinite(value) and value > least):
-                raise InfodiscardError(f"{name} was {value}; it must be a positive number.")
+        given |= {"tau": tau, "cap": _cap(given.get("cap", cls.cap)), "noise_on": noise_on or 0}
+        given |= {name: number(name, given[name]) for name in ("alpha", "tau", "tolerance") if name in given}
+        given["seed"] = whole("seed", given.get("seed", cls.seed))
+        counts = {name: whole("max_passes", value, "a whole number, 1 or more") for name, value in passes.items()}
+        settings = cls(metrics=tuple(metrics), max_passes=counts, **given)
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        """Raises InfodiscardError if a value is none of those allowed."""
+        if not isinstance(self.sigma, str):
+            raise InfodiscardError(f"sigma was {quoted(self.sigma)}; it can be 'pixel', 'unit' or 'grid:G'.")
+        one_of("start", self.start, STARTS)
+        one_of("precision", self.precision, PRECISIONS)
+        if self.start == "before" and "sid" not in self.metrics:
+            raise InfodiscardError("start was 'before', which is for SID; RU always starts from a uniform σ.")
         for metric, value in self.max_passes.items():
             if value < (least := METRICS[metric].least_passes):
                 raise InfodiscardError(
                     f"max_passes was {value}; a measurement of {METRICS[metric].title} needs at least {least}."
                 )
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise InfodiscardError(f"seed was {self.seed!r}; it must be a whole number.")
-        for name, word, allowed in (("start", self.start, STARTS), ("precision", self.precision, PRECISIONS)):
-            if word not in allowed:
-                raise InfodiscardError(f"{name} was {word!r}; it can be {' or '.join(map(repr, allowed))}.")
 
     def of_network(self, name: str, network: str) -> Any:
         """Returns a setting; of the cap, that of a network."""
@@ -158,3 +149,10 @@ class Settings(Options):
         metrics = stored.get("metrics", cls.metrics)
         passes = {name: stored.get(METRICS[name].passes_key, METRICS[name].passes) for name in metrics}
         return cls(**{name: stored[name] for name in cls.names() if name in stored} | {"max_passes": passes})
+
+
+def _cap(cap: Any) -> Any:
+    """Returns a cap, or those of networks by name, with Python's own numbers; words are checked with the inputs."""
+    if isinstance(cap, Mapping):
+        return {str(name): _cap(value) for name, value in cap.items()}
+    return cap if isinstance(cap, str) else number("cap", cap, "'range', 'data' or a positive number")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..core.kinds import IMAGE, TOKENS, Layout, find_layout
-from ..errors import InfodiscardError
+from ..errors import InfodiscardError, quoted, unboxed
 from .collect import Argument, collect_arguments
 from .imageset import ImageSet
 from .inputs import EMBEDS, IDS, Inputs, finite
@@ -48,6 +48,9 @@ def coerce_inputs(
         InfodiscardError: what noise is added to is not named, not floats, not finite or of no known kind, or the other
             inputs, masks or padding do not fit it.
     """
+    noise_on = unboxed(noise_on)
+    if isinstance(noise_on, bool) or not isinstance(noise_on, str | int | None):
+        raise InfodiscardError(f"noise_on was {quoted(noise_on)}; give the name or the place of one of the inputs.")
     parts = _take_apart(data, noise_on)
     noise_on = _noisy_argument(parts.arguments, noise_on)
     values, layout = _values(parts.arguments[noise_on], noise_on, kind)
@@ -119,7 +122,7 @@ def _values(native: torch.Tensor, noise_on: Argument, kind: str | None) -> tuple
     """Returns the inputs that noise is added to as `n × C × H × W`, and how the network takes them."""
     if noise_on == IDS:
         return TOKENS.inside(_checked_ids(native)[..., None]), TOKENS
-    layout = find_layout(kind or ("tokens" if noise_on == EMBEDS else None), tuple(native.shape))
+    layout = find_layout("tokens" if kind is None and noise_on == EMBEDS else kind, tuple(native.shape))
     if not native.is_floating_point():
         what, dtype = "images" if layout is IMAGE else "inputs", str(native.dtype).removeprefix("torch.")
         how = "images / 255 normalised as in its training" if layout is IMAGE else "the values it was trained on"

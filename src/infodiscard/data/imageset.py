@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from ..errors import InfodiscardError
+from ..errors import InfodiscardError, whole
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,7 @@ class ImageSet:
         Raises:
             InfodiscardError: `n` is less than 1.
         """
-        if n < 1:
-            raise InfodiscardError(f"{n} samples were asked for; ask for 1 or more.")
-        return self.select(slice(n))
+        return self.select(slice(whole("n", n, "a whole number of samples, 1 or more", 1)))
 
     def select(self, rows: slice | list[int]) -> ImageSet:
         """Returns the samples at these places, in this order; a slice does not copy the images."""

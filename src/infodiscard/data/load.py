@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from math import inf
+from os import PathLike, fspath
 
 import torch
 
-from ..errors import InfodiscardError, nearest
+from ..errors import InfodiscardError, flag, nearest, number, one_of, pixels, quoted, whole
 from .imageset import ImageSet, unique
 from .sources import cifar10, cub, folder, npz, parquet
 from .sources.sample import Sample, fit
@@ -36,7 +38,8 @@ def load(
             Hugging Face hub); `npz:FILE` (arrays `images`, and perhaps `labels`, `masks` or `boxes`, `names`,
             `classes`).
         samples: how many; `None` for all.
-        size: (height, width) that images are resized to cover and cropped to; `None` leaves them as they are.
+        size: (height, width), or one number for both, that images are resized to cover and cropped to; `None` leaves
+            them as they are.
         split: `train` or `test`, for `cifar10` and `cub`; the other specs name their files themselves.
         crop: for `cub`, how many times the bird's box to keep (1 if not given; `inf` for the whole picture).
         keep_unreadable: keep a picture that cannot be decoded as one of zeros, named in `unreadable`; do not raise.
@@ -44,12 +47,16 @@ def load(
     Raises:
         InfodiscardError: the spec is unknown, or what it names is missing, broken, empty or of several sizes.
     """
-    if samples is not None and samples < 1:
-        raise InfodiscardError(f"{samples} samples were asked for; ask for 1 or more.")
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise InfodiscardError(f"The size {size} is not a (height, width) of 1 pixel or more, such as (224, 224).")
-    if split not in SPLITS:
-        raise InfodiscardError(f"There is no split '{split}'; choose 'train' or 'test'.")
+    if not isinstance(spec, str | PathLike):
+        raise InfodiscardError(f"spec was {quoted(spec)}; it must be a text, one of {', '.join(SPECS)}.")
+    spec = fspath(spec)
+    if samples is not None:
+        samples = whole("samples", samples, "a whole number of images, 1 or more", 1)
+    size = pixels("size", size)
+    if crop is not None and not (isinstance(crop, float) and crop == inf):
+        crop = number("crop", crop, "a number", lambda given: True)
+    one_of("split", split, SPLITS)
+    keep_unreadable = flag("keep_unreadable", keep_unreadable)
     rows, classes = _open(spec, split, crop)
     return _image_set(spec, _decoded(islice(rows, samples), size, keep_unreadable), classes)
 

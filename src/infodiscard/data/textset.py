@@ -12,7 +12,7 @@ from unicodedata import category
 import torch
 
 from ..core.kinds import SPECIAL
-from ..errors import InfodiscardError
+from ..errors import InfodiscardError, whole
 from .imageset import unique
 from .tokenizers import load_tokenizer, longest_text
 
@@ -85,8 +85,8 @@ def text(
     Raises:
         InfodiscardError: the file is missing, empty or not UTF-8, a text is too long, or there is no such tokenizer.
     """
-    if samples is not None and samples < 1:
-        raise InfodiscardError(f"{samples} samples were asked for; ask for 1 or more.")
+    if samples is not None:
+        samples = whole("samples", samples, "a whole number of texts, 1 or more", 1)
     where = f"'{source}'" if isinstance(source, str | Path) else "The sequence"
     lines = _read(Path(source)) if isinstance(source, str | Path) else enumerate(source, start=1)
     chosen = list(islice(((number, line) for number, line in lines if line.strip()), samples))

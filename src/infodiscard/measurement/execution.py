@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.settings import Options
-from ..errors import InfodiscardError
+from ..errors import InfodiscardError, flag, number, quoted, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,7 @@ class Execution(Options):
         callback: is given the run as often as all layers of some more samples are finished.
 
     Raises:
-        InfodiscardError: the batch size is below 1, or the budget not above 0.
+        InfodiscardError: a value is none of those allowed.
     """
 
     decoders: str | Path | None = field(default=None, metadata=UNIT)
@@ -60,10 +61,15 @@ class Execution(Options):
     callback: Callable[[Any], object] | None = field(default=None, metadata=RUN)
 
     def __post_init__(self) -> None:
-        """Checks the batch size and the budget."""
-        if self.batch_size is not None and self.batch_size < 1:
-            raise InfodiscardError(
-                f"batch_size was {self.batch_size}; it must be at least 1, or None for the usual one."
-            )
-        if self.budget is not None and not self.budget > 0:
-            raise InfodiscardError(f"budget was {self.budget}; give seconds above 0, or None to measure all.")
+        """Checks the values, and makes numbers Python's own."""
+        for name in ("block", "batch_size"):
+            value = getattr(self, name)
+            if value is not None:
+                value = whole(name, value, "a whole number, at least 1, or None for the usual one", 1)
+                object.__setattr__(self, name, value)
+        for name in ("decoders", "log"):
+            if not isinstance(getattr(self, name), str | PathLike | None):
+                raise InfodiscardError(f"{name} was {quoted(getattr(self, name))}; it must be a path, or None.")
+        object.__setattr__(self, "progress", flag("progress", self.progress))
+        if self.budget is not None:
+            object.__setattr__(self, "budget", number("budget", self.budget, "seconds above 0, or None to measure all"))

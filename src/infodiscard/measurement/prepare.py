@@ -12,7 +12,7 @@ from ..core.kinds import IMAGE
 from ..core.metrics import METRICS
 from ..core.settings import Settings
 from ..data.inputs import Inputs
-from ..errors import InfodiscardError
+from ..errors import InfodiscardError, nearest
 from ..networks.network import Network, weights_hash
 from ..results.plan import Plan
 from ..solver.sigma_space import SigmaSpace
@@ -61,6 +61,8 @@ def prepare(
         InfodiscardError: as for `infodiscard.measure`.
     """
     engine, named = find_engine(execution.engine), _named(networks)
+    for what, by_network in (("layers", layers), ("cap", settings.cap)):
+        _check_names(what, by_network, named)
     # Where workers have devices of their own, the networks are only looked at here.
     device = execution.device if engine.device_type is None else "cpu"
     prepared = {
@@ -93,6 +95,7 @@ def _named(networks: Any) -> dict[str, Network]:
     if isinstance(networks, nn.Module):
         networks = {type(networks).__name__: networks}
     elif isinstance(networks, Network):
+        networks.check()
         networks = {networks.name: networks}
     if not isinstance(networks, Mapping) or not networks:
         raise InfodiscardError(
@@ -106,8 +109,19 @@ def _named(networks: Any) -> dict[str, Network]:
             raise InfodiscardError(
                 f"Network '{name}' is a {type(value).__name__}; it must be a torch.nn.Module or an infodiscard.Network."
             )
+        value.check()
         named[str(name)] = value
     return named
+
+
+def _check_names(what: str, by_network: Any, networks: Mapping[str, Network]) -> None:
+    """Raises InfodiscardError if a setting by network names one that is not measured."""
+    unknown = [name for name in by_network if name not in networks] if isinstance(by_network, Mapping) else []
+    if unknown:
+        raise InfodiscardError(
+            f"{what} names '{unknown[0]}', which is none of the networks; near it are "
+            f"{nearest(str(unknown[0]), list(networks))}."
+        )
 
 
 def _check_shapes(networks: Mapping[str, PreparedNetwork], settings: Settings) -> None:
@@ -150,4 +164,10 @@ def _plan(networks: Mapping[str, PreparedNetwork], inputs: Inputs, settings: Set
         kind=inputs.layout.name,
         tokens=inputs.tokens,
         words=inputs.words,
+        normalisation={name: network.network.normalisation(channels) for name, network in networks.items()},
+        fingerprints={
+            f"{name}/{layer}": found
+            for name, network in networks.items()
+            for layer, found in network.fingerprints().items()
+        },
     )

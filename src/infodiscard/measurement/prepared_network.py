@@ -6,24 +6,28 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
+from ..core.fingerprint import Fingerprint, fingerprint
 from ..core.kinds import IMAGE
 from ..core.settings import Settings
 from ..data.inputs import Inputs, network_cap
 from ..decoders.cache import TrainedDecoder, find
-from ..errors import InfodiscardError
+from ..errors import InfodiscardError, out_of_memory
 from ..networks.addresses import Address, choose_layers
 from ..networks.control import reads_values
+from ..networks.features import LayerFeatures
 from ..networks.network import Network, placed, weights_hash
 from ..networks.preserve import preserved, unwrap
 from ..networks.probe import Call, Probe, joined, list_layers
 from ..results.plan import Unit
 from ..solver.decoder_error import ReconstructionError
-from ..solver.feature_distance import FeatureDistance, out_of_memory
+from ..solver.feature_distance import FeatureDistance
 
 
 @dataclass(frozen=True)
@@ -85,15 +89,17 @@ class PreparedNetwork:
         inputs = inputs.embedded(module)
         dtype = floats[0] if floats else torch.float32
         bare = cls(network, inputs, module, (), math.nan, where, dtype, settings.precision)
-        known = list_layers(module, bare.call(bare.first(1)))
-        if reads_values(module, bare.call(bare.first(1))):
-            listings = {part.names[0]: list_layers(module, bare.call(part)) for part in bare.each()}
-            known = joined(listings.values())
-            calls = {name: {layer.name: layer.calls for layer in listed} for name, listed in listings.items()}
-            bare = replace(bare, calls=calls)
+        with _told(f"'{name}'"):
+            known = list_layers(module, bare.call(bare.first(1)))
+            if reads_values(module, bare.call(bare.first(1))):
+                listings = {part.names[0]: list_layers(module, bare.call(part)) for part in bare.each()}
+                known = joined(listings.values())
+                calls = {name: {layer.name: layer.calls for layer in listed} for name, listed in listings.items()}
+                bare = replace(bare, calls=calls)
         wanted = layers.get(name) if isinstance(layers, Mapping) else layers
-        chosen, cap = choose_layers(known, wanted, network.default_layers, name), settings.of_network("cap", name)
-        return replace(bare, layers=chosen, cap=network_cap(network, cap))
+        own = dict(unwrap(network.module).named_modules())
+        chosen = choose_layers(known, wanted, network.default_layers, name, own)
+        return replace(bare, layers=chosen, cap=network_cap(network, settings.of_network("cap", name)))
 
     def with_decoders(self, folder: str | Path | None) -> PreparedNetwork:
         """The same with a decoder for every layer, from `folder` or the user's cache.
@@ -102,8 +108,7 @@ class PreparedNetwork:
             InfodiscardError: there is none for a layer.
         """
         network = self.network
-        space = None if network.mean is None or network.std is None else (network.mean, network.std)
-        key, decoders = weights_hash(self.module), {}
+        space, key, decoders = network.space(self.inputs.shape[0]), weights_hash(self.module), {}
         for address in self.layers:
             with self.layer(address) as probe, torch.no_grad():
                 shape = probe(self.call(self.first(1, address))).shape[1:]
@@ -118,6 +123,21 @@ class PreparedNetwork:
                 layers=self.layers,
             )
         return replace(self, decoders=decoders)
+
+    def fingerprints(self) -> dict[str, Fingerprint]:
+        """The fingerprint of each layer's features of the first two samples, clean and with noise as large as they."""
+        two = self.first(2)
+        features: dict[str, list[np.ndarray]] = {address: [] for address in self.layers}
+        noise = torch.randn(two.values.shape[1:], generator=torch.Generator().manual_seed(0), dtype=two.values.dtype)
+        with _told(f"'{self.network.name}'"), preserved(self.module) as module, torch.random.fork_rng(devices=[]):
+            read = LayerFeatures(module, self.layers)
+            for row, sd in product(range(len(two.names)), (0.0, 1.0)):
+                part = two.part([row])
+                spread = sd * part.values.std(correction=0)
+                for address, feature in read(self.call(replace(part, values=part.values + spread * noise))).items():
+                    features[address].append(feature.cpu().numpy())
+        half = self.dtype in (torch.float16, torch.bfloat16)
+        return {address: fingerprint(found, half) for address, found in features.items()}
 
     def first(self, count: int, layer: str | None = None) -> Inputs:
         """The first readable samples of one extent that call a layer, up to `count`; without their padding.
@@ -182,10 +202,8 @@ class PreparedNetwork:
         """The probe of one layer; the network is left as it was, and errors say which layer they are about."""
         where = f"Layer '{address}' of '{self.network.name}'"
         try:
-            with preserved(self.module) as module:
+            with _told(where), preserved(self.module) as module:
                 yield Probe(module, address)
-        except InfodiscardError as error:
-            raise InfodiscardError(f"{where} cannot be measured: {error}") from error
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -224,3 +242,12 @@ class PreparedNetwork:
             return inputs
         mean, std = (inputs.new_tensor(values).view(-1, 1, 1) for values in (self.network.mean, self.network.std))
         return inputs * std + mean
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Lets errors say what they are about: a network, or a layer of one."""
+    try:
+        yield
+    except InfodiscardError as error:
+        raise InfodiscardError(f"{what} cannot be measured: {error}") from error

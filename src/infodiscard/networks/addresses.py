@@ -9,6 +9,7 @@ A layer is addressed by its module's name, as in `named_modules()`:
     hidden_states[3]      what a transformer returns under that name if it is asked for `output_hidden_states`
     layer*                a pattern: `*` and `?` stay within one level of the name, `**` crosses levels
 
+A name that a module has exactly, whatever its characters, means that module before anything else.
 Without an explicit entry, a tuple or dict stands for its `last_hidden_state` if it has one, else for its first floating
 tensor.
 """
@@ -16,15 +17,18 @@ tensor.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
 
-from ..errors import InfodiscardError, nearest
+from ..errors import InfodiscardError, nearest, quoted
+from .preserve import unwrap
 
 OUTPUT, HIDDEN = "output", "hidden_states"
-_ADDRESS = re.compile(r"(?P<module>[^#\[\]]*)(#(?P<call>\d+))?(?P<entry>(\[[^\[\]]+\])*)")
+_ENTRY = r"\[([^\[\]]+)\]"
+_BEHIND = re.compile(rf"(#(?P<call>\d+))?(?P<entry>({_ENTRY})*)")
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,39 @@ class Address:
     entry: tuple[str, ...]
 
     @classmethod
-    def parse(cls, text: str) -> Address:
-        """Parses an address; raises InfodiscardError if it is malformed."""
-        match = _ADDRESS.fullmatch(text)
-        if match is None or not match["module"]:
+    def parse(cls, text: str, modules: Container[str] = ()) -> Address:
+        """Parses an address, which may begin with the name of one of `modules`, whatever characters that has.
+
+        Raises:
+            InfodiscardError: it is malformed.
+        """
+        address = cls.literal(text, modules) or cls._split(text, _marks(text)[0])
+        if address is None:
             raise InfodiscardError(
                 f"'{text}' is not a layer address; write the module's name, then #CALL if it is called more than once, "
                 "then [ENTRY] if its output is a tuple or dict."
             )
-        entry = tuple(re.findall(r"\[([^\[\]]+)\]", match["entry"]))
-        return cls(match["module"], None if match["call"] is None else int(match["call"]), entry)
+        return address
+
+    @classmethod
+    def literal(cls, text: str, modules: Container[str]) -> Address | None:
+        """Parses an address that begins with the name of one of `modules`, the longest of them; `None` if none does."""
+        found = (cls._split(text, end) for end in reversed(_marks(text)) if text[:end] in modules)
+        return next((address for address in found if address is not None), None)
+
+    @classmethod
+    def _split(cls, text: str, end: int) -> Address | None:
+        """Parses an address whose module's name ends there."""
+        behind = _BEHIND.fullmatch(text, end)
+        if behind is None or not end:
+            return None
+        call = None if behind["call"] is None else int(behind["call"])
+        return cls(text[:end], call, tuple(re.findall(_ENTRY, behind["entry"])))
+
+
+def _marks(text: str) -> list[int]:
+    """Returns where a module's name may end in an address."""
+    return [*(match.start() for match in re.finditer(r"[#\[\]]", text)), len(text)]
 
 
 def located(address: Address, modules: Mapping[str, nn.Module]) -> tuple[str, tuple[str, ...], dict[str, bool]]:
@@ -75,85 +102,128 @@ def located(address: Address, modules: Mapping[str, nn.Module]) -> tuple[str, tu
     return "" if own else address.module, address.entry, {}
 
 
-def resolve(layers: Sequence[Layer], patterns: Sequence[str], network: str) -> tuple[str, ...]:
-    """Converts names and patterns to addresses, in execution order, each once.
+def resolve(
+    layers: Sequence[Layer], wanted: Sequence[Any], network: str, modules: Mapping[str, nn.Module] | None = None
+) -> tuple[str, ...]:
+    """Converts names, patterns and modules to addresses, in execution order, each once.
 
-    A pattern that matches a module called more than once stands for all its calls.
+    A pattern, or a module, that is called more than once stands for all its calls.
 
     Args:
         layers: what `list_layers` returned.
-        patterns: names, addresses or patterns.
+        wanted: names, addresses, patterns, or modules of the network.
         network: its name, for messages.
+        modules: all modules of the network by name, where it is at hand.
 
     Raises:
         InfodiscardError: no layer matches one of them, or a bare name means a module that is called more than once.
     """
-    known = {layer.name: layer for layer in layers}
-    addresses: set[str] = set()
-    for pattern in patterns:
-        if "*" in pattern or "?" in pattern:
-            matches = [layer for layer in layers if layer.shape is not None and _matches(pattern, layer.name)]
-            if not matches:
-                raise InfodiscardError(
-                    f"No layer of '{network}' matches '{pattern}'; its layers include {nearest(pattern, list(known))}. "
-                    "'*' stays within one level of a name, '**' crosses levels."
-                )
-            addresses |= {address for layer in matches for address in _calls(layer)}
-        else:
-            addresses.add(_checked(pattern, known, network))
-
-    def place(text: str) -> tuple[int, str]:
-        address = Address.parse(text)
-        layer = known.get(text) or known[address.module]
-        return (layer.places[address.call or 0] if layer.places else layers.index(layer)), text
-
-    return tuple(sorted(addresses, key=place))
+    known, modules = {layer.name: layer for layer in layers}, modules or {}
+    addresses: dict[str, tuple[int, str]] = {}  # → its place in the execution order
+    for each in wanted:
+        for layer, text, call in _meant(each, known, network, modules):
+            addresses[text] = (layer.places[call] if layer.places else layers.index(layer)), text
+    return tuple(sorted(addresses, key=addresses.__getitem__))
 
 
 def choose_layers(
-    layers: Sequence[Layer], wanted: str | Sequence[str] | None, usual: Sequence[str], network: str
+    layers: Sequence[Layer],
+    wanted: Any,
+    usual: Sequence[str],
+    network: str,
+    modules: Mapping[str, nn.Module] | None = None,
 ) -> tuple[str, ...]:
     """Converts the layers that the user named, or else the network's usual ones, to addresses, as `resolve` does.
 
     Raises:
-        InfodiscardError: also if there are neither.
+        InfodiscardError: also if there are neither, or they are no names and no modules.
     """
-    patterns = [wanted] if isinstance(wanted, str) else list(wanted or usual)
+    alone = isinstance(wanted, str | nn.Module) or not isinstance(wanted, Iterable | None)
+    patterns = ([wanted] if alone else [] if wanted is None else list(wanted)) or list(usual)
     if not patterns:
         raise InfodiscardError(
             f"No layers were given for '{network}' and it has no usual ones; name some, such as "
             f"{nearest('layer', [layer.name for layer in layers if '.' not in layer.name])}."
         )
-    return resolve(layers, patterns, network)
+    return resolve(layers, patterns, network, modules)
 
 
-def _calls(layer: Layer) -> list[str]:
-    """Returns the addresses of all calls of a layer."""
-    return [layer.name] if layer.calls == 1 else [f"{layer.name}#{i}" for i in range(layer.calls)]
+Meant = tuple[Layer, str, int]
+"""A layer, the address of one of its calls, and the number of that call."""
 
 
-def _checked(text: str, known: Mapping[str, Layer], network: str) -> str:
-    """Returns an address that means one existing output."""
-    address = Address.parse(text)
-    if text in known and address.entry:
-        return text
-    layer = known.get(address.module)
-    if layer is None:
+def _meant(wanted: Any, known: Mapping[str, Layer], network: str, modules: Mapping[str, nn.Module]) -> list[Meant]:
+    """Returns what a name, an address, a pattern or a module means."""
+    if isinstance(wanted, nn.Module):
+        return _calls(_called(_name(wanted, network, modules), known, network, modules), known)
+    if not isinstance(wanted, str):
         raise InfodiscardError(
-            f"'{network}' has no layer '{address.module}'; the nearest are {nearest(address.module, list(known))}."
+            f"layers holds {quoted(wanted)}; give names, patterns or modules of '{network}', such as "
+            f"{nearest('layer', list(known))}."
         )
-    if address.call is None and layer.calls > 1:
+    names = known.keys() | modules.keys()
+    if _is_pattern(wanted, names):
+        matches = [layer for layer in known.values() if layer.shape is not None and _matches(wanted, layer.name)]
+        if not matches:
+            raise InfodiscardError(
+                f"No layer of '{network}' matches '{wanted}'; its layers include {nearest(wanted, list(known))}. "
+                "'*' stays within one level of a name, '**' crosses levels."
+            )
+        return [each for layer in matches for each in _calls(layer, known)]
+    address = Address.parse(wanted, names)
+    layer, call = _called(address.module, known, network, modules), address.call
+    if call is None and layer.calls > 1:
         raise InfodiscardError(
             f"Layer '{layer.name}' of '{network}' is called {layer.calls} times in a forward pass; name one call, from "
             f"'{layer.name}#0' to '{layer.name}#{layer.calls - 1}'."
         )
-    if address.call is not None and address.call >= layer.calls:
+    if call is not None and call >= layer.calls:
         raise InfodiscardError(
-            f"Layer '{layer.name}' of '{network}' is called {layer.calls} times, so '#{address.call}' does not exist; "
+            f"Layer '{layer.name}' of '{network}' is called {layer.calls} times, so '#{call}' does not exist; "
             f"the last is '#{layer.calls - 1}'."
         )
-    call = f"#{address.call}" if layer.calls > 1 else ""
-    return address.module + call + "".join(f"[{key}]" for key in address.entry)
+    place, text, number = _calls(layer, known)[call or 0]
+    return [(place, text + "".join(f"[{key}]" for key in address.entry), number)]
+
+
+def _name(module: nn.Module, network: str, modules: Mapping[str, nn.Module]) -> str:
+    """Returns the name of a module within its network."""
+    name = next((name for name, each in modules.items() if each is unwrap(module)), None)
+    if name is None:
+        raise InfodiscardError(
+            f"layers holds a {type(module).__name__} that is no module of '{network}'; give one of its own, or a name."
+        )
+    return name or OUTPUT
+
+
+def _called(name: str, known: Mapping[str, Layer], network: str, modules: Mapping[str, nn.Module]) -> Layer:
+    """Returns the layer of that name."""
+    if name in known:
+        return known[name]
+    if name in modules:
+        raise InfodiscardError(
+            f"Layer '{name}' of '{network}' is not called in a forward pass, so there is nothing to measure: it is not "
+            "used, or by its forward() or its weights alone; call the module itself, or name another layer."
+        )
+    raise InfodiscardError(f"'{network}' has no layer '{name}'; the nearest are {nearest(name, list(known))}.")
+
+
+def _calls(layer: Layer, known: Container[str]) -> list[Meant]:
+    """Returns all calls of a layer, each with an address that is no other layer's name."""
+    if layer.calls == 1:
+        return [(layer, layer.name, 0)]
+    calls = []
+    for number in range(layer.calls):
+        digits = str(number)
+        while f"{layer.name}#{digits}" in known:
+            digits = f"0{digits}"
+        calls.append((layer, f"{layer.name}#{digits}", number))
+    return calls
+
+
+def _is_pattern(text: str, names: Collection[str]) -> bool:
+    """Whether a text has wildcards, and they are not those of a module's own name."""
+    return any(mark in text for mark in "*?") and Address.literal(text, names) is None
 
 
 def _matches(pattern: str, name: str) -> bool:
@@ -167,4 +237,4 @@ def _regex(pattern: str) -> re.Pattern[str]:
     """Converts a pattern to a regular expression: `**` crosses levels, `*` and `?` do not."""
     parts = re.split(r"(\*\*|\*|\?)", pattern)
     table = {"**": ".*", "*": r"[^.]*", "?": r"[^.]"}
-    return re.compile("".join(table.get(part, re.escape(part)) for part in parts))
+    return re.compile("".join(table.get(part, re.escape(part)) for part in parts), re.DOTALL)

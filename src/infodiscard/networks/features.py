@@ -14,6 +14,8 @@ from ..errors import InfodiscardError
 from .addresses import Address, located
 from .outputs import choose
 from .preserve import unwrap
+from .probe import Call, arguments
+from .raised import network_errors
 
 
 class LayerFeatures:
@@ -32,30 +34,32 @@ class LayerFeatures:
         self._wanted: dict[nn.Module, dict[str, Address]] = {}
         self._ask: dict[str, bool] = {}
         for text in addresses:
-            address = Address.parse(text)
+            address = Address.parse(text, modules)
             name, entry, ask = located(address, modules)
             self._wanted.setdefault(modules[name], {})[text] = replace(address, entry=entry)
             self._ask |= ask
         self._count = len(set(addresses))
 
-    def __call__(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Returns the feature of each layer for `inputs` (`batch × …`), without gradients.
+    def __call__(self, inputs: Call) -> dict[str, torch.Tensor]:
+        """Returns the feature of each layer for `inputs` (`batch × …` each), without gradients.
 
         Raises:
-            InfodiscardError: a layer was not called, or its output is no tensor of floats.
+            InfodiscardError: the network raised something, or a layer was not called, or its output is no tensor of
+                floats.
         """
         caught: dict[str, torch.Tensor] = {}
+        args, kwargs = arguments(inputs)
         with ExitStack() as stack:
             for module, addresses in self._wanted.items():
                 stack.callback(module.register_forward_hook(self._catcher(addresses, caught)).remove)
             try:
-                with torch.no_grad():
-                    self._model(inputs.clone(), **self._ask)
+                with torch.no_grad(), network_errors(self._model):
+                    self._model(*args, **kwargs, **self._ask)
             except _Complete:
                 pass
         missing = [text for addresses in self._wanted.values() for text in addresses if text not in caught]
         if missing:
-            raise InfodiscardError(f"Layer '{missing[0]}' was not called in a forward pass, so it cannot be decoded.")
+            raise InfodiscardError(f"Layer '{missing[0]}' was not called in a forward pass, so it cannot be read.")
         return caught
 
     def _catcher(self, addresses: Mapping[str, Address], caught: dict[str, torch.Tensor]) -> Any:
@@ -75,5 +79,5 @@ class LayerFeatures:
         return catch
 
 
-class _Complete(Exception):
-    """Ends a forward pass when all layers have been seen."""
+class _Complete(BaseException):
+    """Ends a forward pass when all layers have been seen; no error, so that no network takes it for one of its own."""

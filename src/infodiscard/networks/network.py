@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence
+import math
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from ..errors import InfodiscardError
+from ..errors import InfodiscardError, first_line, number, out_of_memory, pixels, quoted, unboxed
 
 ROUNDING = 1e-3
 """How far beyond [0, 1] images may be: a resize in floats may leave them there."""
@@ -26,9 +31,10 @@ class Network:
     Attributes:
         module: the network, taking a `batch × channels × height × width` tensor in its normalised input space.
         name: what tables and plots call it.
-        mean: per-channel mean that was subtracted from images in [0, 1]; `None` if unknown.
-        std: per-channel standard deviation that they were then divided by; `None` if unknown.
-        input_size: (height, width) it expects; `None` if any size will do.
+        mean: per-channel mean that was subtracted from images in [0, 1], or one number for all channels; `None` if
+            unknown.
+        std: per-channel standard deviation that they were then divided by, or one for all; `None` if unknown.
+        input_size: (height, width) it expects, or one number for both; `None` if any size will do.
         default_layers: layer patterns to measure when the user names none.
         source: where it came from, for the record (`zoo:resnet20`, `torchvision:resnet18`, …).
     """
@@ -40,6 +46,32 @@ class Network:
     input_size: tuple[int, int] | None = None
     default_layers: tuple[str, ...] = field(default=())
     source: str = ""
+
+    def __post_init__(self) -> None:
+        """Makes tuples of scalars, arrays and lists; what they hold is checked when the network is used."""
+        side = unboxed(self.input_size)
+        converted = {
+            "mean": _each(self.mean),
+            "std": _each(self.std),
+            "input_size": (side, side) if isinstance(side, int) else _each(side),
+            "default_layers": _each(self.default_layers) or (),
+        }
+        for name, value in converted.items():
+            object.__setattr__(self, name, value)
+
+    def check(self) -> None:
+        """Raises InfodiscardError if something that was given is none of what is allowed."""
+        if not isinstance(self.module, nn.Module):
+            raise InfodiscardError(f"module was {quoted(self.module)}; it must be a torch.nn.Module.")
+        if not isinstance(self.name, str):
+            raise InfodiscardError(f"name was {quoted(self.name)}; it must be a text.")
+        for what, values, sort, least in (("mean", self.mean, "", -math.inf), ("std", self.std, "positive ", 0.0)):
+            name, wanted = f"{what} of '{self.name}'", f"one {sort}number per channel, or one for all"
+            if values == ():
+                raise InfodiscardError(f"{name} was empty; it must be {wanted}.")
+            for value in values or ():
+                number(name, value, wanted, partial(operator.lt, least))
+        pixels(f"input_size of '{self.name}'", self.input_size)
 
     def check_size(self, size: Sequence[int], name: str | None = None) -> None:
         """Raises InfodiscardError if the network does not take images of `size` (height, width)."""
@@ -89,20 +121,41 @@ class Network:
         Raises:
             InfodiscardError: the network's normalisation is unknown, or has another number of channels.
         """
+        self.check()
         if self.mean is None or self.std is None:
             raise InfodiscardError(
                 f"The normalisation of network '{self.name}' is not known; give it as mean and std (one number per "
                 "channel, for images in [0, 1]), or as mean 0 and std 1 if it takes images as they are."
             )
-        if len(self.mean) != images.shape[1] or len(self.std) != images.shape[1]:
+        if not {len(self.mean), len(self.std)} <= {1, images.shape[1]}:
             raise InfodiscardError(
                 f"The images have {images.shape[1]} channels but the normalisation of '{self.name}' has "
-                f"{len(self.mean)} means and {len(self.std)} standard deviations; give one of each per channel."
+                f"{len(self.mean)} means and {len(self.std)} standard deviations; give one of each per channel, or one "
+                "for all."
             )
         shape = (1, -1, 1, 1)
         mean = torch.tensor(self.mean, dtype=images.dtype, device=images.device).view(shape)
         std = torch.tensor(self.std, dtype=images.dtype, device=images.device).view(shape)
         return (images - mean) / std
+
+    def space(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Mean and standard deviation of each of the images' channels; `None` if one is not known."""
+        if self.mean is None or self.std is None:
+            return None
+        mean, std = (each * channels if len(each) == 1 else each for each in (self.mean, self.std))
+        return mean, std
+
+    def normalisation(self, channels: int) -> str:
+        """The same as a text, for the record."""
+        return " / ".join(" ".join(f"{value:.6g}" for value in each) for each in self.space(channels) or ()) or "none"
+
+
+def _each(values: Any) -> tuple[Any, ...] | None:
+    """Returns a scalar, or what an array or a list holds, as a tuple; `None` where nothing is given."""
+    values = values.tolist() if isinstance(values, torch.Tensor | np.ndarray | np.generic) else values
+    if values is None:
+        return None
+    return tuple(map(unboxed, values)) if isinstance(values, Iterable) and not isinstance(values, str) else (values,)
 
 
 def _listed(values: Sequence[float]) -> str:
@@ -115,9 +168,27 @@ def weights_hash(module: nn.Module) -> str:
     for name, tensor in sorted(module.state_dict().items()):
         if not isinstance(tensor, torch.Tensor):
             continue
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        digest.update(f"{name} {tensor.dtype} {'' if tensor.is_nested else tuple(tensor.shape)}".encode())
+        for part in _dense_parts(tensor.detach()):
+            digest.update(part.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _dense_parts(tensor: torch.Tensor) -> list[torch.Tensor]:
+    """Returns the plain tensors that hold the values of any tensor."""
+    if tensor.is_nested:
+        return [part for each in tensor.unbind() for part in _dense_parts(each)]
+    if hasattr(tensor, "__tensor_flatten__"):  # a subclass that wraps others, such as a quantised tensor of torchao
+        inner = [getattr(tensor, name) for name in tensor.__tensor_flatten__()[0]]
+        return [part for each in inner if isinstance(each, torch.Tensor) for part in _dense_parts(each)]
+    if tensor.is_quantized:
+        return [tensor.int_repr(), tensor.dequantize()]
+    if tensor.layout is torch.sparse_coo:
+        tensor = tensor.coalesce()
+        return [tensor.indices(), tensor.values()]
+    if tensor.layout is not torch.strided:  # compressed rows, columns or blocks; or oneDNN's own
+        return _dense_parts(tensor.to_dense() if tensor.is_mkldnn else tensor.to_sparse_coo())
+    return [tensor.resolve_conj().resolve_neg()]
 
 
 def placed(module: nn.Module, device: str | torch.device | None) -> tuple[nn.Module, torch.device]:
@@ -133,9 +204,19 @@ def placed(module: nn.Module, device: str | torch.device | None) -> tuple[nn.Mod
     home = tensor.device if tensor is not None else torch.device("cpu")
     try:
         wanted = home if device is None else torch.device(device)
-        if wanted.type == home.type and wanted.index in (None, home.index):
-            return module, home
+        torch.empty(0, device=wanted)
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+        raise InfodiscardError(
+            f"Device {quoted(device)} cannot be used ({first_line(error)}); 'cpu' always can."
+        ) from error
+    if wanted.type == home.type and (wanted.index in (None, home.index) or home.type == "cpu"):
+        return module, home
+    try:
         return copy.deepcopy(module).to(wanted), wanted
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InfodiscardError(f"Device '{device}' cannot be used ({reason}); 'cpu' always can.") from error
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        raise InfodiscardError(
+            f"The network cannot be copied to the device '{wanted}' ({type(error).__name__}: {first_line(error)}); "
+            "move it there yourself, as in model.to(device), and name no device."
+        ) from error

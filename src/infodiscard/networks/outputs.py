@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -29,18 +30,44 @@ def choose(output: Any, entry: Sequence[str], address: str) -> torch.Tensor:
 
 
 def _entry(output: Any, key: str, address: str) -> Any:
-    """Returns one entry of a tuple, list, dict or object."""
+    """Returns one entry of a tuple, list, dict or object; of a dict by its key, and by place if no key is a number."""
     try:
         if isinstance(output, Mapping):
-            # By place too, as the outputs of transformers may be.
-            return output[key] if key in output else list(output.values())[int(key)]
-        if isinstance(output, Sequence):
+            return _of_dict(output, key, address)
+        if isinstance(output, Sequence) and (not hasattr(output, "_fields") or _is_place(key)):
             return output[int(key)]
         if not isinstance(output, torch.Tensor):
-            return getattr(output, key)
+            place = is_dataclass(output) and _is_place(key)
+            return getattr(output, fields(output)[int(key)].name if place else key)  # type: ignore[arg-type]
+    except InfodiscardError:
+        raise
     except (KeyError, IndexError, ValueError, AttributeError):
         pass
     raise InfodiscardError(f"The output of '{address}' has no entry [{key}]; it is {structure(output)}.")
+
+
+def _of_dict(output: Mapping[Any, Any], key: str, address: str) -> Any:
+    """Returns the entry whose key reads like that; else, as the outputs of transformers may be, the one at that place.
+
+    Raises:
+        InfodiscardError: there are two such keys, a number and a text.
+        ValueError, IndexError: there is none.
+    """
+    alike = [own for own in output if str(own) == key]
+    if len(alike) > 1:
+        raise InfodiscardError(
+            f"The output of '{address}' has {len(alike)} entries [{key}], as its keys {', '.join(map(repr, alike))} "
+            "read alike; name a layer that returns one of them."
+        )
+    if alike:
+        return output[alike[0]]
+    if any(isinstance(own, int) for own in output):  # where keys are numbers, a number is no place
+        raise KeyError(key)
+    return list(output.values())[int(key)]
+
+
+def _is_place(key: str) -> bool:
+    return key.removeprefix("-").isdecimal()
 
 
 def _default_entry(output: Any) -> Any:

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from ..errors import InfodiscardError
 
 _RANDOM_IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase, nn.RReLU)
 _HOOKED = "_output_capturing_hooks_installed"  # the mark of transformers on a network that has hooked itself
+_SHARDED = {"FSDPModule", "FullyShardedDataParallel"}  # of libraries that take seconds to import
 _RANDOM_NAMES = ("DropPath", "StochasticDepth", "DropBlock", "PatchDropout")
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """Returns the plain module inside torch.compile, DataParallel and DistributedDataParallel, whose hooks do fire."""
+    """Returns the plain module inside torch.compile, DataParallel and DistributedDataParallel, whose hooks do fire.
+
+    Any other wrapper is a network of its own, also one that hands attributes of what it wraps on, and so is a compiled
+    module with hooks of its own, which may change its output.
+    """
     while True:
-        inner = getattr(model, "_orig_mod", None)
-        if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            inner = model.module
-        if inner is None:
+        if _is_compiled(model) and not (model._forward_hooks or model._forward_pre_hooks):
+            model = model._modules["_orig_mod"]  # type: ignore[assignment]
+        elif type(model).forward in (nn.DataParallel.forward, nn.parallel.DistributedDataParallel.forward):
+            model = model._modules["module"]  # type: ignore[assignment]
+        else:
             return model
-        model = inner
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    """Whether torch.compile made a module of another one."""
+    dynamo = sys.modules.get("torch._dynamo.eval_frame")  # slow to import; it made all that there are
+    return dynamo is not None and isinstance(module, dynamo.OptimizedModule)
 
 
 @contextmanager
@@ -37,7 +50,8 @@ def preserved(model: nn.Module) -> Iterator[nn.Module]:
 
     Raises:
         InfodiscardError: a layer in training mode would make the output random or depend on the batch; or the network
-            is TorchScript, has no weights (`meta`), or was made under `inference_mode`.
+            is TorchScript, has no weights (`meta`, or not initialised), has them sharded over processes, or was made
+            under `inference_mode`.
     """
     model = unwrap(model)
     _refuse_unreadable(model)
@@ -47,7 +61,7 @@ def preserved(model: nn.Module) -> Iterator[nn.Module]:
         if any(isinstance(module, nn.RNNBase) for module in model.modules()):
             # cuDNN's recurrent layers have no backward pass in eval mode.
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        if any(hasattr(module, "_orig_mod") or module._compiled_call_impl is not None for module in model.modules()):
+        if any(_is_compiled(module) or module._compiled_call_impl is not None for module in model.modules()):
             # Compiled code knows nothing of hooks that come later, so the parts that are compiled run as written.
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(torch.inference_mode(False))
@@ -95,7 +109,23 @@ def _refuse_unreadable(model: nn.Module) -> None:
         raise InfodiscardError(
             f"{what} is TorchScript, whose insides cannot be read; give the Python module that it was made from."
         )
+    lazy = [
+        name or type(module).__name__
+        for name, module in model.named_modules()
+        if any(is_lazy(tensor) for tensor in [*module.parameters(False), *module.buffers(False)])
+    ]
+    if lazy:
+        raise InfodiscardError(
+            f"The layer '{lazy[0]}' is lazy and has no weights yet; run the network once on an input, and load its "
+            "weights."
+        )
     tensors = [*model.parameters(), *model.buffers()]
+    kinds = {kind.__name__ for module in model.modules() for kind in type(module).__mro__}
+    if kinds & _SHARDED or any(hasattr(tensor, "full_tensor") for tensor in tensors):
+        raise InfodiscardError(
+            "The network's weights are sharded over processes (FSDP, DTensor), and it is measured in one; gather them, "
+            "as with torch.distributed.checkpoint.state_dict.get_model_state_dict, and load them into a plain network."
+        )
     if any(tensor.is_meta for tensor in tensors):
         raise InfodiscardError(
             "The network, or a part of it, is on the device 'meta', where tensors have shapes but no values; make it "

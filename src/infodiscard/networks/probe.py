@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from inspect import signature
 from itertools import count
 from typing import Any
 
@@ -15,13 +16,14 @@ from ..errors import InfodiscardError, NotCalledError, nearest
 from .addresses import HIDDEN, OUTPUT, Address, Layer, located
 from .outputs import choose, default_tensor
 from .preserve import preserved, unwrap
+from .raised import network_errors
 
 Call = torch.Tensor | Sequence[torch.Tensor] | Mapping[str, torch.Tensor]
 """The arguments of a forward pass: its only one, those by place, or those by name."""
 
 
-class _Reached(Exception):
-    """Ends a forward pass at the layer that was asked for."""
+class _Reached(BaseException):
+    """Ends a forward pass at the layer that was asked for; no error, so that no network takes it for one of its own."""
 
 
 class Probe:
@@ -38,8 +40,8 @@ class Probe:
     def __init__(self, model: nn.Module, address: str) -> None:
         self.address = address
         self._model = unwrap(model)
-        self._parsed = Address.parse(address)
         modules = dict(self._model.named_modules())
+        self._parsed = Address.parse(address, modules)
         name, self._entry, self._ask = located(self._parsed, modules)
         if name not in modules:
             raise InfodiscardError(
@@ -57,7 +59,11 @@ class Probe:
         return choose(self.raw(inputs), self._entry, self.address)
 
     def raw(self, inputs: Call) -> Any:
-        """Returns the layer's whole output, whatever its structure."""
+        """Returns the layer's whole output, whatever its structure.
+
+        Raises:
+            InfodiscardError: the layer was not called (as often as the address says), or the network raised something.
+        """
         wanted, count, caught = self._parsed.call or 0, 0, []
 
         def catch(_module: nn.Module, _args: Any, output: Any) -> None:
@@ -70,7 +76,8 @@ class Probe:
         handle = self._layer.register_forward_hook(catch)
         args, kwargs = arguments(inputs)
         try:
-            self._model(*args, **kwargs, **self._ask)
+            with network_errors(self._model):
+                self._model(*args, **kwargs, **self._ask)
         except _Reached:
             return caught[0]
         finally:
@@ -103,7 +110,7 @@ def list_layers(model: nn.Module, example: Call) -> list[Layer]:
         and one per hidden state, where a transformer returns such.
 
     Raises:
-        InfodiscardError: the network is in training mode or does not take the example.
+        InfodiscardError: the network is in training mode, or raises something when it is given the example.
     """
     seen: dict[str, tuple[str, tuple[int, ...] | None, list[int]]] = {}
     outputs: list[tuple[Any, int]] = []  # tensor → when it was ready
@@ -123,16 +130,12 @@ def list_layers(model: nn.Module, example: Call) -> list[Layer]:
 
             stack.callback(module.register_forward_hook(note).remove)
         args, kwargs = arguments(example)
-        # Transformers say in their configuration whether they return hidden states, and take it back for one call.
-        ask = {"output_hidden_states": True} if hasattr(getattr(plain, "config", None), "output_hidden_states") else {}
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            try:
-                output = plain(*args, **kwargs, **ask)
-            except (RuntimeError, TypeError, ValueError, IndexError) as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise InfodiscardError(
-                    f"The network does not take {_shapes(example)} ({reason}); give inputs of the size it was made for."
-                ) from error
+        ask = {"output_hidden_states": True} if _has_hidden_states(plain) else {}
+        taken = network_errors(
+            plain, f"does not take {_shapes(example)}", "give inputs of the size it was made for, or fix it"
+        )
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), taken:
+            output = plain(*args, **kwargs, **ask)
         hidden = output.get(HIDDEN) if isinstance(output, Mapping) and ask else None
         maker = {id(tensor): at for ref, at in reversed(outputs) if (tensor := ref()) is not None}
         for number, state in enumerate(hidden or ()):
@@ -148,6 +151,18 @@ def joined(listings: Iterable[Sequence[Layer]]) -> list[Layer]:
         known = layers.setdefault(layer.name, layer)
         layers[layer.name] = max(known, layer, key=lambda each: (each.calls, each.places))
     return sorted(layers.values(), key=lambda layer: (layer.places[0], layer.name))
+
+
+def _has_hidden_states(model: nn.Module) -> bool:
+    """Whether a network returns hidden states where it is asked to.
+
+    Transformers say in their configuration whether they do, and take it back for one call. A wrapper may hand their
+    configuration on and not the question.
+    """
+    if not hasattr(getattr(model, "config", None), "output_hidden_states"):
+        return False
+    taken = signature(model.forward).parameters
+    return "output_hidden_states" in taken or any(each.kind is each.VAR_KEYWORD for each in taken.values())
 
 
 def _shapes(call: Call) -> str:

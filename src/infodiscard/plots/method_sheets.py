@@ -94,6 +94,8 @@ def _inputs(run: StoredRun, network: Network, samples: list[str]) -> torch.Tenso
     hashes, data = run.plan.hashes, run.dataset
     if hashes.get(f"weights/{network.name}") not in (None, weights_hash(network.module)):
         raise InfodiscardError(f"The weights of '{network.name}' are not those that were measured; give that network.")
+    if run.plan.normalisation.get(network.name) not in (None, network.normalisation(run.plan.channels)):
+        raise InfodiscardError(f"'{network.name}' was measured with another mean or std; give the network as it was.")
     whole = data["image"].values if "image" in data else None
     if whole is None or hashes.get("images") not in (None, hashlib.sha256(whole.tobytes()).hexdigest()):
         raise InfodiscardError(

@@ -94,7 +94,7 @@ def measured(run: StoredRun, metric: str) -> pd.DataFrame:
 def short_names(layers: Sequence[str]) -> list[str]:
     """Returns the layers' names, shortened as long as they can still be told apart."""
     short = [elide(layer) for layer in layers]
-    return short if len(set(short)) == len(set(layers)) else list(layers)
+    return short if len(set(short)) == len(set(layers)) else [elide(layer, len(layer)) for layer in layers]
 
 
 def fits(longest: int, cell: float) -> bool:
@@ -103,9 +103,9 @@ def fits(longest: int, cell: float) -> bool:
 
 
 def elide(name: str, length: int = 22) -> str:
-    """Shortens a name in its middle: both ends of a layer's name tell."""
+    """Shortens a name in its middle, as both ends of a layer's name tell; no part of it is a formula."""
     half = (length - 1) // 2
-    return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"
+    return (name if len(name) <= length else f"{name[:half]}…{name[-half:]}").replace("$", r"\$")
 
 
 def colour_scale(maps: np.ndarray, limits: tuple[float, float] | None = None) -> tuple[Any, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from ..core.files import write_atomically
-from ..errors import InfodiscardError
+from ..errors import InfodiscardError, quoted
 
 STATUS, LOG, UNFINISHED = "status.json", "log.jsonl", "unfinished.safetensors"
 """Files in a run's directory beside its store and its lock."""
@@ -20,11 +20,16 @@ def as_place(place: Any) -> Any:
     """Returns a local directory as a `Path`, and a URL such as `s3://bucket/run` as a `upath.UPath`, alike in use.
 
     Raises:
-        InfodiscardError: a URL of no known kind, or the library that reaches it is missing.
+        InfodiscardError: no path, a URL of no known kind, or the library that reaches it is missing.
     """
     if getattr(place, "protocol", "") not in _LOCAL:
         return place
-    text = place.path if hasattr(place, "storage_options") else os.fspath(place)
+    is_url = hasattr(place, "storage_options")
+    if not is_url and not isinstance(place, str | os.PathLike):
+        raise InfodiscardError(
+            f"The run's place was {quoted(place)}; give a directory, or a URL such as s3://bucket/run."
+        )
+    text = place.path if is_url else os.fspath(place)
     kind, url, rest = text.partition("://")
     if not url:
         return Path(text).expanduser()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Any
 
+from ..core.fingerprint import Fingerprint, alike
 from ..core.kinds import LAYOUTS, Layout
 from ..core.settings import Settings
 from ..errors import InfodiscardError
@@ -33,6 +34,9 @@ class Plan:
         height, width, channels: size of one input, in the form `C × H × W` that is worked in.
         settings: what is measured, and how.
         hashes: what the run was computed from, such as "weights/NAME", "images", "masks".
+        normalisation: network → mean and standard deviation of its input space, as a text; empty in older runs.
+        fingerprints: "NETWORK/LAYER" → what is the same for equal features of the first samples, and so tells networks
+            of the same weights and other code apart; empty in older runs.
         labels: the class of each sample, if known.
         classes: the classes' names, if known.
         block: samples in one unit of work, and in one chunk of the store.
@@ -57,6 +61,8 @@ class Plan:
     kind: str = "image"
     tokens: tuple[tuple[str, ...], ...] = ()
     words: tuple[tuple[int, ...], ...] = ()
+    normalisation: dict[str, str] = field(default_factory=dict)
+    fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Coerces to the exact types, so that a plan equals what is read back from a store."""
@@ -66,6 +72,11 @@ class Plan:
             "layers": layers,
             "samples": tuple(map(str, self.samples)),
             "hashes": dict(self.hashes),
+            "normalisation": dict(self.normalisation),
+            "fingerprints": {
+                name: tuple((float(number), float(error)) for number, error in pairs)
+                for name, pairs in self.fingerprints.items()
+            },
             "labels": None if self.labels is None else tuple(map(int, self.labels)),
             "classes": tuple(map(str, self.classes)),
             "tokens": tuple(tuple(map(str, row)) for row in self.tokens),
@@ -113,8 +124,10 @@ class Plan:
         The block is ignored: it changes how a run is stored, not what is in it.
         """
         pairs: list[tuple[str, Any, Any]] = []
-        for name in [item.name for item in fields(self) if item.name != "block"]:
+        for name in [item.name for item in fields(self) if item.name not in ("block", "fingerprints")]:
             old, new = getattr(self, name), getattr(other, name)
+            if name == "normalisation" and not old:
+                continue
             if isinstance(old, Settings):
                 old, new = old.stored(), new.stored()
             if isinstance(old, dict):
@@ -126,7 +139,14 @@ class Plan:
                 pairs += [(f"{name}[{i}]", a, b) for i, (a, b) in enumerate(zip(old, new, strict=True)) if a != b][:1]
             else:
                 pairs.append((name, old, new))
-        return [f"{name} was {shorten(old)}, now {shorten(new)}" for name, old, new in pairs if old != new]
+        words = [f"{name} was {shorten(old)}, now {shorten(new)}" for name, old, new in pairs if old != new]
+        # What is other anyway has other features; of networks that are not, they say more than anything else does.
+        changed = {} if words else {name: self.fingerprints.get(name) for name in other.fingerprints}
+        return words + [
+            f"the features of '{name}' are others, although the weights are the same (other code, buffers or hooks)"
+            for name, old in changed.items()
+            if old is not None and not alike(old, other.fingerprints[name])
+        ]
 
 
 def merged(orders: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from ..errors import InfodiscardError, SampleError
+from ..errors import InfodiscardError, SampleError, out_of_memory
 
 DEFAULT_BATCH = {"cpu": 32, "cuda": 512}
 """Noisy inputs in one forward pass, by device."""
@@ -210,8 +210,3 @@ def _usual_batch(inputs: torch.Tensor) -> int:
 def _channels_last(inputs: torch.Tensor) -> bool:
     """Whether channels-last memory suits the inputs (`n × C × H × W`), as it does a CPU's convolutions."""
     return inputs.device.type == "cpu" and inputs.ndim == 4 and 1 not in inputs.shape[1:]
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error reports that a device's memory did not suffice."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

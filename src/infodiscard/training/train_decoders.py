@@ -14,7 +14,7 @@ from ..decoders.recipe import DecoderRecipe
 from ..errors import InfodiscardError
 from ..networks.addresses import choose_layers
 from ..networks.network import Network, weights_hash
-from ..networks.preserve import preserved
+from ..networks.preserve import preserved, unwrap
 from ..networks.probe import list_layers
 from .decoder_progress import DecoderTraining
 from .decoder_quality import quality, quality_images
@@ -82,7 +82,8 @@ def _feature_shapes(network: Network, split: ImageSplit, layers: Sequence[str]) 
     """Returns the shape of the feature of each layer, in execution order."""
     pixels = split.take(split.training[:1])
     example = FeatureExtractor(network, network.module).cast(network.normalise(pixels))
-    addresses = choose_layers(list_layers(network.module, example), layers, network.default_layers, network.name)
+    known, own = list_layers(network.module, example), dict(unwrap(network.module).named_modules())
+    addresses = choose_layers(known, layers, network.default_layers, network.name, own)
     with preserved(network.module) as module:
         features, _ = FeatureExtractor(network, module)(pixels, addresses)
     return {address: tuple(features[address].shape[1:]) for address in addresses}
@@ -92,11 +93,10 @@ def _trainings(
     network: Network, split: ImageSplit, shapes: dict[str, tuple[int, ...]], recipe: DecoderRecipe, folder: Path
 ) -> list[DecoderTraining]:
     """Returns a training for each layer, from its checkpoint if there is one."""
-    hashed, mean, std, data_hash = weights_hash(network.module), network.mean or (), network.std or (), split.digest()
+    hashed, data_hash = weights_hash(network.module), split.digest()
+    mean, std = network.space(split.shape[0]) or ((), ())
     return [
-        DecoderTraining.of(
-            Origin(layer, hashed, tuple(mean), tuple(std), data_hash, recipe), shape, split.shape, folder
-        )
+        DecoderTraining.of(Origin(layer, hashed, mean, std, data_hash, recipe), shape, split.shape, folder)
         for layer, shape in shapes.items()
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import getattr_static
 from itertools import pairwise
 from typing import Any
 
@@ -37,9 +38,10 @@ def default_layers(module: nn.Module) -> tuple[str, ...]:
     depth, and for the architectures of torchvision and of the zoo those of `LAYERS` and below. Others have none.
     """
     architecture, children = type(module).__name__, dict(module.named_modules())
-    if hasattr(module, "feature_info"):
+    # Their own attributes: a wrapper may hand on those of the network in it, whose layers have other names.
+    if getattr_static(module, "feature_info", None) is not None:
         return _of_timm(module, children)
-    if hasattr(module, "base_model_prefix") and hasattr(module, "config"):
+    if hasattr(type(module), "base_model_prefix") and getattr_static(module, "config", None) is not None:
         return _hidden_states(module)
     if architecture in ("AlexNet", "VGG"):
         return (*_poolings(children), *_logits(children))

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import warnings
-from hashlib import sha256
 from inspect import signature
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from torch import nn
@@ -16,6 +11,7 @@ from torch import nn
 from ..errors import InfodiscardError, nearest
 from ..networks.network import Network
 from .default_layers import default_layers
+from .script import call_function
 from .spec import Spec
 
 
@@ -130,15 +126,7 @@ def from_file(place: str, function: str, spec: str) -> Network:
         raise InfodiscardError(
             f"'{spec}' names no function; write it after the file and a colon, as in 'net.py:build'."
         )
-    build = getattr(_import(place), function, None)
-    if not callable(build):
-        raise InfodiscardError(
-            f"'{place}' has no function '{function}'; give the name of one that returns the network."
-        )
-    try:
-        built = build()
-    except Exception as error:
-        raise InfodiscardError(f"'{spec}' failed with {type(error).__name__}: {error}; fix the function.") from error
+    built = call_function(place, function, spec)
     if isinstance(built, Network):
         return built
     if not isinstance(built, nn.Module):
@@ -146,26 +134,6 @@ def from_file(place: str, function: str, spec: str) -> Network:
             f"'{spec}' returned {type(built).__name__}; let it return a torch.nn.Module or a Network."
         )
     return Network(built, name=function, default_layers=default_layers(built), source=spec)
-
-
-def _import(place: str) -> ModuleType:
-    """Runs the file as a module with a name of its own."""
-    path = Path(place).expanduser().resolve()
-    if not path.is_file():
-        raise InfodiscardError(f"There is no file '{place}'; give the path of a Python file that exists.")
-    name = "_infodiscard_" + sha256(str(path).encode()).hexdigest()[:16]
-    module_spec = importlib.util.spec_from_file_location(name, path)
-    assert module_spec is not None and module_spec.loader is not None  # it ends in .py
-    module = importlib.util.module_from_spec(module_spec)
-    sys.modules[name] = module  # where dataclasses and pickling look their module up
-    try:
-        module_spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise InfodiscardError(
-            f"'{place}' cannot be imported: {type(error).__name__}: {error}; fix the file."
-        ) from error
-    return module
 
 
 def _numbers(values: Any) -> tuple[float, ...] | None:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import as_file, files
+from os import PathLike, fspath
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from ..errors import InfodiscardError, nearest
+from ..errors import InfodiscardError, flag, nearest, quoted, whole
 from ..networks.network import Network
 from . import huggingface, libraries
 from .autoencoder import AutoEncoder
@@ -69,6 +70,11 @@ def load(
     Raises:
         InfodiscardError: the spec is unknown, a library or file is missing, the weights do not fit, or there are none.
     """
+    for what, given in (("spec", spec), ("weights", "" if weights is None else weights)):
+        if not isinstance(given, str | PathLike):
+            raise InfodiscardError(f"{what} was {quoted(given)}; it must be a text or a path, such as {SPECS[1]!r}.")
+    allow_random = flag("allow_random", allow_random)
+    spec, seed = fspath(spec), whole("seed", seed, "a whole number of at most 64 bits", -(2**63)) % 2**64
     if spec.endswith(".safetensors") and not spec.startswith("hf:"):
         spec, weights, name = _trained(spec, weights, name)
     with _own_rng(seed):
@@ -83,7 +89,9 @@ def load(
         )
     network.module.eval()
     overrides = {"mean": mean, "std": std, "input_size": input_size, "name": name}
-    return replace(network, **{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    network = replace(network, **{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    network.check()
+    return network
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def test_the_command_prints_what_it_is_made_of():
     [
         ((), "--data SPEC for images, or --text FILE"),
         (("--data", "demo", "--workers", "1,x"), "--workers was '1,x'; give whole numbers"),
-        (("--data", "demo", "--workers", "0"), "workers was (0,)"),
+        (("--data", "demo", "--workers", "0"), "workers was 0; it must be whole numbers above 0"),
         (("--data", "demo", "--layers", "nothing"), "nothing"),
     ],
 )

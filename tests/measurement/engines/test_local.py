@@ -26,5 +26,5 @@ def test_pending_units_are_measured_one_by_one():
 def test_engines_are_found_by_name():
     mine = LocalEngine()
     assert find_engine(mine) is mine and isinstance(find_engine("local"), LocalEngine)
-    with pytest.raises(InfodiscardError, match="engine was 'spark'; it can be local or ray"):
+    with pytest.raises(InfodiscardError, match="engine was 'spark'; it can be 'local' or 'ray'"):
         find_engine("spark")

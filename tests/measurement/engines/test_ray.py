@@ -194,7 +194,7 @@ class Unpicklable(torch.nn.Module):
 
 
 def test_bad_engines_are_told(cluster):
-    with pytest.raises(InfodiscardError, match="engine was 'spark'; it can be local or ray"):
+    with pytest.raises(InfodiscardError, match="engine was 'spark'; it can be 'local' or 'ray'"):
         find_engine("spark")
     for wrong in ({"workers": 0}, {"gpus": 1.5}, {"gpus": -1}, {"cpus": 0}):
         with pytest.raises(InfodiscardError, match="give"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...errors import InfodiscardError
+from ...errors import one_of
 from .local import LocalEngine
 from .ray import RayEngine
 from .work import Engine, Finished, Work
@@ -18,10 +18,7 @@ def find_engine(engine: str | Engine) -> Engine:
     Raises:
         InfodiscardError: there is none of that name.
     """
-    if not isinstance(engine, str):
-        return engine
-    if engine == "local":
-        return LocalEngine()
-    if engine == "ray":
-        return RayEngine()
-    raise InfodiscardError(f"engine was '{engine}'; it can be {' or '.join(ENGINES)}.")
+    if hasattr(engine, "run") and hasattr(engine, "device_type"):
+        return engine  # type: ignore[return-value]
+    one_of("engine", engine, ENGINES)
+    return LocalEngine() if engine == "local" else RayEngine()
