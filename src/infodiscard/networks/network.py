@@ -25,6 +25,8 @@ class Network:
         input_size: (height, width) it expects; `None` if any size will do.
         default_layers: layer patterns to measure when the user names none.
         source: where it came from, for the record (`zoo:resnet20`, `torchvision:resnet18`, …).
+        weights: where its weights did, for the record: the name of a file, without its folder, or of a library's
+            weights; "random" of ones that nobody trained; "" if unknown.
     """
 
     module: nn.Module
@@ -34,6 +36,7 @@ class Network:
     input_size: tuple[int, int] | None = None
     default_layers: tuple[str, ...] = field(default=())
     source: str = ""
+    weights: str = ""
 
     def check_size(self, size: Sequence[int], name: str | None = None) -> None:
         """Raises InfodiscardError if the network does not take images of `size` (height, width)."""

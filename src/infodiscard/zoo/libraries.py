@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import warnings
+from dataclasses import replace
 from hashlib import sha256
 from inspect import signature
 from pathlib import Path
@@ -140,7 +141,7 @@ def from_file(place: str, function: str, spec: str) -> Network:
     except Exception as error:
         raise InfodiscardError(f"'{spec}' failed with {type(error).__name__}: {error}; fix the function.") from error
     if isinstance(built, Network):
-        return built
+        return replace(built, source=spec)  # what it was made of may have been changed since
     if not isinstance(built, nn.Module):
         raise InfodiscardError(
             f"'{spec}' returned {type(built).__name__}; let it return a torch.nn.Module or a Network."
