@@ -56,7 +56,7 @@ class Allowed:
     def __post_init__(self) -> None:
         for name in ("change", "increase", "decrease"):
             value = getattr(self, name)
-            if not (value is None or (isinstance(value, int | float) and value >= 0)):
+            if value is not None and not (isinstance(value, int | float) and value >= 0):
                 raise InfodiscardError(f"max_{name} was {value}; it must be a number of nats/pixel, 0 or more.")
 
     def limits(self, row: Difference) -> Limits:

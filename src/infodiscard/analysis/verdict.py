@@ -41,7 +41,7 @@ class Limits(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What is known of a difference: a word, and p of there being none, corrected by Holm's method."""
+    """What is known of a difference: a word, and p of there being none in the mean (of single samples, if "mixed")."""
 
     word: str
     p_holm: float
@@ -70,23 +70,24 @@ def verdicts(
             same is what does not exceed `allowed`.
         confidence: of the tests and intervals.
     """
-    means, singles = [_p_mean(row) for row in rows], [_p_single(row) for row in rows]
-    corrected = holm([*means, *singles])
+    singles = {i: _p_single(row) for i, row in enumerate(rows) if not math.isnan(row["chi2"])}
+    corrected = holm([*map(_p_mean, rows), *singles.values()])
+    scattered = dict(zip(singles, corrected[len(rows) :], strict=True))
     found = []
     for i, row in enumerate(rows):
         limit = limits[i] if limits else Limits(-row["allowed"], row["allowed"])
         same = is_within(row, limit, confidence)
-        differs, scattered = corrected[i] <= 1 - confidence, corrected[len(rows) + i] <= 1 - confidence
+        differs, single = corrected[i] <= 1 - confidence, scattered.get(i, 1.0) <= 1 - confidence
         counts = not limits or not limit.low <= row["difference"] <= limit.high
         if same and limits:
             word = SAME
         elif differs and counts:
             word = MORE if row["difference"] > 0 else LESS
-        elif scattered and math.sqrt(max(row["spread"] ** 2 - row["noise"] ** 2, 0)) > limit.single:
+        elif single and math.sqrt(max(row["spread"] ** 2 - row["noise"] ** 2, 0)) > limit.single:
             word = MIXED
         else:
             word = SAME if same else UNKNOWN
-        found.append(Verdict(word, min(corrected[i], corrected[len(rows) + i])))
+        found.append(Verdict(word, scattered[i] if word == MIXED else corrected[i]))
     return found
 
 
@@ -119,7 +120,7 @@ def _p_mean(row: Difference) -> float:
 
 def _p_single(row: Difference) -> float:
     """Returns how probable it is that single samples scatter this much if none of them differs."""
-    return 1.0 if math.isnan(row["chi2"]) or row["n"] < 2 else chi2_tail(row["chi2"], row["n"])
+    return 1.0 if row["n"] < 2 else chi2_tail(row["chi2"], row["n"])
 
 
 def in_words(a: str, b: str, name: str, rows: pd.DataFrame) -> str:

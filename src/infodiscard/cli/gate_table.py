@@ -21,7 +21,15 @@ def show_gate(console: Console, gate: Gate) -> None:
     judged = new_table(
         f"{METRICS[gate.metric].title}{reached} of the candidate against that of the base, nats/{gate.unit}"
     )
-    for heading in ("base", "candidate", "change", f"{gate.confidence:.4g} interval", "allowed", "p (Holm)", "verdict"):
+    for heading in (
+        "base",
+        "candidate",
+        "change",
+        f"{gate.confidence * 100:.4g} % interval",
+        "allowed",
+        "p (Holm)",
+        "verdict",
+    ):
         judged.add_column(heading, justify="right")
     for row in gate.table.to_dict("records"):
         allowed = f"±{number(row['allowed_high'])}"
@@ -42,7 +50,7 @@ def _meaning(gate: Gate) -> str:
     gap = gate.table["basis"].ne("corrected").any()
     sentences = [
         f"Base: {gate.base}. Candidate: {gate.candidate}.",
-        f"Same: the {gate.confidence:.4g} interval of the change over {images} images lies within what is allowed. "
+        f"Same: the {gate.confidence * 100:.4g} % interval of the change over {images} images lies within what is allowed. "
         f"More, less: it lies outside, significantly. Mixed: single images do. Tests are corrected for the number of "
         f"layers ({len(gate.table)}) by Holm's method.",
     ]

@@ -200,8 +200,10 @@ def show_table(console: Console, table: Table) -> None:
     """Prints a table with every cell on one line, even where it is wider than the terminal: names are to be copied."""
     for column in table.columns:
         column.no_wrap = True
-    width = Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum
-    console.print(table, width=max(width, console.width), crop=False, no_wrap=True, overflow="ignore")
+    usual, needed = console.width, Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum
+    console.width = max(usual, needed)
+    console.print(table)
+    console.width = usual
 
 
 def p_value(p: float) -> str:

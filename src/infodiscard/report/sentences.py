@@ -33,16 +33,12 @@ def answer(content: Content) -> list[str]:
     if content.compared:
         rows = content.pairs[content.pairs["metric"] == first.name]
         pairs = [_compared(str(a), str(b), first, of, content) for (a, b), of in rows.groupby(["a", "b"], sort=False)]
-        more = f" {len(pairs) - 1} more pairs are compared below." if len(pairs) > 2 else ""
-        sentences += [*pairs[: 1 if more else 2]]
-        sentences[-1:] = [sentences[-1] + more] if sentences else []
+        # Three sentences in all: of several pairs the first one.
+        more = f" {len(pairs) - 1} more pairs are compared below." if pairs[1:] else ""
+        sentences += [pair + more for pair in pairs[:1]]
     doubts = warnings(content)
-    if doubts:
-        sentences.append(
-            f"Read with care: {len(doubts)} doubts below." if doubts[1:] else f"Read with care: {doubts[0]}"
-        )
-    else:
-        sentences.append("Nothing is known against these values.")
+    many = f"{len(doubts)} reasons not to trust all of it are given below."
+    sentences.append(many if doubts[1:] else doubts[0] if doubts else "Nothing is known against these values.")
     return [content.layout.words(text) for text in sentences]
 
 
@@ -176,7 +172,7 @@ def warnings(content: Content) -> list[str]:
     sentences = [sentence for name, run in content.runs.items() if (sentence := _unfinished(name, run))]
     for entry in content.entries:
         if entry.network in entry.run.plan.random:
-            sentences.append(f"{entry.name}: random weights; this says nothing of a trained network.")
+            sentences.append(f"{entry.name}: random weights, which say nothing of a trained network.")
         n = int(entry.summary["n"].min())
         if n < FEW_SAMPLES:
             why = "one sample has no standard error" if n == 1 else "means over so few say little about other inputs"

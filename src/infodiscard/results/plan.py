@@ -108,6 +108,16 @@ class Plan:
         """The networks that are known to have had random weights."""
         return tuple(name for name in self.networks if self.origin.get(f"weights/{name}") == RANDOM)
 
+    def described(self) -> list[str]:
+        """Returns in words what each network is and what they were measured on, as far as it is known."""
+        words = []
+        for name in self.networks:
+            spec, weights = (self.origin.get(f"{key}/{name}", "") for key in ("network", "weights"))
+            weights = f"{weights} weights" if weights == RANDOM else f"weights {weights}" if weights else ""
+            if spec or weights:
+                words.append(f"{name}: {', '.join(filter(None, (spec, weights)))}")
+        return words + [f"{key}: {self.origin[key]}" for key in ("data", "text") if key in self.origin]
+
     def units(self) -> list[Unit]:
         """Returns all the work, in the order network, layer, block."""
         starts = range(0, len(self.samples), self.block)
