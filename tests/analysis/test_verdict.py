@@ -134,10 +134,10 @@ def test_sentences():
     assert said("same", "same") == "SID of b is the same as that of a in all 2 layers."
     assert said("same") == "SID of b is the same as that of a in the one layer compared."
     assert said("more", "less", "same", "cannot tell") == (
-        "SID of b, against a, is more in l0, less in l1, the same in l2; it cannot be told in l3."
+        "SID of b against a: more in l0; less in l1; the same in l2; not to be told in l3."
     )
     assert said("cannot tell") == (
         "SID: it cannot be told whether b differs from a in the one layer compared; measure more samples."
     )
-    assert "another for single samples, though not in the mean, in l0" in said("mixed")
+    assert said("mixed") == "SID of b against a: mixed in l0 (single samples change, the mean may not)."
     assert (named(["a"]), named(["a", "b", "c"]), named([*"abcdef"])) == ("a", "a, b and c", "a, b, c, d and 2 more")

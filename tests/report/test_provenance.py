@@ -32,7 +32,7 @@ def test_the_command_names_what_a_run_is_of_and_runs_as_printed(tmp_path, monkey
     words += ["--samples", "2", "--layers", "conv1", "--max-passes", "96", "--out", "a", "--tolerance", "0.5"]
     result = CliRunner().invoke(app, ["measure", *words])
     assert result.exit_code == 0, result.output
-    run = open_run("a")
+    run = open_run(tmp_path / "a")
     assert run.plan.origin["network/build"] == "net.py:build" and run.plan.origin["data"] == "demo"
     assert str(tmp_path) not in str(dict(run.dataset.attrs)) and "my nets" not in str(dict(run.dataset.attrs))
     monkeypatch.chdir(tmp_path / "my nets")

@@ -138,15 +138,15 @@ def in_words(a: str, b: str, name: str, rows: pd.DataFrame) -> str:
     said = {
         MORE: "more in {}",
         LESS: "less in {}",
-        MIXED: "another for single samples, though not in the mean, in {}",
+        MIXED: "mixed in {} (single samples change, the mean may not)",
         SAME: "the same in {}",
     }
     parts = [said[word].format(named(layers[word])) for word in said if word in layers]
     unknown = layers.get(UNKNOWN, [])
     if not parts:
         return f"{name}: it cannot be told whether {b} differs from {a} in {_all(len(rows))}; measure more samples."
-    tail = f"; it cannot be told in {named(unknown)}" if unknown else ""
-    return f"{name} of {b}, against {a}, is {', '.join(parts)}{tail}."
+    parts += [f"not to be told in {named(unknown)}"] if unknown else []
+    return f"{name} of {b} against {a}: {'; '.join(parts)}."
 
 
 def named(layers: Sequence[str], most: int = 4) -> str:

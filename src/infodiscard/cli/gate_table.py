@@ -50,9 +50,9 @@ def _meaning(gate: Gate) -> str:
     gap = gate.table["basis"].ne("corrected").any()
     sentences = [
         f"Base: {gate.base}. Candidate: {gate.candidate}.",
-        f"Same: the {gate.confidence * 100:.4g} % interval of the change over {images} images lies within what is allowed. "
-        f"More, less: it lies outside, significantly. Mixed: single images do. Tests are corrected for the number of "
-        f"layers ({len(gate.table)}) by Holm's method.",
+        f"Same: the {gate.confidence * 100:.4g} % interval of the change over {images} images lies within what is "
+        "allowed. More, less: the change lies outside, significantly. Mixed: that of single images does. Tests are "
+        f"corrected for the number of layers ({len(gate.table)}) by Holm's method.",
     ]
     if gap:
         sentences.append("The solver's estimated gap counts against every verdict.")

@@ -64,8 +64,10 @@ def _compared(a: str, b: str, scalar: Scalar, rows: pd.DataFrame, content: Conte
     changed = rows[rows["verdict"].isin(CHANGED)]
     if changed.empty:
         return said
-    far = max(changed.to_dict("records"), key=lambda row: abs(row["difference"]))
-    return f"{said[:-1]}; most in {far['layer']}: {_difference(far)} {content.unit}."
+    shifted = rows[rows["verdict"].isin((MORE, LESS))]
+    far = max(shifted.to_dict("records"), key=lambda row: abs(row["difference"]), default=None)
+    most = "" if far is None else f" The largest change is in {far['layer']}, {_difference(far)} {content.unit}."
+    return f"{b} differs from {a}. {said}{most}"
 
 
 def _difference(row: Mapping[Hashable, Any]) -> str:
