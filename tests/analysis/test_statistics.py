@@ -5,13 +5,15 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from scipy.stats import spearmanr
 from statsmodels.stats.multitest import multipletests
 
 from infodiscard.analysis.statistics import (
+    binomial_tail,
+    chi2_tail,
     half_width,
     holm,
-    holm_levels,
     rank_correlation,
     t_bound,
     t_quantile,
@@ -51,11 +53,9 @@ def test_an_interval_is_students_and_a_single_sample_has_none():
 def test_holm_by_hand():
     p = [0.01, 0.04, 0.03, 0.005]
     assert holm(p) == pytest.approx([0.03, 0.06, 0.06, 0.02])  # 3 × 0.01, the 0.06 before it, 2 × 0.03, 4 × 0.005
-    assert holm_levels(p, 0.05) == pytest.approx([0.05 / 3, 0.05 / 2, 0.05 / 2, 0.05 / 4])
     assert (
         holm([0.6, 0.7]) == [1, 1] and holm([]) == [] and holm([0.04]) == [0.04] and holm([0.02, 0.02]) == [0.04, 0.04]
     )
-    assert holm_levels([1e-9, 1e-9], 0.05) == [0.025, 0.05]
 
 
 @pytest.mark.parametrize("count", [1, 2, 20])
@@ -65,11 +65,14 @@ def test_holm_is_that_of_statsmodels(count):
     assert holm(list(p)) == pytest.approx(multipletests(p, method="holm")[1], rel=1e-12)
 
 
-def test_a_level_of_holm_says_the_same_as_the_corrected_p():
-    rng = np.random.default_rng(0)
-    for p in rng.beta(0.3, 1, (300, 5)):
-        levels = holm_levels(list(p), 0.05)
-        assert [value <= level for value, level in zip(p, levels, strict=True)] == [x <= 0.05 for x in holm(list(p))]
+@pytest.mark.parametrize("freedom", [1, 2, 12])
+def test_tails_are_scipys(freedom):
+    for value in (0.0, 0.3, 5.0, 40.0, np.inf):
+        assert chi2_tail(value, freedom) == pytest.approx(stats.chi2.sf(value, freedom), rel=1e-12)
+    for count in range(freedom + 1):
+        expected = stats.binomtest(count, freedom, alternative="greater").pvalue
+        assert binomial_tail(count, freedom) == pytest.approx(expected, rel=1e-12)
+    assert binomial_tail(0, 0) == 1
 
 
 @pytest.mark.parametrize("n", [4, 9, 30])

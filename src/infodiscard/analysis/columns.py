@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..core.metrics import METRICS
 from ..core.metrics.metric import SHARE, Column
+from ..core.numbers import number
 from .display import is_corrected, plain, shown
 
 if TYPE_CHECKING:
@@ -41,11 +41,6 @@ def _printed(name: str, column: Column, row: Record) -> str:
     return share(row[name]) if column.form == SHARE else number(row[name], column.form)
 
 
-def number(value: float, form: str) -> str:
-    """Prints a number; a dash where there is none."""
-    return "–" if value != value else "∞" if value == math.inf else format(value, form)
-
-
 def share(value: float) -> str:
     """Prints a share, so that a small one does not look like none."""
     return "<0.1%" if 0 < value < 0.001 else number(value, ".1%" if value else ".0%")
@@ -54,4 +49,4 @@ def share(value: float) -> str:
 def with_error(row: Record, name: str, form: str) -> str:
     """Prints a value and its standard error, where it has one."""
     value, error = row[name], row[f"{name}_se"]
-    return number(value, form) + ("" if error != error else f" ± {error:{form}}")
+    return number(value, form) + ("" if error != error else f" ± {number(error, form)}")

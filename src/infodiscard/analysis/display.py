@@ -72,6 +72,22 @@ def systematic(table: pd.DataFrame, variable: str) -> float:
     return SYSTEMATIC * abs(mean) if mean == mean else 0.0
 
 
+def systematic_difference(a: pd.DataFrame, b: pd.DataFrame, variable: str) -> float:
+    """Returns the same of a mean difference over pairs of samples.
+
+    What the corrections of both sides have in common, sample by sample, cancels, and so do its errors: for a network
+    compared with itself nothing is left. The rest is taken as unrelated.
+
+    Args:
+        a, b: the rows of the same samples.
+        variable: whose difference is taken.
+    """
+    if (found := reached(variable)) is None:
+        return 0.0
+    added_a, added_b = ((table[variable] - table[found]).to_numpy(np.float64) for table in (a, b))
+    return SYSTEMATIC * math.sqrt(float(((added_b - added_a) ** 2).mean()))
+
+
 def mean_error(table: pd.DataFrame, variable: str) -> float:
     """Returns the standard error of a mean over samples, the systematic part included; NaN for a single sample."""
     values = table[variable].dropna().to_numpy(np.float64)

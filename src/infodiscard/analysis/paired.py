@@ -10,10 +10,11 @@ import numpy as np
 
 from ..core.metrics import METRICS
 from ..errors import InfodiscardError, nearest, quoted
-from .display import basis, is_corrected, plain, shown, systematic
+from .display import basis, is_corrected, plain, shown, systematic_difference
 from .side import Side, Sources, sides_of
 from .statistics import half_width
 from .trust import mean_gap, row_warnings, settings_warnings
+from .verdict import LEAST, SHARE, verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +31,9 @@ class Statistics(TypedDict):
     high: float
     n: int
     systematic: float
+    spread: float
+    noise: float
+    chi2: float
 
 
 class Difference(Statistics):
@@ -40,6 +44,7 @@ class Difference(Statistics):
     b: str
     basis: str
     gap: float
+    allowed: float
     warning: str
 
 
@@ -70,11 +75,9 @@ def compare_runs(
         raise InfodiscardError(f"No entry is named '{reference}'; the nearest are {nearest(str(reference), names)}.")
     first = sides[names.index(reference)] if reference else sides[0]
     rows = [row for side in sides if side is not first for row in compare_sides(first, side, metric, by)]
-    for row in rows if plain(metric) in METRICS else ():
-        if row["gap"] > abs(row["difference"]):
-            within = f"the difference is within the solver's estimated gap ({row['gap']:.3f})"
-            row["warning"] = "; ".join(filter(None, (row["warning"], within)))
-    return pd.DataFrame(rows)
+    found = pd.DataFrame(verdicts(rows)).rename(columns={"word": "verdict"})
+    table = pd.concat([pd.DataFrame(rows).drop(columns="chi2"), found], axis=1)
+    return table[[*(name for name in table if name != "warning"), "warning"]]
 
 
 def check_pairing(by: str) -> None:
@@ -86,7 +89,7 @@ def check_pairing(by: str) -> None:
 
 
 def compare_sides(a: Side, b: Side, metric: str, by: str) -> list[Difference]:
-    """Returns the rows of one pair of entries, which hold what `compare` returns, but for its warning of the gap.
+    """Returns the rows of one pair of entries, which hold what `compare` returns, but for the verdicts.
 
     Raises:
         InfodiscardError: as for `compare`.
@@ -109,17 +112,21 @@ def compare_sides(a: Side, b: Side, metric: str, by: str) -> list[Difference]:
         variable, known = _known(metric, left, right)
         if known.any():
             layer = layer_a if layer_a == layer_b else f"{layer_a} ~ {layer_b}"
-            gap = max(mean_gap(table[known], metric) for table in (left, right))
+            # Of corrected values the error holds it, and what is not solved for itself has none.
+            searched = plain(metric) in METRICS and not is_corrected(variable)
+            gap = max(mean_gap(table[known], metric) for table in (left, right)) if searched else 0.0
             as_reached = basis(variable) == "reached"
             warnings = general + row_warnings(a, b, left, right, int(known.sum()), as_reached, metric)
+            paired = _paired(left[known], right[known], variable)
             rows.append(
                 Difference(
                     layer=layer,
                     a=a.name,
                     b=b.name,
-                    **_paired(left[known], right[known], variable),
+                    **paired,
                     basis=basis(variable),
-                    gap=0.0 if is_corrected(variable) else gap,  # of corrected values the error holds it
+                    gap=gap,
+                    allowed=_allowed(a, metric, paired["mean_a"]),
                     warning="; ".join(warnings),
                 )
             )
@@ -177,14 +184,27 @@ def _known(metric: str, left: pd.DataFrame, right: pd.DataFrame) -> tuple[str, p
     return variable, known
 
 
+def _allowed(a: Side, metric: str, mean: float) -> float:
+    """Returns up to which size a difference does not count: a least one, or a share of what the first discards."""
+    owner, settings = METRICS.get(plain(metric)), a.run.plan.settings
+    level = owner.at_identity(settings.alpha, settings.tau) if owner else None
+    return max(LEAST, 0.0 if level is None else SHARE * (mean - level))
+
+
 def _paired(a: pd.DataFrame, b: pd.DataFrame, variable: str) -> Statistics:
     """Returns the statistics of a variable over n pairs of samples."""
     values_a, values_b = (table[variable].to_numpy(np.float64) for table in (a, b))
     differences = values_b - values_a
     n, mean = len(differences), float(differences.mean())
-    shared = math.hypot(systematic(a, variable), systematic(b, variable))
+    shared = systematic_difference(a, b, variable)
     se = math.hypot(float(differences.std(ddof=1) / math.sqrt(n)), shared) if n > 1 else math.nan
     half = half_width(se, n)
+    # What is known of the errors of single samples: their own noise and the correction's.
+    errors = f"{variable}_se"
+    known = is_corrected(variable) and errors in a and errors in b
+    noise = np.hypot(*(table[errors].to_numpy(np.float64) for table in (a, b))) if known else np.full(n, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        squares = np.where(differences == 0, 0.0, (differences / noise) ** 2)
     return {
         "mean_a": float(values_a.mean()),
         "mean_b": float(values_b.mean()),
@@ -194,4 +214,7 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame, variable: str) -> Statistics:
         "high": mean + half,
         "n": n,
         "systematic": shared,
+        "spread": float(np.sqrt((differences**2).mean())),
+        "noise": float(np.sqrt((noise**2).mean())),
+        "chi2": float(squares.sum()) if known else math.nan,
     }

@@ -34,6 +34,15 @@ class Side:
         return frame[frame["network"] == self.network].drop(columns="network")
 
     @property
+    def correct(self) -> dict[str, bool]:
+        """Sample → whether the network classifies it as labelled, where labels and predictions are known."""
+        plan = self.run.plan
+        if plan.labels is None or self.network not in plan.predictions:
+            return {}
+        rows = zip(plan.samples, plan.labels, plan.predictions[self.network], strict=True)
+        return {sample: label == predicted for sample, label, predicted in rows if predicted >= 0}
+
+    @property
     def missing(self) -> int:
         """The number of its units that are not measured yet."""
         return sum(unit.network == self.network for unit in self.run.pending())

@@ -37,16 +37,6 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def holm_levels(p: Sequence[float], alpha: float) -> list[float]:
-    """Returns the level at which Holm's method tests each: p is at most its level just if it is significant."""
-    levels, rank = [0.0] * len(p), 0
-    for i in sorted(range(len(p)), key=p.__getitem__):
-        levels[i] = alpha / (len(p) - rank)
-        # After the first that is not significant no further one can be: the level stays.
-        rank += p[i] <= levels[i] and rank < len(p) - 1
-    return levels
-
-
 def t_tail(t: float, freedom: float) -> float:
     """Returns the probability that Student's t is `t` or more."""
     from scipy import stats
@@ -59,6 +49,20 @@ def t_bound(level: float, freedom: float) -> float:
     from scipy import stats
 
     return float(stats.t.isf(level, freedom))
+
+
+def chi2_tail(value: float, freedom: float) -> float:
+    """Returns the probability that χ² is `value` or more."""
+    from scipy import stats
+
+    return float(stats.chi2.sf(value, freedom))
+
+
+def binomial_tail(count: int, n: int) -> float:
+    """Returns the probability of `count` heads or more in `n` tosses of a fair coin."""
+    from scipy import stats
+
+    return float(stats.binom.sf(count - 1, n, 0.5))
 
 
 @cache

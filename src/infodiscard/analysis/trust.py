@@ -13,6 +13,8 @@ from .side import Side
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..results.run import StoredRun
+
 FEW_SAMPLES = 5
 UNCONVERGED_SHARE = 0.05
 DISTANCE_ERROR = 0.05
@@ -59,6 +61,17 @@ def distrust(table: pd.DataFrame, alpha: float, metric: str) -> list[str]:
     elif "capped_share" in trust and (share := float(trust["capped_share"].mean())) > CAPPED_SHARE:
         warnings.append(f"σ at the cap for {share:.1%} of the pixels")
     return warnings
+
+
+def of_run(run: StoredRun) -> list[str]:
+    """Returns what speaks against a run as a whole."""
+    left, total = len(run.pending()), len(run.plan.units())
+    warnings = [f"the run is not finished: {left} of {total} units are missing"] if left else []
+    if len(run.plan.samples) == 1:
+        warnings.append("one sample has no standard error; measure more to tell networks or layers apart")
+    return warnings + [
+        f"{name} has random weights, and so says nothing of a trained network" for name in run.plan.random
+    ]
 
 
 def mean_gap(table: pd.DataFrame, metric: str) -> float:

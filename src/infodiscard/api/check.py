@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from torch import nn
 
-from ..analysis.gate import Gate, check_arguments, judge, refuse_settings, side_of, too_few
+from ..analysis.gate import Allowed, Gate, check_arguments, judge, refuse_settings, side_of, too_few
 from ..analysis.side import Side
+from ..analysis.verdict import CONFIDENCE
 from ..core.settings import Settings
 from ..errors import InfodiscardError
 from ..networks.network import Network
@@ -18,41 +19,53 @@ from .measure import measure
 def check(
     base: Any,
     candidate: Any,
-    max_increase: float = 0.05,
+    max_change: float | None = None,
     metric: Literal["sid", "ru"] = "sid",
     by: Literal["name", "position", "auto"] = "name",
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
     data: Any = None,
+    *,
+    max_increase: float | None = None,
+    max_decrease: float | None = None,
     **options: Any,
 ) -> Gate:
-    """Says whether a candidate (pruned, quantised, distilled, retrained) discards significantly more than its base.
+    """Says whether a candidate (pruned, quantised, distilled, retrained) is still the same as its base.
 
-    At each layer, the difference candidate − base is averaged over the images that both have. It is significantly more
-    than allowed if it exceeds `max_increase` in a one-sided t-test (n − 1 degrees of freedom) at this confidence,
-    corrected for the number of layers by Holm's method. SID is compared as corrected, and the error of that is part of
-    the test; from RU, and from the SID of runs without corrected values, the solver's estimated gap is taken off first.
-    The verdicts are "more"; "within", significantly not more than allowed (even if the gap is added); "less",
-    significantly less than the base; or "cannot tell". The check passes unless some layer's verdict is "more".
+    At each layer, the change candidate − base is averaged over the images that both have. The verdict is
+
+    - PASS if at every layer the interval of the mean change, at this confidence, lies within what is allowed, and the
+      upper bound of what single images change by (their root mean square) within twice that;
+    - DIFFERS if at some layer the change lies outside and is significant: not 0 by a paired t-test of the mean, or by
+      a χ² test of single images against their own errors, both corrected for the number of layers by Holm's method; or
+      if significantly fewer images are classified as labelled, by a sign test;
+    - UNDECIDED else.
+
+    SID is compared as corrected, and the error of that is part of the tests; of RU, and of the SID of runs without
+    corrected values, only the mean is tested, and the solver's estimated gap counts against every verdict.
 
     Args:
         base: a run of one network; its directory; `DIR/NETWORK` for one network of several; a `compare.Side`; or a
             network (a module or a `Network`), which is measured on `data`.
         candidate: the same. If only one of both is a network, it is measured on the layers and under the settings of
             the other's run, unless `options` say otherwise.
-        max_increase: what is allowed, nats/pixel, 0 or more.
+        max_change: what is allowed in either direction, nats/pixel, 0 or more; `None`: 0.05, or a tenth of what the
+            base discards at the layer (its SID above that of a layer that discards nothing), whichever is more.
         metric: "sid" or "ru".
         by: how layers are paired, as for `compare`.
         confidence: between 0.5 and 1.
         data: what networks are measured on, as for `infodiscard.measure`.
+        max_increase, max_decrease: what is allowed in one direction, where it is not `max_change`; `math.inf` leaves
+            that one unchecked, and single images too.
         options: other arguments of `infodiscard.measure` for them.
 
     Raises:
         InfodiscardError: it cannot be decided: unlike settings or images, an unfinished run, a layer with fewer than
             two images, or no shared layers; or bad arguments.
     """
-    check_arguments(max_increase, metric, by, confidence)
+    allowed = Allowed(max_change, max_increase, max_decrease)
+    check_arguments(metric, by, confidence)
     a, b = _sides(base, candidate, metric, by, data, options)
-    return judge(a, b, max_increase, metric, by, confidence)
+    return judge(a, b, allowed, metric, by, confidence)
 
 
 def _sides(base: Any, candidate: Any, metric: str, by: str, data: Any, options: Mapping[str, Any]) -> tuple[Side, Side]:

@@ -41,14 +41,18 @@ def compare(
 
     Returns:
         A table with the columns `layer`; `a` (the reference) and `b`, the entries' names; `mean_a`, `mean_b`;
-        `difference`, the mean of b − a; `se`, its standard error over the n pairs (n − 1), the systematic errors of
-        both sides' corrections added in quadrature; `low`, `high`, its 95 % interval from Student's t with n − 1
-        degrees of freedom; `n`; `basis`, whether the values are "corrected" or as "reached" ("" where a metric has no
-        such difference); `systematic`, the part of `se` that more samples do not make smaller; `gap`, what counts
-        against a difference beside its error: the larger of both sides' mean gaps to the optimum, as the solver
-        estimates them, and 0 between corrected values; `warning`, why not to trust the row ("" if nothing is known
-        against it). A layer with no pair measured is omitted; a sample that lacks a corrected value on either side is
-        omitted from its row, which says so.
+        `difference`, the mean of b − a; `se`, its standard error over the n pairs (n − 1), with the systematic error of
+        the corrections, as far as they differ, added in quadrature; `low`, `high`, its 95 % interval from Student's t
+        with n − 1 degrees of freedom; `n`; `systematic`, the part of `se` that more samples do not make smaller;
+        `spread`, the root mean square of the samples' differences, and `noise`, that of their errors (NaN if not
+        known); `basis`, whether the values are "corrected" or as "reached" ("" where a metric has no such difference);
+        `gap`, what counts against a difference of a metric beside its error: the larger of both sides' mean gaps to the
+        optimum, as the solver estimates them, and 0 between corrected values; `allowed`, up to which size a difference
+        does not count; `verdict`, "more" or "less" (significantly, of b), "mixed" (samples differ significantly, and by
+        more than twice `allowed`, but not their mean), "same" (within `allowed`) or "cannot tell"; `p_holm`, of no
+        difference, corrected for the number of rows by Holm's method; `warning`, why not to trust the row ("" if
+        nothing is known against it). A layer with no pair measured is omitted; a sample that lacks a corrected value on
+        either side is omitted from its row, which says so.
 
     Raises:
         InfodiscardError: fewer than two entries, an unknown reference or metric, inputs of different sizes, no shared

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ..analysis.columns import share, with_error
 from ..measurement.progress import dearest, duration, duration_range
-from .tables import add_row, new_table
+from .tables import add_row, new_table, show_table
 
 if TYPE_CHECKING:
     from ..measurement.forecast import Forecast
@@ -20,11 +20,11 @@ HEADINGS = ("share\nof time", "s/sample\n± se", "passes/\nsample", "passes\n/s"
 
 def show_forecast(console: Console, forecast: Forecast) -> None:
     """Prints what a measurement will take, and what that is made of."""
-    console.print(_layers(forecast))
+    show_table(console, _layers(forecast))
     if forecast.guessed:
         text = "!: no sample fitted into the calibration; likely within a factor of two, by a first look"
         console.print(f"{text}. A longer --calibrate tells more.", style="yellow")
-    console.print(_times(forecast))
+    show_table(console, _times(forecast))
     console.print()
     for line in _notes(forecast):
         console.print(line, soft_wrap=True)
@@ -37,9 +37,8 @@ def _layers(forecast: Forecast) -> Table:
         f"{len(forecast.layers)} layers × {len(plan.samples):,} samples of {plan.size}: {forecast.problems:,} problems "
         f"in {forecast.units:,} units of {plan.block}"
     )
-    table.add_column("layer", overflow="fold", min_width=8)
     for heading in HEADINGS:
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right")
     for row in forecast.layer_table().to_dict("records"):
         rate = f"{row['passes'] / row['seconds']:,.0f}" if row["seconds"] else "–"
         cells = [share(row["share"]), with_error(row, "seconds", ".3f"), f"{row['passes']:,.0f}", rate]
@@ -51,7 +50,7 @@ def _layers(forecast: Forecast) -> Table:
 
 def _times(forecast: Forecast) -> Table:
     """Returns the time by the number of workers."""
-    on_gpu, table = forecast.device == "cuda", new_table("")
+    on_gpu, table = forecast.device == "cuda", new_table("", None)
     for heading in ("workers", "time", "likely", "GPU-hours" if on_gpu else "core-hours"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in forecast.table().to_dict("records"):

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..core.metrics import METRICS
-from .tables import add_row, by_reason, new_table, show_warnings
+from ..core.numbers import number
+from .tables import add_row, by_reason, new_table, p_value, show_table, show_warnings
 
 if TYPE_CHECKING:
     from ..analysis.gate import Gate
@@ -20,14 +21,24 @@ def show_gate(console: Console, gate: Gate) -> None:
     judged = new_table(
         f"{METRICS[gate.metric].title}{reached} of the candidate against that of the base, nats/{gate.unit}"
     )
-    judged.add_column("layer", overflow="fold", min_width=8)
-    for heading in ("base", "candi-\ndate", "differ-\nence", "se", "bound", "p\n(Holm)", "verdict"):
-        judged.add_column(heading, justify="right", no_wrap=True)
+    for heading in (
+        "base",
+        "candidate",
+        "change",
+        f"{gate.confidence * 100:.4g} % interval",
+        "allowed",
+        "p (Holm)",
+        "verdict",
+    ):
+        judged.add_column(heading, justify="right")
     for row in gate.table.to_dict("records"):
-        cells = [f"{row['base']:.3f}", f"{row['candidate']:.3f}", f"{row['difference']:+.3f}", f"{row['se']:.3f}"]
-        cells += [f"{row['bound']:+.3f}", "<0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}"]
-        add_row(judged, str(row["layer"]), [*cells, row["verdict"]], doubted=bool(row["warning"]))
-    console.print(judged)
+        allowed = f"±{number(row['allowed_high'])}"
+        if row["allowed_low"] != -row["allowed_high"]:
+            allowed = f"{number(row['allowed_low'], '+.3f')} … {number(row['allowed_high'], '+.3f')}"
+        cells = [number(row["base"]), number(row["candidate"]), number(row["difference"], "+.3f")]
+        cells += [f"{number(row['low'], '+.3f')} … {number(row['high'], '+.3f')}", allowed]
+        add_row(judged, str(row["layer"]), [*cells, p_value(row["p_holm"]), row["verdict"]], bool(row["warning"]))
+    show_table(console, judged)
     console.print(f"\n{_meaning(gate)}", style="dim")
     show_warnings(console, by_reason(gate.table.assign(a="base", b="candidate")))
 
@@ -37,15 +48,18 @@ def _meaning(gate: Gate) -> str:
     images = "–".join(str(n) for n in sorted({gate.table["n"].min(), gate.table["n"].max()}))
     # Between corrected values, all that is not known is in the standard error.
     gap = gate.table["basis"].ne("corrected").any()
-    less, added = (", less the solver's estimated gap,", "with the gap added, ") if gap else ("", "")
     sentences = [
         f"Base: {gate.base}. Candidate: {gate.candidate}.",
-        f"More: the paired difference over {images} images{less} exceeds {gate.max_increase:g} (as its bound shows). "
-        f"Within, less: {added}it is at most {gate.max_increase:g}, below 0. One-sided t-tests at "
-        f"{gate.confidence:.4g}, corrected for the number of layers ({len(gate.table)}) by Holm's method.",
+        f"Same: the {gate.confidence * 100:.4g} % interval of the change over {images} images lies within what is "
+        "allowed. More, less: the change lies outside, significantly. Mixed: that of single images does. Tests are "
+        f"corrected for the number of layers ({len(gate.table)}) by Holm's method.",
     ]
-    if not gap:
-        sentences.append("Values are corrected; se contains the systematic error of that.")
+    if gap:
+        sentences.append("The solver's estimated gap counts against every verdict.")
+    else:
+        sentences.append("Values are corrected; the interval contains the systematic error of that.")
     if gate.left_out:
         sentences.append(f"Only one of both has {', '.join(gate.left_out)}, which is not compared.")
+    if gate.accuracy is not None:
+        sentences.append(gate.accuracy.sentence)
     return escape(" ".join(sentences))

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 
 from ..analysis.columns import columns_of
 from ..analysis.display import plain
-from ..analysis.trust import distrust
+from ..analysis.trust import distrust, of_run
+from ..analysis.verdict import in_words
 from ..core.metrics import METRICS
+from ..core.numbers import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,17 +30,20 @@ if TYPE_CHECKING:
 SHOWN = 10
 """Most samples that are listed by name."""
 
+WIDEST = 1000
+"""Most characters of a table's line."""
+
 
 def show_layers(console: Console, layers: Iterable[Layer], title: str, default: Iterable[str]) -> None:
     """Prints the layers of a network in execution order, those that are measured by default marked."""
-    table, chosen = new_table(title), set(default)
+    table, chosen = new_table(title, None), set(default)
     for heading in ("", "layer", "type", "shape", "calls"):
-        table.add_column(heading, justify="right" if heading in ("shape", "calls") else "left", overflow="fold")
+        table.add_column(heading, justify="right" if heading in ("shape", "calls") else "left")
     for layer in layers:
         shape = "–" if layer.shape is None else "×".join(map(str, layer.shape))
         mark = "•" if layer.name in chosen else ""
         table.add_row(mark, escape(layer.name), escape(layer.type), shape, str(layer.calls))
-    console.print(table)
+    show_table(console, table)
 
 
 def show_run(console: Console, run: Run) -> None:
@@ -56,7 +62,7 @@ def show_run(console: Console, run: Run) -> None:
             warnings += [f"{name}{network} {layer}: {text}" for layer, text in doubted.items() if text]
     console.print(f"\n{_meaning(run, summary)}", style="dim")
     _show_failures(console, run)
-    show_warnings(console, warnings + _doubts(run))
+    show_warnings(console, warnings + of_run(run))
 
 
 def show_progress(console: Console, run: Run) -> None:
@@ -66,14 +72,14 @@ def show_progress(console: Console, run: Run) -> None:
         left[unit.network, unit.layer] = left.get((unit.network, unit.layer), 0) + unit.stop - unit.start
     failures, samples = run.failures(), len(run.plan.samples)
     failed = failures.groupby(["network", "layer"], sort=False).size().to_dict()
-    table = new_table("")
+    table = new_table("", None)
     for heading in ("network", "layer", "samples", "done", "failed"):
-        table.add_column(heading, justify="left" if heading in ("network", "layer") else "right", overflow="fold")
+        table.add_column(heading, justify="left" if heading in ("network", "layer") else "right")
     for network in run.plan.networks:
         for layer in run.plan.layers[network]:
             done, lost = samples - left.get((network, layer), 0), failed.get((network, layer), 0)
             table.add_row(escape(network), escape(layer), f"{samples:,}", f"{done:,}", f"{lost:,}" if lost else "–")
-    console.print(table)
+    show_table(console, table)
     _show_failures(console, run)
 
 
@@ -102,7 +108,7 @@ def _meaning(run: Run, summary: pd.DataFrame) -> str:
     sentences, with_gap = [], False
     for metric in map(METRICS.__getitem__, run.metrics):
         columns, level = columns_of(metric.name, summary), metric.at_identity(alpha, tau)
-        least = f"; a layer that discards nothing has {level:.3f}" if level is not None else ""
+        least = f"; a layer that discards nothing has {number(level)}" if level is not None else ""
         sentences.append(f"{metric.title}: {metric.meaning}{least}.")
         if metric.corrected.get(metric.name) in columns:
             what = f"{metric.title} and concentration" if metric.concentration else metric.title
@@ -124,22 +130,12 @@ def _show_network(
 ) -> None:
     table = new_table(title)
     columns = columns_of(metric, summary)
-    table.add_column("layer", overflow="fold", min_width=8)
     for heading, _ in columns.values():
-        table.add_column(words(heading), justify="right", no_wrap=True)
+        table.add_column(words(heading), justify="right")
     for row in summary.to_dict("records"):
         cells = [form(row) for _, form in columns.values()]
         add_row(table, row["layer"], cells, doubted=bool(doubted[row["layer"]]))
-    console.print(table)
-
-
-def _doubts(run: Run) -> list[str]:
-    """Returns what speaks against the run as a whole."""
-    left, total = len(run.pending()), len(run.plan.units())
-    doubts = [f"the run is not finished: {left} of {total} units are missing"] if left else []
-    if len(run.plan.samples) == 1:
-        doubts.append("one sample has no standard error; measure more to tell networks or layers apart")
-    return doubts
+    show_table(console, table)
 
 
 def show_comparison(console: Console, table: pd.DataFrame, metric: str) -> None:
@@ -149,16 +145,18 @@ def show_comparison(console: Console, table: pd.DataFrame, metric: str) -> None:
     for (a, b), rows in table.groupby(["a", "b"], sort=False):
         reached = " (reached)" if (rows["basis"] == "reached").any() else ""
         paired = new_table(f"{name}{reached} of {b} minus that of {a}")
-        paired.add_column("layer", overflow="fold", min_width=8)
-        for heading in ("reference", "other", "difference", "95 % interval", "n"):
-            paired.add_column(heading, justify="right", no_wrap=True)
+        for heading in ("reference", "other", "difference", "95 % interval", "n", "verdict"):
+            paired.add_column(heading, justify="right")
         for row in rows.to_dict("records"):
-            interval = "–" if row["low"] != row["low"] else f"{row['low']:+.3f} … {row['high']:+.3f}"
-            means = [f"{row[name]:.3f}" for name in ("mean_a", "mean_b")]
-            cells = [*means, f"{row['difference']:+.3f}", interval, str(row["n"])]
-            add_row(paired, str(row["layer"]), cells, doubted=bool(row["warning"]))
-        console.print(paired)
+            known = row["low"] == row["low"]
+            interval = f"{number(row['low'], '+.3f')} … {number(row['high'], '+.3f')}" if known else "–"
+            cells = [number(row["mean_a"]), number(row["mean_b"]), number(row["difference"], "+.3f"), interval]
+            add_row(paired, str(row["layer"]), [*cells, str(row["n"]), row["verdict"]], bool(row["warning"]))
+        show_table(console, paired)
     show_warnings(console, by_reason(table))
+    console.print()
+    for (a, b), rows in table.groupby(["a", "b"], sort=False):
+        console.print(escape(in_words(str(a), str(b), name, rows)), highlight=False)
 
 
 def by_reason(table: pd.DataFrame) -> list[str]:
@@ -188,11 +186,29 @@ def show_warnings(console: Console, warnings: list[str]) -> None:
         console.print(Padding(escape(f"{text}."), (0, 0, 0, 2), expand=False), highlight=False)
 
 
-def new_table(title: str) -> Table:
-    """Returns a table without columns or rows, in the style that all have."""
+def new_table(title: str, first: str | None = "layer") -> Table:
+    """Returns a table without rows, in the style that all have, and without columns but the first, if that is named."""
     # Two spaces between columns, none around: with concentrations the table must fit 80 columns.
     style = {"box": SIMPLE_HEAD, "show_edge": False, "pad_edge": False, "padding": (0, 1, 0, 0)}
-    return Table(title=escape(f"\n{title}" if title else " "), title_justify="left", title_style="bold", **style)  # type: ignore[arg-type]
+    table = Table(title=escape(f"\n{title}" if title else " "), title_justify="left", title_style="bold", **style)  # type: ignore[arg-type]
+    if first is not None:
+        table.add_column(first)
+    return table
+
+
+def show_table(console: Console, table: Table) -> None:
+    """Prints a table with every cell on one line, even where it is wider than the terminal: names are to be copied."""
+    for column in table.columns:
+        column.no_wrap = True
+    usual, needed = console.width, Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum
+    console.width = max(usual, needed)
+    console.print(table)
+    console.width = usual
+
+
+def p_value(p: float) -> str:
+    """Prints a probability."""
+    return "<0.001" if p < 0.001 else number(p)
 
 
 def add_row(table: Table, layer: str, cells: list[str], doubted: bool) -> None:

@@ -25,7 +25,7 @@ class _Parts:
     Attributes:
         arguments: the network's arguments by place or name, `n × …` each.
         masks, valid: those that come with the data, if any.
-        names, labels, classes, unreadable, tokens, words: as in `Inputs`.
+        names, labels, classes, unreadable, tokens, words, source: as in `Inputs`.
     """
 
     arguments: Mapping[Argument, torch.Tensor]
@@ -37,6 +37,7 @@ class _Parts:
     unreadable: Mapping[str, str] = field(default_factory=dict)
     tokens: tuple[tuple[str, ...], ...] = ()
     words: tuple[tuple[int, ...], ...] = ()
+    source: str = ""
 
 
 def coerce_inputs(
@@ -66,6 +67,7 @@ def coerce_inputs(
         unreadable=parts.unreadable,
         tokens=parts.tokens,
         words=parts.words,
+        source=parts.source,
     )
     valid = parts.valid if valid is None else valid
     return replace(inputs, valid=_valid(_attended(inputs) if valid is None else valid, inputs))
@@ -76,11 +78,26 @@ def coerce_inputs(
 
 def _image_parts(data: ImageSet) -> _Parts:
     labels = None if data.labels is None else tuple(data.labels.tolist())
-    return _Parts({0: data.images}, data.masks, None, data.names, labels, data.classes, data.unreadable)
+    return _Parts(
+        {0: data.images},
+        data.masks,
+        names=data.names,
+        labels=labels,
+        classes=data.classes,
+        unreadable=data.unreadable,
+        source=data.source,
+    )
 
 
 def _text_parts(data: TextSet) -> _Parts:
-    return _Parts({IDS: data.ids}, valid=data.valid, names=data.names, tokens=data.tokens, words=data.words)
+    return _Parts(
+        {IDS: data.ids},
+        valid=data.valid,
+        names=data.names,
+        tokens=data.tokens,
+        words=data.words,
+        source=data.source,
+    )
 
 
 _KINDS: dict[type, Callable[[Any], _Parts]] = {ImageSet: _image_parts, TextSet: _text_parts}

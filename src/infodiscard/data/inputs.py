@@ -44,6 +44,7 @@ class Inputs:
         unreadable: names of samples whose input could not be read, and is zeros here → why.
         span: least and greatest value of all images; those of the whole set also in a part of it.
         tokens, words: of texts, what each token stands for and its word, as a `TextSet` has them; else empty.
+        source: the spec or file they were loaded from, for the record; "" if unknown.
     """
 
     values: torch.Tensor
@@ -59,6 +60,7 @@ class Inputs:
     span: tuple[float, float] | None = None
     tokens: tuple[tuple[str, ...], ...] = ()
     words: tuple[tuple[int, ...], ...] = ()
+    source: str = ""
 
     def __post_init__(self) -> None:
         if self.span is None and self.layout is IMAGE and len(self.values):

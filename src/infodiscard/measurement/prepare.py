@@ -10,6 +10,7 @@ from torch import nn
 
 from ..core.kinds import IMAGE
 from ..core.metrics import METRICS
+from ..core.origin import without_folders
 from ..core.settings import Settings
 from ..data.inputs import Inputs
 from ..errors import InfodiscardError, nearest
@@ -79,6 +80,9 @@ def prepare(
             prepared[name] = network.with_decoders(execution.decoders)
     devices = [engine.device_type or network.device.type for network in prepared.values()]
     plan = _plan(prepared, inputs, settings, execution.block or min(DEFAULT_BLOCK.get(each, 4) for each in devices))
+    if engine.device_type is None:  # else the networks are on no device here that is made for passes
+        found = {name: network.predictions() for name, network in prepared.items()}
+        plan = replace(plan, predictions={name: classes for name, classes in found.items() if classes is not None})
     return Measurement(plan, _former(plan, prepared), Work(prepared, settings, execution.batch_size), inputs, engine)
 
 
@@ -147,8 +151,10 @@ def _plan(networks: Mapping[str, PreparedNetwork], inputs: Inputs, settings: Set
     """Returns everything that defines the run."""
     channels, height, width = next(iter(networks.values())).inputs.shape
     hashes = {f"weights/{name}": weights_hash(network.module) for name, network in networks.items()}
+    origin = {"text" if inputs.tokens else "data": without_folders(inputs.source)} if inputs.source else {}
     for name, network in networks.items():
         hashes |= {f"decoder/{name}/{layer}": decoder.digest for layer, decoder in network.decoders.items()}
+        origin |= network.origin(name)
     return Plan(
         networks=tuple(networks),
         layers={name: network.layers for name, network in networks.items()},
@@ -170,4 +176,5 @@ def _plan(networks: Mapping[str, PreparedNetwork], inputs: Inputs, settings: Set
             for name, network in networks.items()
             for layer, found in network.fingerprints().items()
         },
+        origin=origin,
     )

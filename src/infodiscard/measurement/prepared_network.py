@@ -15,6 +15,7 @@ from torch import nn
 
 from ..core.fingerprint import Fingerprint, fingerprint
 from ..core.kinds import IMAGE
+from ..core.origin import without_folders
 from ..core.settings import Settings
 from ..data.inputs import Inputs, network_cap
 from ..decoders.cache import TrainedDecoder, find
@@ -23,11 +24,15 @@ from ..networks.addresses import Address, choose_layers
 from ..networks.control import reads_values
 from ..networks.features import LayerFeatures
 from ..networks.network import Network, placed, weights_hash
+from ..networks.outputs import default_tensor
 from ..networks.preserve import preserved, unwrap
-from ..networks.probe import Call, Probe, joined, list_layers
+from ..networks.probe import Call, Probe, arguments, joined, list_layers
 from ..results.plan import Unit
 from ..solver.decoder_error import ReconstructionError
 from ..solver.feature_distance import FeatureDistance
+
+AT_ONCE = 32
+"""Samples in a pass without noise."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,37 @@ class PreparedNetwork:
                     features[address].append(feature.cpu().numpy())
         half = self.dtype in (torch.float16, torch.bfloat16)
         return {address: fingerprint(found, half) for address, found in features.items()}
+
+    def predictions(self) -> tuple[int, ...] | None:
+        """The class that it gives each sample, −1 where that could not be read; `None` if it is no classifier of them.
+
+        It is taken for one if the samples have labels, and its output is one number for each of more classes.
+        """
+        labels, found = self.inputs.labels, [-1] * len(self.inputs.names)
+        if labels is None or min(labels) < 0:
+            return None
+        with preserved(self.module) as module, torch.no_grad():
+            readable = self.inputs.readable()
+            for rows in (readable[start : start + AT_ONCE] for start in range(0, len(readable), AT_ONCE)):
+                for places, _, part in self.inputs.unpadded(rows):
+                    args, kwargs = arguments(self.call(part))
+                    output = default_tensor(module(*args, **kwargs))
+                    if output is None or output.ndim != 2 or output.shape[1] <= max(1, *labels):
+                        return None
+                    for place, answer in zip(places, output.argmax(1).tolist(), strict=True):
+                        found[rows[place]] = answer
+        return tuple(found)
+
+    def origin(self, name: str) -> dict[str, str]:
+        """What `Plan.origin` holds of a network that its run calls `name`."""
+        network = self.network
+        known = {"network": without_folders(network.source), "weights": network.weights}
+        known |= {
+            key: ",".join(f"{value:g}" for value in values)
+            for key, values in (("mean", network.mean), ("std", network.std))
+            if values is not None
+        }
+        return {f"{key}/{name}": value for key, value in known.items() if value}
 
     def first(self, count: int, layer: str | None = None) -> Inputs:
         """The first readable samples of one extent that call a layer, up to `count`; without their padding.

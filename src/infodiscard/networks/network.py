@@ -37,6 +37,8 @@ class Network:
         input_size: (height, width) it expects, or one number for both; `None` if any size will do.
         default_layers: layer patterns to measure when the user names none.
         source: where it came from, for the record (`zoo:resnet20`, `torchvision:resnet18`, …).
+        weights: where its weights did, for the record: the name of a file, without its folder, or of a library's
+            weights; "random" of ones that nobody trained; "" if unknown.
     """
 
     module: nn.Module
@@ -46,6 +48,7 @@ class Network:
     input_size: tuple[int, int] | None = None
     default_layers: tuple[str, ...] = field(default=())
     source: str = ""
+    weights: str = ""
 
     def __post_init__(self) -> None:
         """Makes tuples of scalars, arrays and lists; what they hold is checked when the network is used."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,12 +10,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..analysis.display import called, is_reached, mean_error, shown
+from ..analysis.display import called, is_reached, mean_error, shown, systematic
 from ..analysis.paired import compare_sides, pair_layers
 from ..analysis.side import Side, sides_of
-from ..analysis.statistics import half_width, holm, t_tail
+from ..analysis.statistics import half_width
 from ..analysis.summary import summarise
 from ..analysis.trust import distrust
+from ..analysis.verdict import verdicts
 from ..core.kinds import Layout
 from ..core.metrics import METRICS
 from ..errors import InfodiscardError
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ALL_PAIRS = 6  # of up to that many networks all pairs are compared; of more, each with the first
-LEVEL = 0.05
-MORE, LESS, UNKNOWN = "more", "less", "not significant"
 
 
 class Mean(NamedTuple):
@@ -88,6 +88,15 @@ class Entry(Side):
         value, n = float(rows[variable].astype(float).mean()), len(rows)
         return Mean(value, half_width(mean_error(rows, variable), n), n)
 
+    def step(self, metric: str, before: str, after: str) -> Mean:
+        """Returns by how much a scalar is higher at one layer than at another, over the samples that have both."""
+        variable = self.variable(metric)
+        left, right = (self.groups[layer].set_index("sample") for layer in (before, after))
+        steps = (right[variable] - left[variable]).astype(float).dropna()
+        shared = math.hypot(*(systematic(rows.loc[steps.index], variable) for rows in (left, right)))
+        n = len(steps)
+        return Mean(float(steps.mean()), half_width(math.hypot(float(steps.std()) / math.sqrt(n), shared), n), n)
+
     def means(self, metric: str) -> dict[str, Mean]:
         """Returns layer → the mean of a scalar, in the order of execution."""
         means = {str(layer): self.mean(metric, str(layer)) for layer in self.summary.index}
@@ -113,8 +122,8 @@ class Content:
         layers: of all, in an order that respects each network's.
         scalars: those that some network has.
         layout: the kind of input.
-        pairs: a row per metric, pair and layer: the columns of `compare`, `layer_a`, `layer_b`, `p_holm` and `verdict`
-            (whether b has significantly more than a).
+        pairs: a row per metric, pair and layer: the columns of `compare`, verdicts being corrected for all rows of a
+            metric, `layer_a` and `layer_b`.
         apart: sentences on pairs that could not be compared.
     """
 
@@ -256,7 +265,8 @@ def _compared(entries: Sequence[Entry], scalars: Sequence[Scalar]) -> tuple[pd.D
                     rows += _pair(a, b, scalar.name)
                 except InfodiscardError as error:
                     apart[f"{b.name} was not compared with {a.name}: {error}"] = None
-        _judge(rows[start:], scalar)
+        for row, found in zip(rows[start:], verdicts(rows[start:]), strict=True):  # type: ignore[arg-type]
+            row["verdict"], row["p_holm"] = found
     return pd.DataFrame(rows), list(apart)
 
 
@@ -273,22 +283,3 @@ def _pair(a: Entry, b: Entry, metric: str) -> list[dict[str, Any]]:
         added = {"layer_a": layer_a, "layer_b": layer_b, "warning": words(row["warning"])}
         rows.append({"metric": metric, **row, **added})
     return rows
-
-
-def _judge(rows: list[dict[str, Any]], scalar: Scalar) -> None:
-    """Adds to the rows of one scalar `p_holm` and `verdict`: two-sided paired t-tests, corrected for their number.
-
-    The gap counts against a difference of metrics, as in `gate.check`.
-    """
-    p = []
-    for row in rows:
-        excess = abs(row["difference"]) - (row["gap"] if scalar.is_metric else 0.0)
-        if row["n"] < 2:
-            p.append(1.0)  # one sample shows nothing
-        elif row["se"] == 0:
-            p.append(0.0 if excess > 0 else 1.0)
-        else:
-            p.append(min(1.0, 2 * t_tail(excess / row["se"], row["n"] - 1)))
-    for row, corrected in zip(rows, holm(p), strict=True):
-        row["p_holm"] = corrected
-        row["verdict"] = UNKNOWN if corrected > LEVEL else (MORE if row["difference"] > 0 else LESS)

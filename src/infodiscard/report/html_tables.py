@@ -6,8 +6,9 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 from ..analysis.statistics import half_width
+from ..analysis.verdict import LESS, MORE
 from ..core.metrics import METRICS
-from .content import UNKNOWN, Content
+from .content import Content
 from .rendering import formatted
 from .scalars import Scalar
 
@@ -110,8 +111,8 @@ def _paired(content: Content, scalar: Scalar, a: str, b: str) -> Table | None:
     rows = []
     for row in records:
         numbers = [_number(value(row), form) for _, value, form in columns]
-        p = Cell("< 0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}", sort=row["p_holm"])
-        verdict = UNKNOWN if row["verdict"] == UNKNOWN else f"{b} {row['verdict']}"
+        p = Cell("< 0.001" if row["p_holm"] < 0.001 else formatted(row["p_holm"]), sort=row["p_holm"])
+        verdict = f"{b} {row['verdict']}" if row["verdict"] in (MORE, LESS) else row["verdict"]
         rows.append([Cell(row["layer"], "head"), *numbers, p, Cell(verdict, "text"), _trust(row["warning"])])
     heads = ["layer", *(heading for heading, _, _ in columns), "p (Holm)", "verdict", "trust"]
     reached = " (reached)" if all(row["basis"] == "reached" for row in records) else ""

@@ -56,8 +56,7 @@ def _table(run: StoredRun, metric: str, summary: pd.DataFrame, values: pd.DataFr
         cells += [form(row) for _, form in columns.values()]
         rows.append([*cells, reason] if any(doubts.values()) else cells)
     headings += ["!"] if any(doubts.values()) else []
-    # The terminal's headings break words at a hyphen.
-    return Table(METRICS[metric].title, [heading.replace("-\n", "").split("\n") for heading in headings], rows)
+    return Table(METRICS[metric].title, [heading.split("\n") for heading in headings], rows)
 
 
 def _doubts(run: StoredRun, metric: str, values: pd.DataFrame) -> dict[tuple[str, str], str]:

@@ -12,7 +12,7 @@ from .packed_maps import Maps
 from .payload import payload
 from .provenance import recipes
 from .rendering import asset, render
-from .sentences import findings, trusting
+from .sentences import answer, findings, trusting
 from .stylesheet import stylesheet
 from .svg_curves import layer_curve
 from .word_shading import shaded_runs
@@ -57,9 +57,12 @@ def _lead(content: Content) -> str:
     runs = content.runs.values()
     sizes = dict.fromkeys(f"{len(run.plan.samples)} samples of {run.plan.size}" for run in runs)
     many = len(content.layers)
+    right = {entry.name: list(entry.correct.values()) for entry in content.entries}
+    shares = [f"{sum(row)} of {len(row)} by {name}" for name, row in right.items() if row]
     return (
         f"{'; '.join(sizes)}, {many} layer{'s' * (many != 1)}, measured layer by layer and "
         f"{content.layout.unit} by {content.layout.unit}."
+        + (f" Classified as labelled: {', '.join(shares)}." if shares else "")
     )
 
 
@@ -70,8 +73,9 @@ def _sections(content: Content, maps: Maps) -> list[Section]:
     )
     bars = map_sections.scales(content, maps)
     every = [
-        Section("findings", "Findings", findings(content)),
+        Section("answer", "In short", answer(content)),
         Section("curves", "By layer", {scalar.name: layer_curve(content, scalar) for scalar in content.scalars}),
+        Section("findings", "Findings", findings(content)),
         Section("values", "Values", tables),
         Section("differences", "Differences", html_tables.differences(content)),
         Section("words", "By word", content.texts and shaded_runs(content.texts)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..results.run import StoredRun
@@ -24,31 +24,54 @@ def recipes(runs: Mapping[str, StoredRun]) -> list[Recipe]:
     for name, run in runs.items():
         attributes = run.dataset.attrs
         tables = {
+            "Origin": run.plan.origin,
             "Settings": run.plan.settings.stored(),
             "Hashes (SHA-256)": run.plan.hashes,
             "Versions": json.loads(attributes["versions"]) | {"created": attributes["created"]},
         }
-        all_recipes.append(Recipe(name, command(run), {heading: _texts(items) for heading, items in tables.items()}))
+        texts = {heading: _texts(items) for heading, items in tables.items() if items}
+        all_recipes.append(Recipe(name, command(run), texts))
     return all_recipes
 
 
 def command(run: StoredRun) -> str:
-    """Returns the command that repeats a run's measurement; what a run does not record is left to fill in."""
+    """Returns the command that repeats a run's measurement, one for each network where they differ in layers or cap.
+
+    What a run does not record is left to fill in, in capitals.
+    """
     plan = run.plan
-    words = ["infodiscard", "measure", *["NETWORK"] * len(plan.networks), "--data", "SPEC"]
-    words += [word for name in plan.networks for word in ("--name", name)]
-    alike = len(set(plan.layers.values())) == 1
-    words += ["--samples", str(len(plan.samples)), "--layers", ",".join(plan.union()) if alike else "LAYERS"]
-    words += ["--metrics", ",".join(run.metrics), *_options(run)]
-    return shlex.join(words)
+    caps = {name: plan.settings.of_network("cap", name) for name in plan.networks}
+    alike = len(set(plan.layers.values())) == 1 == len(set(caps.values()))
+    groups = [plan.networks] if alike else [(name,) for name in plan.networks]
+    return "\n".join(shlex.join(_words(run, names, caps[names[0]])) for names in groups)
 
 
-def _options(run: StoredRun) -> Iterator[str]:
-    """Yields the options with a run's settings, where an option can say them."""
-    settings = run.plan.settings.stored()
-    for name in run.plan.settings.names("quantity", "noise", "search"):
+def _words(run: StoredRun, networks: Sequence[str], cap: object) -> Iterator[str]:
+    """Yields the words of the command that measures some networks of a run, which are alike in layers and cap."""
+    plan, origin = run.plan, run.plan.origin
+    yield from ("infodiscard", "measure", *(origin.get(f"network/{name}", "NETWORK") for name in networks))
+    kind = "text" if plan.tokens or "text" in origin else "data"
+    yield from (f"--{kind}", origin.get(kind, "FILE" if kind == "text" else "SPEC"))
+    files = ["-" if name in plan.random else origin.get(f"weights/{name}", "-") for name in networks]
+    if set(files) != {"-"}:
+        yield from (word for file in files for word in ("--weights", file))
+    if set(networks) & {*plan.random}:
+        yield "--random-weights"
+    yield from (word for name in networks for word in ("--name", name))
+    for key in ("mean", "std"):
+        own = {origin.get(f"{key}/{name}") for name in networks}
+        if len(own) == 1 and (value := own.pop()):
+            yield from (f"--{key}", value)
+    yield from ("--samples", str(len(plan.samples)), "--layers", ",".join(plan.layers[networks[0]]))
+    yield from ("--metrics", ",".join(run.metrics))
+    settings = plan.settings.stored()
+    for name in plan.settings.names("quantity", "noise", "search"):
         if name in settings:
             yield from (f"--{name.replace('_', '-')}", str(settings[name]))
+    yield from ("--cap", str(cap))
+    passes = {plan.settings.max_passes[name] for name in run.metrics}
+    if len(passes) == 1:
+        yield from ("--max-passes", str(passes.pop()))
 
 
 def _texts(items: Mapping[str, object]) -> dict[str, str]:

@@ -2,24 +2,76 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
-from ..analysis.display import is_reached, lacking
+from ..analysis.display import is_corrected, is_reached, lacking
 from ..analysis.statistics import half_width
 from ..analysis.trust import DISTANCE_ERROR, FEW_SAMPLES, diagnostics
+from ..analysis.verdict import CHANGED, LESS, MIXED, MORE, SAME, UNKNOWN, in_words, named
 from ..core.metrics import METRICS
+from ..core.numbers import number
 from ..results.run import StoredRun
-from .content import MORE, UNKNOWN, Content, Entry
+from .content import Content, Entry
 from .rendering import formatted
 from .scalars import LOSES, Scalar, page_scalars
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NAMED = 4  # layers that a sentence names before it counts
 PERCENT = re.compile(r"[\d.]+ ?%")
+
+
+def answer(content: Content) -> list[str]:
+    """Returns what a page is about in at most three sentences: where information is lost, what differs, and doubts."""
+    first = content.scalars[0]
+    entries = [entry for entry in content.entries if entry.has(first.name)]
+    sentences = [_in_short(entries[0], first, content.unit)] if len(entries) == 1 else []
+    if content.compared:
+        rows = content.pairs[content.pairs["metric"] == first.name]
+        pairs = [_compared(str(a), str(b), first, of, content) for (a, b), of in rows.groupby(["a", "b"], sort=False)]
+        # Three sentences in all: of several pairs the first one.
+        more = f" {len(pairs) - 1} more pairs are compared below." if pairs[1:] else ""
+        sentences += [pair + more for pair in pairs[:1]]
+    doubts = warnings(content)
+    many = f"{len(doubts)} reasons not to trust all of it are given below."
+    sentences.append(many if doubts[1:] else doubts[0] if doubts else "Nothing is known against these values.")
+    return [content.layout.words(text) for text in sentences]
+
+
+def _in_short(entry: Entry, scalar: Scalar, unit: str) -> str:
+    """Returns where one network loses most, in noise that it tolerates where that can be said."""
+    metric, settings = scalar.name, entry.run.plan.settings
+    means = entry.means(metric)
+    most = max(means, key=lambda layer: means[layer].value)
+    mean, level = means[most], scalar.metric.at_identity(settings.alpha, settings.tau)
+    said = f"{entry.name} {_loses(metric)[0]} in {most}"
+    if level is None:
+        return f"{said} ({entry.title(metric)} {_value(entry, metric, most)} {unit})."
+    least = "at least " if _at_least(entry, metric) else ""
+    low, high = (number(math.exp(end - level), ".1f") for end in (mean.value - mean.half, mean.value + mean.half))
+    interval = f" ({low} to {high})" if mean.half == mean.half and not least else ""
+    times = number(math.exp(mean.value - level), ".1f")
+    return f"{said}: there the input may vary {least}{times} times{interval} as much as where everything is passed on."
+
+
+def _compared(a: str, b: str, scalar: Scalar, rows: pd.DataFrame, content: Content) -> str:
+    """Returns what is known of two networks, and the largest change that is known."""
+    said = in_words(a, b, scalar.title, rows)
+    changed = rows[rows["verdict"].isin(CHANGED)]
+    if changed.empty:
+        return said
+    shifted = rows[rows["verdict"].isin((MORE, LESS))]
+    far = max(shifted.to_dict("records"), key=lambda row: abs(row["difference"]), default=None)
+    most = "" if far is None else f" The largest change is in {far['layer']}, {_difference(far)} {content.unit}."
+    return f"{b} differs from {a}. {said}{most}"
+
+
+def _difference(row: Mapping[Hashable, Any]) -> str:
+    return f"{formatted(row['difference'], '+.3f')} ± {formatted(half_width(row['se'], row['n']))}"
 
 
 def findings(content: Content) -> dict[str, list[str]]:
@@ -47,23 +99,26 @@ def losses(content: Content) -> list[str]:
 
 def _lost(entry: Entry, metric: str, unit: str) -> str:
     """Returns the sentence on one metric of one network."""
-    import pandas as pd
-
-    means = pd.Series({layer: mean.value for layer, mean in entry.means(metric).items()})
+    means = {layer: mean.value for layer, mean in entry.means(metric).items()}
     name = entry.title(metric)
-    most, least = str(means.idxmax()), str(means.idxmin())
+    most, least = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
     if len(means) == 1:
         return f"{entry.name}, {name}: {_value(entry, metric, most)} {unit} in {most}."
     sentence = (
         f"{entry.name} {_loses(metric)[0]} in {most} ({name} {_value(entry, metric, most)} {unit}) and least "
         f"in {least} ({_value(entry, metric, least)})"
     )
-    steps = means.diff().dropna()
-    if len(means) > 2 and steps.max() > 0:
-        after = str(steps.idxmax())
-        before = str(means.index[list(means.index).index(after) - 1])
-        sentence += f"; the largest step is from {before} to {after} (+{steps.max():.3f})"
+    steps = [] if _at_least(entry, metric) else [entry.step(metric, *pair) for pair in pairwise(means)]
+    if len(steps) > 1 and (largest := max(steps, key=lambda step: step.value)).value > largest.half:
+        before, after = list(pairwise(means))[steps.index(largest)]
+        size = f"{formatted(largest.value, '+.3f')} ± {formatted(largest.half)}"
+        sentence += f"; the largest step is from {before} to {after} ({size})"
     return f"{sentence}."
+
+
+def _at_least(entry: Entry, metric: str) -> bool:
+    """Whether what is shown of a metric is what the search reached: the value itself may be larger."""
+    return not is_corrected(entry.variable(metric))
 
 
 def _loses(metric: str) -> tuple[str, str]:
@@ -77,7 +132,7 @@ def _concentrated(entry: Entry, scalar: Scalar) -> str:
     for layer, mean in entry.means(scalar.name).items():
         if abs(mean.value) > mean.half:
             kept["object" if mean.value > 0 else "background"].append(layer)
-    parts = [f"the {where} better in {some(layers)}" for where, layers in kept.items() if layers]
+    parts = [f"the {where} better in {named(layers)}" for where, layers in kept.items() if layers]
     return f"{entry.name} {_loses(scalar.metric.name)[1]} {', '.join(parts)} (concentration, at 95 %)." if parts else ""
 
 
@@ -94,35 +149,32 @@ def _changed(a: str, b: str, scalar: Scalar, rows: pd.DataFrame, unit: str) -> s
     """Returns the sentence on one scalar of one pair."""
     name = scalar.title if scalar.is_metric else scalar.title[0].lower() + scalar.title[1:]
     name += " (reached)" if (rows["basis"] == "reached").all() else ""
-    significant = rows[rows["verdict"] != UNKNOWN]
-    if significant.empty:
-        if (rows["difference"] == 0).all():
-            return f"{name}: the same for {a} and {b} in {_counted(len(rows), 'layer')}."
-        far = max(rows.to_dict("records"), key=lambda row: abs(row["difference"]))
-        beyond = " beyond the solver's gap" if scalar.is_metric and (rows["gap"] > 0).any() else ""
-        return (
-            f"{name}: no significant difference{beyond} between {a} and {b} in {_counted(len(rows), 'layer')}; the "
-            f"largest is {formatted(far['difference'], '+.3f')} ± {formatted(half_width(far['se'], far['n']))} {unit} "
-            f"in {far['layer']}."
-        )
+    if (rows["difference"] == 0).all():
+        return f"{name}: exactly the same for {a} and {b} in {_counted(len(rows), 'layer')}."
     parts = []
-    for verdict, group in significant.groupby("verdict", sort=False):
-        order = group.sort_values("difference", key=abs, ascending=False).to_dict("records")
+    for verdict, how in {MORE: "significantly higher", LESS: "significantly lower", MIXED: "mixed"}.items():
+        group = rows[rows["verdict"] == verdict].sort_values("difference", key=abs, ascending=False)
         layers = [
-            f"{row['layer']} ({formatted(row['difference'], '+.3f')} ± {half_width(row['se'], row['n']):.3f}"
-            f"{', not to be trusted as it stands' if row['warning'] else ''})"
-            for row in order
+            f"{row['layer']} ({_difference(row)}{', not to be trusted as it stands' if row['warning'] else ''})"
+            for row in group.to_dict("records")
         ]
-        parts.append(f"{'higher' if verdict == MORE else 'lower'} in {some(layers)}")
-    rest = len(rows) - len(significant)
-    left = f"; no significant difference in the other {rest}" if rest else ""
-    return f"{name} of {b} against {a}: significantly {' and '.join(parts)} {unit}{left}."
+        if layers:
+            parts.append(f"{how} in {named(layers)} {unit}")
+    for verdict, how in {SAME: "the same", UNKNOWN: "not to be told apart"}.items():
+        group = rows[rows["verdict"] == verdict]
+        if len(group):
+            far = max(group.to_dict("records"), key=lambda row: abs(row["difference"]))
+            allowed = f" within ±{formatted(group['allowed'].max())}" if verdict == SAME else ""
+            parts.append(f"{how}{allowed} in {_counted(len(group), 'layer')} ({_difference(far)} in {far['layer']})")
+    return f"{name} of {b} against {a}: {'; '.join(parts)}."
 
 
 def warnings(content: Content) -> list[str]:
     """Returns what speaks against the whole and against layers, those alike in one sentence."""
     sentences = [sentence for name, run in content.runs.items() if (sentence := _unfinished(name, run))]
     for entry in content.entries:
+        if entry.network in entry.run.plan.random:
+            sentences.append(f"{entry.name}: random weights, which say nothing of a trained network.")
         n = int(entry.summary["n"].min())
         if n < FEW_SAMPLES:
             why = "one sample has no standard error" if n == 1 else "means over so few say little about other inputs"
@@ -149,7 +201,7 @@ def _doubted(entry: Entry, metric: str) -> list[str]:
             shares = PERCENT.findall(text)
             reasons.setdefault(PERCENT.sub("{}", text, count=1), {})[layer] = shares[0] if shares else ""
     return [
-        f"{entry.name}, {METRICS[metric].title} in {some([*at])}: {reason.replace('{}', _range([*at.values()]))}."
+        f"{entry.name}, {METRICS[metric].title} in {named([*at])}: {reason.replace('{}', _range([*at.values()]))}."
         for reason, at in reasons.items()
     ]
 
@@ -223,16 +275,11 @@ def _trust(entry: Entry, metric: str) -> list[str]:
     return lines
 
 
-def some(names: Sequence[str]) -> str:
-    """Returns the first names and how many more there are."""
-    if len(names) <= NAMED:
-        return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-    return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
-
-
 def _value(entry: Entry, metric: str, layer: str) -> str:
     value, half, _ = entry.means(metric)[layer]
-    return formatted(value) + ("" if half != half else f" ± {half:.3f}")
+    if _at_least(entry, metric):
+        return f"at least {formatted(value)}"
+    return formatted(value) + ("" if half != half else f" ± {formatted(half)}")
 
 
 def _counted(n: int, what: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.fingerprint import Fingerprint, alike
 from ..core.kinds import LAYOUTS, Layout
+from ..core.origin import RANDOM
 from ..core.settings import Settings
 from ..errors import InfodiscardError
 
@@ -42,6 +43,10 @@ class Plan:
         block: samples in one unit of work, and in one chunk of the store.
         kind: of input, one of `core.kinds.LAYOUTS`.
         tokens, words: of texts, what each token of each sample stands for, and the number of its word (−1: none).
+        origin: for the record, where the parts came from, as far as it is known: "network/NAME", a spec;
+            "weights/NAME", the name of a file or `RANDOM`; "mean/NAME", "std/NAME"; "data" or "text", a spec. Without
+            folders.
+        predictions: for the record, network → the class that it gives each sample (−1: unreadable), where it is known.
 
     Raises:
         InfodiscardError: the parts do not fit together.
@@ -63,6 +68,8 @@ class Plan:
     words: tuple[tuple[int, ...], ...] = ()
     normalisation: dict[str, str] = field(default_factory=dict)
     fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
+    origin: dict[str, str] = field(default_factory=dict, compare=False)
+    predictions: dict[str, tuple[int, ...]] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         """Coerces to the exact types, so that a plan equals what is read back from a store."""
@@ -81,6 +88,8 @@ class Plan:
             "classes": tuple(map(str, self.classes)),
             "tokens": tuple(tuple(map(str, row)) for row in self.tokens),
             "words": tuple(tuple(map(int, row)) for row in self.words),
+            "origin": dict(self.origin),
+            "predictions": {str(name): tuple(map(int, row)) for name, row in self.predictions.items()},
         }
         for name, value in coerced.items():
             object.__setattr__(self, name, value)
@@ -105,6 +114,21 @@ class Plan:
         """The size of one input, such as 3×32×32."""
         return self.layout.size(self.channels, self.height, self.width)
 
+    @property
+    def random(self) -> tuple[str, ...]:
+        """The networks that are known to have had random weights."""
+        return tuple(name for name in self.networks if self.origin.get(f"weights/{name}") == RANDOM)
+
+    def described(self) -> list[str]:
+        """Returns in words what each network is and what they were measured on, as far as it is known."""
+        words = []
+        for name in self.networks:
+            spec, weights = (self.origin.get(f"{key}/{name}", "") for key in ("network", "weights"))
+            weights = f"{weights} weights" if weights == RANDOM else f"weights {weights}" if weights else ""
+            if spec or weights:
+                words.append(f"{name}: {', '.join(filter(None, (spec, weights)))}")
+        return words + [f"{key}: {self.origin[key]}" for key in ("data", "text") if key in self.origin]
+
     def units(self) -> list[Unit]:
         """Returns all the work, in the order block, network, layer: soon there is something of every layer."""
         return [
@@ -121,10 +145,10 @@ class Plan:
     def differences(self, other: Plan) -> list[str]:
         """Returns, in words, how `other` differs from this plan; empty if they define the same run.
 
-        The block is ignored: it changes how a run is stored, not what is in it.
+        The block is ignored, since it changes how a run is stored, not what is in it, and so is what is for the record.
         """
         pairs: list[tuple[str, Any, Any]] = []
-        for name in [item.name for item in fields(self) if item.name not in ("block", "fingerprints")]:
+        for name in [item.name for item in fields(self) if item.compare and item.name not in ("block", "fingerprints")]:
             old, new = getattr(self, name), getattr(other, name)
             if name == "normalisation" and not old:
                 continue

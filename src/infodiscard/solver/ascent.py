@@ -217,7 +217,8 @@ class AscentState:
         Where it is now at the cap, what old draws said of g there does not hold.
         """
         there = log_sigma[rows]
-        capped = (there >= self.log_cap) & (self.log_sigma[rows] < self.log_cap)
+        cap = self.log_cap[rows]
+        capped = (there >= cap) & (self.log_sigma[rows] < cap)
         self.place[rows] = torch.where(capped, there, self.place[rows] + there - self.log_sigma[rows])
         self.slope[rows] = torch.where(capped[:, None], 0.0, self.slope[rows])
         self.log_sigma[rows] = there

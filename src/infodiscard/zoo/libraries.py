@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from inspect import signature
 from typing import Any
 
@@ -128,7 +129,7 @@ def from_file(place: str, function: str, spec: str) -> Network:
         )
     built = call_function(place, function, spec)
     if isinstance(built, Network):
-        return built
+        return replace(built, source=spec)  # what it was made of may have been changed since
     if not isinstance(built, nn.Module):
         raise InfodiscardError(
             f"'{spec}' returned {type(built).__name__}; let it return a torch.nn.Module or a Network."

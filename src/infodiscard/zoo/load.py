@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..core.origin import RANDOM
 from ..errors import InfodiscardError, flag, nearest, quoted, whole
 from ..networks.network import Network
 from . import huggingface, libraries
@@ -80,14 +81,17 @@ def load(
     with _own_rng(seed):
         network = _open(spec, weights, allow_random)
     file = _weights_file(spec, weights)
+    unknown = weights is None and spec.startswith(("zoo:", "torchvision:", "timm:"))
     if file is not None:
         load_weights(network.module, file)
-    elif weights is None and not allow_random and spec.startswith(("zoo:", "torchvision:", "timm:")):
+    elif unknown and not allow_random:
         raise InfodiscardError(
             f"No weights were given for '{spec}', and what a network with random weights discards says nothing; give "
             f"--weights {_weights_hint(spec)}, or --random-weights if random ones are what you want."
         )
     network.module.eval()
+    origin = RANDOM if unknown else file.name if file is not None else str(weights or "")
+    network = replace(network, weights=origin)
     overrides = {"mean": mean, "std": std, "input_size": input_size, "name": name}
     network = replace(network, **{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     network.check()

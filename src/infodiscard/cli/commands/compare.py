@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...analysis.gate import check_arguments, is_run, side_of
+from ...analysis.gate import DIFFERS, PASS, Allowed, check_arguments, is_run, side_of
 from ...analysis.paired import pair_layers
 from ...api.check import check as run_check
 from ...api.compare import compare as compare_runs
@@ -19,7 +19,7 @@ from ...errors import InfodiscardError
 from ...measurement.execution import Execution
 from ...report import write_report
 from ..console import announce, fresh, interruptible, plain_console, show_files, write_table
-from ..exit_codes import FAILED
+from ..exit_codes import FAILED, UNDECIDED
 from ..gate_table import show_gate
 from ..loading import images_of, layers_of, load, run_of
 from ..options import Csv, DataSpec, Measuring, NetworkData, Pairing, Specs, measures, typed
@@ -93,32 +93,45 @@ def check(
     base: Annotated[str, typer.Argument(metavar="BASE", help=SIDE, show_default=False)],
     candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="The same.", show_default=False)],
     options: Measuring,
-    max_increase: Annotated[float, typer.Option(help="What the candidate may discard more, nats/pixel.")] = 0.05,
+    max_change: Annotated[
+        float | None,
+        typer.Option(
+            help="What is allowed, nats/pixel; by default 0.05, or a tenth of what the base discards at the layer.",
+        ),
+    ] = None,
+    max_increase: Annotated[
+        float | None, typer.Option(help="What it may discard more; by default --max-change; 'inf': anything.")
+    ] = None,
+    max_decrease: Annotated[
+        float | None, typer.Option(help="What it may discard less; by default --max-change; 'inf': anything.")
+    ] = None,
     metric: Annotated[str, typer.Option(help="What to check: 'sid' or 'ru'.")] = "sid",
     by: Pairing = "name",
-    confidence: Annotated[float, typer.Option(help="Of the one-sided tests.")] = 0.95,
+    confidence: Annotated[float, typer.Option(help="Of the tests and intervals.")] = 0.95,
     csv: Csv = None,
     data: NetworkData = None,
 ) -> None:
-    """Exits with 0 if CANDIDATE discards not significantly more than BASE at any layer, with 1 if it does.
+    """Exits with 0 if CANDIDATE discards the same as BASE, with 1 if it differs, with 3 if that cannot be told.
 
-    Significantly more: the paired difference over the images exceeds
-    --max-increase in a one-sided t-test, corrected for the number of layers by
-    Holm's method. SID is corrected for what the search did not reach, and that
-    correction's error is part of the test; from RU, and from the SID of runs
-    without corrected values, the solver's estimated gap is taken off. Bad input, and what decides nothing
-    (fewer than two images, unlike settings), exits with 2.
+    The same: at every layer, the interval of the change over the images lies
+    within what is allowed. It differs if at some layer the change lies outside
+    and is significant, by a paired t-test (or a χ² test of single images)
+    corrected for the number of layers by Holm's method, or if significantly
+    fewer images are classified as labelled. Bad input, and what is not
+    comparable (fewer than two images, unlike settings), exits with 2.
 
     Networks are measured first, in memory unless --out is given. If only one of
     both is a network, it is measured on the layers, on as many images and under
     the settings of the other's run, unless options say otherwise.
     """
-    check_arguments(max_increase, metric, by, confidence)
+    allowed = {"max_change": max_change, "max_increase": max_increase, "max_decrease": max_decrease}
+    Allowed(*allowed.values())
+    check_arguments(metric, by, confidence)
     sides, settings = _sides(base, candidate, data, options, typed(context), metric)
     if options.out is not None:
         announce(options.out)
     with nullcontext() if options.out is None else interruptible(options.out):
-        gate = run_check(**sides, max_increase=max_increase, metric=metric, by=by, confidence=confidence, **settings)  # type: ignore[arg-type]
+        gate = run_check(**sides, **allowed, metric=metric, by=by, confidence=confidence, **settings)  # type: ignore[arg-type]
     console = plain_console()
     show_gate(console, gate)
     console.print()
@@ -126,9 +139,9 @@ def check(
         write_table(gate.table, csv)
     if paths := {name: path for name, path in (("run", options.out), ("table", csv)) if path is not None}:
         show_paths(console, paths)
-    console.print(gate.sentence, markup=False, soft_wrap=True, style="green" if gate.passed else "red")
-    if not gate.passed:
-        raise typer.Exit(FAILED)
+    code, colour = {PASS: (0, "green"), DIFFERS: (FAILED, "red")}.get(gate.verdict, (UNDECIDED, "yellow"))
+    console.print(gate.sentence, markup=False, soft_wrap=True, style=colour)
+    raise typer.Exit(code)
 
 
 def _sides(

@@ -47,6 +47,8 @@ def _print_state(run: Run) -> bool:
     say = f"Run in {run.path}: {total - left:,} of {total:,} samples × layers ({1 - left / total:.0%})"
     state = _state(last)
     typer.echo(f"{say}, {'finished' if not left else state}.")
+    for line in run.plan.described():
+        typer.echo(line)
     if left and state.startswith("running"):
         rates = (
             f"{last['cells_per_second'] * 60:.1f} samples × layers a minute, {last['passes_per_second']:,.0f} passes/s"

@@ -17,7 +17,7 @@ from ...zoo.weights import trained_spec
 from ..console import file_name, interruptible, plain_console, write_table
 from ..options import NETWORKS, DataSpec, Layers, Mean, Size, Spec, Std
 from ..parsing import numbers, patterns, pixels, whole_numbers
-from ..tables import show_paths
+from ..tables import new_table, show_paths, show_table
 
 if TYPE_CHECKING:
     from ...decoders.cache import TrainedDecoder
@@ -250,14 +250,11 @@ def train_decoder(
 
 def _show_decoders(network: str, trained: Iterable[TrainedDecoder]) -> None:
     """Prints how well a network's decoders reconstruct held-out images."""
-    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column(f"{escape(network)}\nlayer", overflow="fold", min_width=8)
+    table = new_table("", f"{escape(network)}\nlayer")
     for heading in ("MSE\ninput units²", "PSNR\ndB", "SSIM\n"):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right")
     measured = set()
     for each in trained:
         ssim = each.quality.get("ssim")
@@ -265,28 +262,25 @@ def _show_decoders(network: str, trained: Iterable[TrainedDecoder]) -> None:
         table.add_row(escape(each.layer), *cells)
         measured.add(each.held_out)
     console = plain_console()
-    console.print(table)
+    show_table(console, table)
     console.print(f"Measured on {escape('; '.join(sorted(measured)))}.", style="dim")
 
 
 def _show_compression(compressed: Compressed, sizes: Path) -> None:
     """Prints what is left of each layer, the sizes, the accuracies and where the files are."""
     import pandas as pd
-    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("weights\nof", overflow="fold", min_width=8)
+    table = new_table("", "weights\nof")
     for heading in ("parameters\n", "left\n", "values\n", "dense\nkB", "Huffman\nkB", "times\nsmaller"):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right")
     for _, row in compressed.report.iterrows():
         share, values, ratio = row["share_left"], row["shared_values"], row["ratio"]
         cells = [f"{row[key] / 1000:,.1f}" for key in ("dense", "huffman")]
         table.add_row(escape(str(row["name"]).removesuffix(".weight")), f"{row['parameters']:,.0f}", f"{share:.0%}",
                       "–" if pd.isna(values) else f"{values:,.0f}", *cells, f"{ratio:.1f}")  # fmt: skip
     console = plain_console()
-    console.print(table)
+    show_table(console, table)
     accuracies = ", ".join(f"{stage} {share:.2%}" for stage, share in compressed.accuracy.items() if share is not None)
     if accuracies:
         console.print(f"Test accuracy: {accuracies}.")

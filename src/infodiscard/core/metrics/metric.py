@@ -19,7 +19,7 @@ class Column(NamedTuple):
     """A column of printed tables.
 
     Attributes:
-        heading: with line breaks; a word is broken after a hyphen.
+        heading: with line breaks between words.
         form: format of the number, or `SHARE`.
         error: whether the standard error follows.
     """

@@ -43,7 +43,7 @@ RU = Metric(
         "ru_floor": Column("floor"),
         "ru_concentration": Column("concentr.\n± se", ".2f", error=True),
         "n": Column("n", "d"),
-        "ru_feature_distance": Column("dis-\ntance", ".2f"),
+        "ru_feature_distance": Column("dist.", ".2f"),
         "ru_gap": Column("gap"),
         "ru_passes": Column("passes", ".0f"),
         "ru_converged": Column("conv.", ".0%"),

@@ -54,7 +54,7 @@ SID = Metric(
         "sid": Column("reached"),
         "concentration_corrected": Column("concentr.\n± se", ".2f", error=True),
         "n": Column("n", "d"),
-        "feature_distance": Column("dis-\ntance", ".2f"),
+        "feature_distance": Column("dist.", ".2f"),
         "gap": Column("gap"),
         "passes": Column("passes", ".0f"),
         "converged": Column("conv.", ".0%"),
