@@ -55,5 +55,5 @@ def test_what_it_takes_is_said_beforehand_if_that_is_long(demo, capsys):
 
 @pytest.mark.parametrize("budget", [0, -3.0])
 def test_a_budget_is_above_0(demo, budget):
-    with pytest.raises(infodiscard.InfodiscardError, match="budget was .* seconds above 0"):
+    with pytest.raises(infodiscard.InfodiscardError, match=r"budget was .* seconds above 0"):
         infodiscard.measure(*demo, LAYERS, budget=budget)
