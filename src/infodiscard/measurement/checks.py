@@ -5,13 +5,22 @@ from __future__ import annotations
 import torch
 
 from ..errors import InfodiscardError, SampleError
+from ..networks.draws import Extreme
 from ..networks.probe import Call, Probe
 from ..solver.expectation import check_variation
+from ..solver.feature_distance import check_rows, check_size
 from ..solver.sample_noise import SampleNoise
 from .prepared_network import PreparedNetwork
 
 TRIED = 4
 """Samples that a layer is tried on, one after another until one can be measured, before a run begins."""
+
+REPEATS = 256
+"""Passes over one input with new random numbers each, where a network draws such."""
+
+COUPLED, ROUNDED = 0.1, 8
+"""How far a batch may move the feature of an input: relative to δ_f; and in roundings of the feature, which other
+kernels for other sizes of the batch are free to do otherwise."""
 
 
 def check_layers(network: PreparedNetwork, tau: float) -> None:
@@ -22,37 +31,70 @@ def check_layers(network: PreparedNetwork, tau: float) -> None:
         tau: variance of the noise that a layer is tried with.
 
     Raises:
-        InfodiscardError: a layer is random, mixes samples, is constant or passes no gradient.
+        InfodiscardError: a layer is random, changes from pass to pass, mixes samples, is constant or passes no
+            gradient.
     """
-    one, two = network.first(1), network.first(2)
+    call = network.call(network.first(1))
     for address in network.layers:
         with network.layer(address) as probe:
-            _check_deterministic(probe, network.call(two), network.call(one), len(two.names))
+            with torch.no_grad():
+                _check_repeatable(probe, call)
+                _check_alone(network, probe, tau)
             _try(network, probe, tau)
 
 
-def _check_deterministic(probe: Probe, samples: Call, single: Call, count: int) -> None:
-    """Raises InfodiscardError if the feature is random, or depends on the other samples of the batch.
-
-    Args:
-        probe: of the layer.
-        samples: a batch of `count`.
-        single: its first.
-        count: of the batch.
-    """
-    with torch.no_grad(), torch.random.fork_rng():
-        first, again, alone = probe(samples), probe(samples), probe(single)
-    if not torch.equal(first, again) and not first.isnan().any():
+def _check_repeatable(probe: Probe, call: Call) -> None:
+    """Raises InfodiscardError if the feature of a call is not the same in every pass."""
+    first, moved = probe(call), probe.moved(call)
+    same = _same(first, probe.again(call))
+    if not same and not moved.draws and moved.names:
+        raise InfodiscardError(
+            f"its output is not the same in every pass, as each pass changes {', '.join(moved.names[:3])} of the "
+            "network: switch off what does so, usually by calling model.eval()."
+        )
+    if same and moved.draws:
+        # Something rare may hang on what is drawn, such as a block that is left out.
+        for least in (True, False):
+            with Extreme(least):
+                same = same and _same(first, probe(call))
+        same = same and all(_same(first, probe.again(call)) for _ in range(REPEATS))
+    if not same:
         raise InfodiscardError(
             "its output is random (two passes over the same input differ): switch off what makes it so, usually by "
             "calling model.eval()."
         )
-    if first.shape[0] == count:
-        scale = first.abs().max().clamp(min=1e-12)
-        if (first[:1] - alone).abs().max() > 1e-2 * scale:
-            raise InfodiscardError(
-                "the feature of an input depends on the other inputs of its batch; a layer must treat each on its own."
-            )
+
+
+def _same(feature: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two features, of any shape, are equal; NaN equals NaN."""
+    return feature.shape == other.shape and bool(((feature == other) | (feature.isnan() & other.isnan())).all())
+
+
+def _check_alone(network: PreparedNetwork, probe: Probe, tau: float) -> None:
+    """Raises InfodiscardError if the feature of a noisy input depends on the others of its batch, or on its place."""
+    two = network.first(2)
+    count = len(two.names)
+    batch = two.part([0, 0, count - 1, count - 1])
+    clean, beside, feature = network.normalised(batch), network.others(batch), network.feature(probe, batch)
+    noise = SampleNoise(network.normalised(two), 0, "batch").draw(list(range(count)), 4 // count).flatten(0, 1)
+    noisy = clean + tau**0.5 * noise
+    together = feature(noisy, *beside)
+    quiet = feature(clean, *beside)
+    check_rows(together, 4)
+    check_size(together, quiet)
+    reaction = (together.float() - quiet.float()).square().sum() / 4
+    precision = torch.bfloat16 if network.precision == "bf16" else network.dtype
+    for row in (0, 3):
+        one = slice(row, row + 1)
+        alone, inside = feature(noisy[one], *(each[one] for each in beside)).float(), together[one].float()
+        if alone.shape == inside.shape:
+            allowed = COUPLED**2 * reaction + (ROUNDED * torch.finfo(precision).eps) ** 2 * alone.square().sum()
+            if not (alone - inside).square().sum() > allowed:
+                continue
+        raise InfodiscardError(
+            "the feature of an input depends on the other inputs of its batch; a layer must treat each on its own "
+            "(recurrent layers and attention need batch_first=True)."
+        )
 
 
 def _try(network: PreparedNetwork, probe: Probe, tau: float) -> None:

@@ -5,30 +5,36 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from inspect import Parameter, signature
 from itertools import count
+from threading import get_ident
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map_only
 
 from ..errors import InfodiscardError, nearest
 from .addresses import HIDDEN, OUTPUT, Address, Layer, located
 from .outputs import choose, default_tensor
 from .preserve import preserved, unwrap
+from .state import State
 
 Call = torch.Tensor | Sequence[torch.Tensor] | Mapping[str, torch.Tensor]
 """The arguments of a forward pass: its only one, those by place, or those by name."""
 
 
-class _Reached(Exception):
-    """Ends a forward pass at the layer that was asked for."""
+class _Reached(BaseException):
+    """Ends a forward pass at the layer that was asked for; no `Exception`, which a network may handle."""
 
 
 class Probe:
     """The network up to one layer: a callable from inputs (a tensor, a tuple or a dict) to that layer's feature.
 
     Use it inside `preserved(model)`. The forward pass ends right after the layer, so that nothing behind it is computed
-    and no in-place operation behind it can overwrite the feature.
+    and no in-place operation behind it can overwrite the feature. What such a pass leaves changed of the network, such
+    as a counter, a list or a generator of random numbers, is put back before the next: every pass begins with the
+    network as it was.
 
     Args:
         model: the network.
@@ -46,6 +52,8 @@ class Probe:
                 f"The network has no layer '{address}'; the nearest are {nearest(name, [n for n in modules if n])}."
             )
         self._layer = modules[name]
+        self._moved: State | None = None
+        self._whole = False
 
     def __call__(self, inputs: Call) -> torch.Tensor:
         """Returns the feature of `inputs` (`batch × …` each).
@@ -53,27 +61,52 @@ class Probe:
         Raises:
             InfodiscardError: the layer was not called (as often as the address says), or has no such output.
         """
-        return choose(self.raw(inputs), self._entry, self.address)
+        self.moved(inputs).restore()
+        return self.again(inputs)
 
-    def raw(self, inputs: Call) -> Any:
-        """Returns the layer's whole output, whatever its structure."""
-        wanted, count, caught = self._parsed.call or 0, 0, []
+    def moved(self, inputs: Call) -> State:
+        """What a pass changes of the network and of the process's random generators, as it was before the first."""
+        if self._moved is None:
+            before = State.of(self._model)
+            with torch.no_grad():
+                self._pass(inputs)
+            self._moved = before.changed()
+        return self._moved
+
+    def again(self, inputs: Call) -> torch.Tensor:
+        """Returns the feature of `inputs` (`batch × …` each) in a network that is as the last pass has left it."""
+        feature = choose(self._pass(inputs), self._entry, self.address)
+        return feature if torch.is_grad_enabled() else feature.detach()
+
+    def _pass(self, inputs: Call) -> Any:
+        """Returns the layer's whole output."""
+        wanted, count, caught, thread = self._parsed.call or 0, 0, [], get_ident()
 
         def catch(_module: nn.Module, _args: Any, output: Any) -> None:
             nonlocal count
-            if count == wanted:
-                caught.append(output)
-                raise _Reached
+            if get_ident() != thread:  # a pass of the user's own
+                return
             count += 1
+            if count == wanted + 1:
+                # Where the pass goes on, an in-place operation must not reach what was caught.
+                caught.append(tree_map_only(torch.Tensor, torch.clone, output) if self._whole else output)
+                if not self._whole:
+                    raise _Reached
 
         handle = self._layer.register_forward_hook(catch)
         args, kwargs = arguments(inputs)
         try:
-            self._model(*args, **kwargs, **self._ask)
+            with torch.enable_grad():  # for networks that differentiate within themselves
+                self._model(*args, **kwargs, **self._ask)
         except _Reached:
             return caught[0]
         finally:
             handle.remove()
+        if caught and not self._whole:  # the network handles every exception
+            self._whole = True
+            return self._pass(inputs)
+        if caught:
+            return caught[0]
         raise InfodiscardError(
             f"Layer '{self.address}' was called {count} times in a forward pass; "
             + ("give a smaller number after #." if count else "it is not used, so there is nothing to measure.")
@@ -106,7 +139,7 @@ def list_layers(model: nn.Module, example: Call) -> list[Layer]:
     """
     seen: dict[str, tuple[str, tuple[int, ...] | None, list[int]]] = {}
     outputs: list[tuple[Any, int]] = []  # tensor → when it was ready
-    place = count()
+    place, thread = count(), get_ident()
     with preserved(model) as plain, ExitStack() as stack:
         modules = dict(plain.named_modules())
         if OUTPUT in modules:
@@ -115,6 +148,8 @@ def list_layers(model: nn.Module, example: Call) -> list[Layer]:
             key = name or OUTPUT
 
             def note(module: nn.Module, _args: Any, output: Any, key: str = key) -> None:
+                if get_ident() != thread:  # a pass of the user's own
+                    return
                 now, tensor = next(place), default_tensor(output)
                 seen.setdefault(key, (type(module).__name__, _shape(output), []))[2].append(now)
                 if tensor is not None:
@@ -123,21 +158,28 @@ def list_layers(model: nn.Module, example: Call) -> list[Layer]:
             stack.callback(module.register_forward_hook(note).remove)
         args, kwargs = arguments(example)
         # Transformers say in their configuration whether they return hidden states, and take it back for one call.
-        ask = {"output_hidden_states": True} if hasattr(getattr(plain, "config", None), "output_hidden_states") else {}
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            try:
-                output = plain(*args, **kwargs, **ask)
-            except (RuntimeError, TypeError, ValueError, IndexError) as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise InfodiscardError(
-                    f"The network does not take {_shapes(example)} ({reason}); give inputs of the size it was made for."
-                ) from error
+        ask = {"output_hidden_states": True} if _has_hidden_states(plain) else {}
+        try:
+            output = plain(*args, **kwargs, **ask)
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InfodiscardError(
+                f"The network does not take {_shapes(example)} ({reason}); give inputs of the size it was made for."
+            ) from error
         hidden = output.get(HIDDEN) if isinstance(output, Mapping) and ask else None
         maker = {id(tensor): at for ref, at in reversed(outputs) if (tensor := ref()) is not None}
         for number, state in enumerate(hidden or ()):
             seen[f"{HIDDEN}[{number}]"] = ("hidden state", _shape(state), [maker.get(id(state), next(place))])
     layers = [Layer(name, kind, shape, len(places), tuple(places)) for name, (kind, shape, places) in seen.items()]
     return sorted(layers, key=lambda layer: layer.places[0])
+
+
+def _has_hidden_states(model: nn.Module) -> bool:
+    """Whether a network can be asked for its hidden states; not every one with a configuration can."""
+    if not hasattr(getattr(model, "config", None), "output_hidden_states"):
+        return False
+    parameters = signature(model.forward).parameters.values()
+    return any(each.name == "output_hidden_states" or each.kind is Parameter.VAR_KEYWORD for each in parameters)
 
 
 def _shapes(call: Call) -> str:
