@@ -240,7 +240,7 @@ def _keys(name: str, each: dict[Any, Any]) -> _Part:
 
     def same(old: list[tuple[Any, Any]]) -> bool:
         return len(old) == len(each) and all(
-            key is now or key == now and _is(value, at)
+            (key is now or key == now) and _is(value, at)
             for (key, value), (now, at) in zip(old, each.items(), strict=True)
         )
 
