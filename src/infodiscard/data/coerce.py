@@ -11,6 +11,7 @@ import torch
 
 from ..core.kinds import IMAGE, TOKENS, Layout, find_layout
 from ..errors import InfodiscardError
+from ..networks.state import generators_kept
 from .collect import Argument, collect_arguments
 from .imageset import ImageSet
 from .inputs import EMBEDS, IDS, Inputs, finite
@@ -47,7 +48,8 @@ def coerce_inputs(
         InfodiscardError: what noise is added to is not named, not floats, not finite or of no known kind, or the other
             inputs, masks or padding do not fit it.
     """
-    parts = _take_apart(data, noise_on)
+    with generators_kept():  # a loader draws a seed even where it does not shuffle
+        parts = _take_apart(data, noise_on)
     noise_on = _noisy_argument(parts.arguments, noise_on)
     values, layout = _values(parts.arguments[noise_on], noise_on, kind)
     inputs = Inputs(

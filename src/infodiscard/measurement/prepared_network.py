@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ..core.settings import Settings
 from ..data.inputs import Inputs
 from ..decoders.cache import TrainedDecoder, find
 from ..errors import InfodiscardError
-from ..networks.addresses import choose_layers
+from ..networks.addresses import Layer, choose_layers
 from ..networks.network import Network, placed, weights_hash
 from ..networks.preserve import preserved, unwrap
 from ..networks.probe import Call, Probe, list_layers
@@ -77,14 +77,28 @@ class PreparedNetwork:
         if inputs.layout is IMAGE:
             network.check_size(inputs.shape[1:], name)
         module, where = placed(unwrap(network.module), device)
-        floats = [p.dtype for p in module.parameters() if p.is_floating_point()]
         inputs = inputs.embedded(module)
-        dtype = floats[0] if floats else torch.float32
-        bare = cls(network, inputs, module, (), math.nan, where, dtype, settings.precision)
-        known = list_layers(module, bare.call(bare.first(1)))
+        dtypes = [p.dtype for p in module.parameters() if p.is_floating_point() and p.dtype.itemsize > 1]
+        bare = cls(network, inputs, module, (), math.nan, where, [*dtypes, torch.float32][0], settings.precision)
+        bare, known = bare._taken({*dtypes} - {bare.dtype})
         wanted = layers.get(name) if isinstance(layers, Mapping) else layers
         chosen, cap = choose_layers(known, wanted, network.default_layers, name), settings.of_network("cap", name)
         return replace(bare, layers=chosen, cap=inputs.cap(network, cap))
+
+    def _taken(self, others: Set[torch.dtype]) -> tuple[PreparedNetwork, list[Layer]]:
+        """The same with the inputs in a precision that the network takes, its own or one of `others`; and its layers.
+
+        Raises:
+            InfodiscardError: it takes them in none.
+        """
+        try:
+            return self, list_layers(self.module, self.call(self.first(1)))
+        except InfodiscardError:
+            for dtype in sorted(others, key=str):
+                other = replace(self, dtype=dtype)
+                with suppress(InfodiscardError):
+                    return other, list_layers(other.module, other.call(other.first(1)))
+            raise
 
     def with_decoders(self, folder: str | Path | None) -> PreparedNetwork:
         """The same with a decoder for every layer, from `folder` or the user's cache.

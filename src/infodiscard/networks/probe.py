@@ -53,7 +53,7 @@ class Probe:
             )
         self._layer = modules[name]
         self._moved: State | None = None
-        self._whole = False
+        self._endless = False  # whether the network handles the exception that ends a pass
 
     def __call__(self, inputs: Call) -> torch.Tensor:
         """Returns the feature of `inputs` (`batch × …` each).
@@ -62,24 +62,28 @@ class Probe:
             InfodiscardError: the layer was not called (as often as the address says), or has no such output.
         """
         self.moved(inputs).restore()
-        return self.again(inputs)
+        return self._feature(inputs)
 
     def moved(self, inputs: Call) -> State:
         """What a pass changes of the network and of the process's random generators, as it was before the first."""
         if self._moved is None:
             before = State.of(self._model)
             with torch.no_grad():
-                self._pass(inputs)
+                self._feature(inputs)
             self._moved = before.changed()
         return self._moved
 
     def again(self, inputs: Call) -> torch.Tensor:
-        """Returns the feature of `inputs` (`batch × …` each) in a network that is as the last pass has left it."""
-        feature = choose(self._pass(inputs), self._entry, self.address)
+        """Returns the same in a pass to the network's end, which begins with what the last such pass has left."""
+        return self._feature(inputs, whole=True)
+
+    def _feature(self, inputs: Call, whole: bool = False) -> torch.Tensor:
+        """Returns the feature of a pass."""
+        feature = choose(self._output(inputs, whole or self._endless), self._entry, self.address)
         return feature if torch.is_grad_enabled() else feature.detach()
 
-    def _pass(self, inputs: Call) -> Any:
-        """Returns the layer's whole output."""
+    def _output(self, inputs: Call, whole: bool) -> Any:
+        """Returns the layer's whole output in a pass that ends there, or goes on."""
         wanted, count, caught, thread = self._parsed.call or 0, 0, [], get_ident()
 
         def catch(_module: nn.Module, _args: Any, output: Any) -> None:
@@ -89,8 +93,8 @@ class Probe:
             count += 1
             if count == wanted + 1:
                 # Where the pass goes on, an in-place operation must not reach what was caught.
-                caught.append(tree_map_only(torch.Tensor, torch.clone, output) if self._whole else output)
-                if not self._whole:
+                caught.append(tree_map_only(torch.Tensor, torch.clone, output) if whole else output)
+                if not whole:
                     raise _Reached
 
         handle = self._layer.register_forward_hook(catch)
@@ -102,9 +106,9 @@ class Probe:
             return caught[0]
         finally:
             handle.remove()
-        if caught and not self._whole:  # the network handles every exception
-            self._whole = True
-            return self._pass(inputs)
+        if caught and not whole:
+            self._endless = True
+            return self._output(inputs, whole=True)
         if caught:
             return caught[0]
         raise InfodiscardError(

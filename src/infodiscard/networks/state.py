@@ -92,7 +92,7 @@ class State:
     @property
     def names(self) -> list[str]:
         """Where the parts are that are no generators, without the containers that they are in."""
-        names = sorted({part.name for part in self.parts if not part.random})
+        names = sorted({part.name for part in self.parts if part.name and not part.random})
         return [name for name, after in pairwise([*names, ""]) if not after.startswith(f"{name}.")]
 
 
@@ -132,7 +132,7 @@ def _parts(roots: Sequence[tuple[str, Any]]) -> Iterator[_Part]:
             yield _Part(name, each.locked(), lambda old, now=each: old == now.locked(), _freer(each))
         elif isinstance(each, dict):
             yield _keys(name, each)
-            inner = [(f"{name}.{key}", value) for key, value in each.items()]
+            inner = [(_joined(name, str(key)), value) for key, value in each.items()]
         elif isinstance(each, list | deque):
             yield _Part(name, list(each), lambda old, now=each: _alike(old, now), _filler(each))
             inner = [(f"{name}.{i}", value) for i, value in enumerate(each)]
@@ -154,7 +154,7 @@ def _parts(roots: Sequence[tuple[str, Any]]) -> Iterator[_Part]:
 
 def _joined(name: str, key: str) -> str:
     """The name of an attribute; PyTorch's own dicts of a module do not show in it."""
-    return name if key in ("_modules", "_parameters", "_buffers") else f"{name}.{key}"
+    return name if key in ("_modules", "_parameters", "_buffers") else f"{name}.{key}".lstrip(".")
 
 
 def _of_class(kind: type, seen: dict[int, Any], inner: list[tuple[str, Any]]) -> Iterator[_Part]:

@@ -190,12 +190,12 @@ def check_rows(feature: torch.Tensor, count: int) -> None:
 
 
 def check_size(feature: torch.Tensor, other: torch.Tensor) -> None:
-    """Raises InfodiscardError unless the features of different inputs of one shape (`batch × …`) have one shape too."""
+    """Raises InfodiscardError unless the features (`batch × …`) of two batches are of one size but for the batch's."""
     if feature.shape[1:] != other.shape[1:]:
         raise InfodiscardError(
             f"The layer's output has shape {tuple(feature.shape)} for {len(feature)} inputs and {tuple(other.shape)} "
-            f"for {len(other)} others of the same shape; its size must not depend on what the inputs are: measure a "
-            "layer before the one that chooses it."
+            f"for {len(other)}; its size must depend neither on the batch nor on what the inputs hold: measure a layer "
+            "before the one that chooses it."
         )
 
 
