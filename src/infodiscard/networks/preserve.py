@@ -39,8 +39,8 @@ def preserved(model: nn.Module) -> Iterator[nn.Module]:
     """Lets a network be differentiated with respect to its input only, and leaves it as it was.
 
     Inside, no parameter requires a gradient (so none is computed or stored), autograd is on even under
-    `inference_mode`, a surrounding autocast is off, and so are hooks on backward passes, which may change gradients. On
-    leaving, also by an error, the network is bit-identical to what it was: weights, buffers, attributes, flags and
+    `inference_mode`, a surrounding autocast and default device are off, and so are hooks on backward passes, which may
+    change gradients. On leaving, also by an error, the network is bit-identical to what it was: weights, buffers, attributes, flags and
     hooks (`networks.state`); so are the process's random generators. Threads that work with one network, or with
     networks that share modules, wait for each other.
 
@@ -69,6 +69,8 @@ def preserved(model: nn.Module) -> Iterator[nn.Module]:
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         for device in {"cpu", *(tensor.device.type for tensor in model.parameters())}:
             stack.enter_context(torch.autocast(device, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
         for parameter in model.parameters():
             parameter.requires_grad_(False)
         for module in model.modules():
