@@ -13,7 +13,7 @@ from ..core.metrics import METRICS
 from ..core.settings import Settings
 from ..data.inputs import Inputs
 from ..errors import InfodiscardError
-from ..networks.network import Network, weights_hash
+from ..networks.network import Network
 from ..results.plan import Plan
 from ..solver.sigma_space import SigmaSpace
 from .checks import check_layers
@@ -122,7 +122,7 @@ def _check_shapes(networks: Mapping[str, PreparedNetwork], settings: Settings) -
 def _plan(networks: Mapping[str, PreparedNetwork], inputs: Inputs, settings: Settings, block: int) -> Plan:
     """Returns everything that defines the run."""
     channels, height, width = next(iter(networks.values())).inputs.shape
-    hashes = {f"weights/{name}": weights_hash(network.module) for name, network in networks.items()}
+    hashes = {f"weights/{name}": network.weights_hash() for name, network in networks.items()}
     for name, network in networks.items():
         hashes |= {f"decoder/{name}/{layer}": decoder.digest for layer, decoder in network.decoders.items()}
     return Plan(

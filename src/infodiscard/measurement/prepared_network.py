@@ -19,7 +19,7 @@ from ..errors import InfodiscardError
 from ..networks.addresses import Layer, choose_layers
 from ..networks.network import Network, placed, weights_hash
 from ..networks.preserve import preserved, unwrap
-from ..networks.probe import Call, Probe, list_layers
+from ..networks.probe import Call, Probe, list_layers, written_buffers
 from ..results.plan import Unit
 from ..solver.decoder_error import ReconstructionError
 from ..solver.feature_distance import FeatureDistance, out_of_memory
@@ -123,6 +123,10 @@ class PreparedNetwork:
                 layers=self.layers,
             )
         return replace(self, decoders=decoders)
+
+    def weights_hash(self) -> str:
+        """SHA-256 of the weights, without what every pass writes, be it the user's own: no feature depends on that."""
+        return weights_hash(self.module, written_buffers(self.module, self.call(self.first(1))))
 
     def first(self, count: int) -> Inputs:
         """The first readable samples of one extent, up to `count`; without their padding."""

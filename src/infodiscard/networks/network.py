@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -66,11 +66,11 @@ class Network:
         return (images - mean) / std
 
 
-def weights_hash(module: nn.Module) -> str:
-    """SHA-256 of a network's parameters and buffers: names, types, shapes and bytes."""
+def weights_hash(module: nn.Module, without: Collection[str] = ()) -> str:
+    """SHA-256 of a network's parameters and buffers, but for those in `without`: names, types, shapes and bytes."""
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
-        if not isinstance(tensor, torch.Tensor):
+        if not isinstance(tensor, torch.Tensor) or name in without:
             continue
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())

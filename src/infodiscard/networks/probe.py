@@ -178,6 +178,14 @@ def list_layers(model: nn.Module, example: Call) -> list[Layer]:
     return sorted(layers, key=lambda layer: layer.places[0])
 
 
+def written_buffers(model: nn.Module, example: Call) -> frozenset[str]:
+    """Returns the names of the buffers that a forward pass of `example` (`batch × …` each) writes, such as counters."""
+    with preserved(model) as plain:
+        before, (args, kwargs) = State.of(plain), arguments(example)
+        plain(*args, **kwargs)
+        return frozenset(before.changed().names) & {name for name, _ in plain.named_buffers()}
+
+
 def _has_hidden_states(model: nn.Module) -> bool:
     """Whether a network can be asked for its hidden states; not every one with a configuration can."""
     if not hasattr(getattr(model, "config", None), "output_hidden_states"):
