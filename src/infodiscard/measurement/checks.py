@@ -7,6 +7,7 @@ import torch
 from ..errors import InfodiscardError, SampleError
 from ..networks.draws import Extreme
 from ..networks.probe import Call, Probe
+from ..networks.state import State
 from ..solver.expectation import check_variation
 from ..solver.feature_distance import check_rows, check_size
 from ..solver.sample_noise import SampleNoise
@@ -37,22 +38,25 @@ def check_layers(network: PreparedNetwork, tau: float) -> None:
         InfodiscardError: a layer is random, changes from pass to pass, mixes samples, is constant or passes no
             gradient.
     """
-    call = network.call(network.first(1))
+    call, two = network.call(network.first(1)), network.first(2)
+    noise = SampleNoise(network.normalised(two), 0, "batch").draw(list(range(len(two.names))), 4)
+    noisy = network.call(two, tau**0.5 * noise[:, 0])
     for address in network.layers:
         with network.layer(address) as probe:
             with torch.no_grad():
-                _check_repeatable(probe, call)
-                _check_alone(network, probe, tau)
+                _check_repeatable(probe, call, noisy)
+                _check_alone(network, probe, tau**0.5 * noise)
             _try(network, probe, tau)
 
 
-def _check_repeatable(probe: Probe, call: Call) -> None:
-    """Raises InfodiscardError if the feature of a call is not the same in every pass."""
-    first, moved = probe(call), probe.moved(call)
+def _check_repeatable(probe: Probe, call: Call, others: Call) -> None:
+    """Raises InfodiscardError if the feature of a call is not the same in every pass, also after one of others."""
+    first = probe(call)
     same = _near(first, probe(call))
+    moved = probe.moved or State(())
     if same and moved.parts:
         moved.restore()
-        probe.again(call)
+        probe.again(others)
         same = _near(first, probe.again(call))
     if not same and not moved.draws:
         what = f", as a pass changes {', '.join(moved.names[:3])} of the network" * bool(moved.names)
@@ -81,21 +85,25 @@ def _near(feature: torch.Tensor, other: torch.Tensor) -> bool:
     return bool((one - two).norm() <= REPEATED * one.norm())
 
 
-def _check_alone(network: PreparedNetwork, probe: Probe, tau: float) -> None:
-    """Raises InfodiscardError if the feature of a noisy input depends on the others of its batch, or on its place."""
-    two = network.first(2)
-    count = len(two.names)
-    batch = two.part([0, 0, count - 1, count - 1])
+def _check_alone(network: PreparedNetwork, probe: Probe, noise: torch.Tensor) -> None:
+    """Raises InfodiscardError if the feature of a noisy input depends on the others of its batch, or on its place.
+
+    Args:
+        network: of the layer.
+        probe: of the layer.
+        noise: of one or two samples, `n × 4 × C × H × W`.
+    """
+    each = 4 // len(noise)
+    batch = network.first(2).part([0] * each + [len(noise) - 1] * (4 - each))
     clean, beside, feature = network.normalised(batch), network.others(batch), network.feature(probe, batch)
-    noise = SampleNoise(network.normalised(two), 0, "batch").draw(list(range(count)), 4 // count).flatten(0, 1)
-    noisy = clean + tau**0.5 * noise
-    together = feature(noisy, *beside)
-    quiet = feature(clean, *beside)
+    noisy = clean + noise[:, :each].flatten(0, 1)
+    together, ends = feature(noisy, *beside), [0, 3]
     check_rows(together, 4)
+    quiet = feature(clean[ends], *(each[ends] for each in beside))
     check_size(together, quiet)
-    reaction = (together.float() - quiet.float()).square().sum() / 4
+    reaction = (together[ends].float() - quiet.float()).square().sum() / 2
     precision = torch.bfloat16 if network.precision == "bf16" else network.dtype
-    for row in (0, 3):
+    for row in ends:
         one = slice(row, row + 1)
         alone = feature(noisy[one], *(each[one] for each in beside))
         check_size(together, alone)

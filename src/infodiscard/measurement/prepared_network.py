@@ -156,9 +156,9 @@ class PreparedNetwork:
         others = [value.to(self.device) for value in part.others.values()]
         return [value.to(self.dtype) if value.is_floating_point() else value for value in others]
 
-    def call(self, part: Inputs) -> Call:
-        """The arguments of a forward pass of samples."""
-        return part.call(self.normalised(part).to(self.dtype), self.others(part))
+    def call(self, part: Inputs, noise: torch.Tensor | float = 0.0) -> Call:
+        """The arguments of a forward pass of samples, with noise (`n × C × H × W`) on what it is added to."""
+        return part.call((self.normalised(part) + noise).to(self.dtype), self.others(part))
 
     @contextmanager
     def layer(self, address: str) -> Iterator[Probe]:

@@ -40,9 +40,9 @@ def preserved(model: nn.Module) -> Iterator[nn.Module]:
 
     Inside, no parameter requires a gradient (so none is computed or stored), autograd is on even under
     `inference_mode`, a surrounding autocast and default device are off, and so are hooks on backward passes, which may
-    change gradients. On leaving, also by an error, the network is bit-identical to what it was: weights, buffers, attributes, flags and
-    hooks (`networks.state`); so are the process's random generators. Threads that work with one network, or with
-    networks that share modules, wait for each other.
+    change gradients. On leaving, also by an error, the network is bit-identical to what it was: weights, buffers,
+    attributes, flags and hooks (`networks.state`); so are the process's random generators. Threads that work with one
+    network, or with networks that share modules, wait for each other.
 
     Raises:
         InfodiscardError: a layer in training mode would make the output random or depend on the batch; or the network

@@ -39,6 +39,10 @@ class Probe:
     Args:
         model: the network.
         address: the layer.
+
+    Attributes:
+        moved: what a pass changes of the network and of the process's random generators, as it was before the first;
+            `None` until then.
     """
 
     def __init__(self, model: nn.Module, address: str) -> None:
@@ -52,7 +56,7 @@ class Probe:
                 f"The network has no layer '{address}'; the nearest are {nearest(name, [n for n in modules if n])}."
             )
         self._layer = modules[name]
-        self._moved: State | None = None
+        self.moved: State | None = None
         self._endless = False  # whether the network handles the exception that ends a pass
 
     def __call__(self, inputs: Call) -> torch.Tensor:
@@ -61,17 +65,13 @@ class Probe:
         Raises:
             InfodiscardError: the layer was not called (as often as the address says), or has no such output.
         """
-        self.moved(inputs).restore()
-        return self._feature(inputs)
-
-    def moved(self, inputs: Call) -> State:
-        """What a pass changes of the network and of the process's random generators, as it was before the first."""
-        if self._moved is None:
+        if self.moved is None:
             before = State.of(self._model)
-            with torch.no_grad():
-                self._feature(inputs)
-            self._moved = before.changed()
-        return self._moved
+            feature = self._feature(inputs)
+            self.moved = before.changed()
+            return feature
+        self.moved.restore()
+        return self._feature(inputs)
 
     def again(self, inputs: Call) -> torch.Tensor:
         """Returns the same in a pass to the network's end, which begins with what the last such pass has left."""
