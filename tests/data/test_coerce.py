@@ -126,3 +126,12 @@ def test_boxes_become_masks():
     for given in (boxes, np.array(boxes), torch.tensor(boxes, dtype=torch.float64)):
         assert torch.equal(coerce_inputs(images(), given).masks, expected)
     assert torch.equal(coerce_inputs(images(), torch.tensor(boxes) + 0.3).masks, expected)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_loaders_leave_the_random_generators_alone(shuffle):
+    """A loader draws a seed even where it does not shuffle."""
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.rand(4, 6)), 2, shuffle=shuffle)
+    before = torch.get_rng_state()
+    one, two = coerce_inputs(loader), coerce_inputs(loader)
+    assert torch.equal(before, torch.get_rng_state()) and torch.equal(one.values, two.values)
