@@ -163,3 +163,25 @@ def test_buffers_that_passes_write_may_not_reach_the_feature():
     ):
         check_network(Network(model, "net"), images, ["output"])
     assert model.mean == 0
+
+
+class Merging(nn.Module):
+    """Weights that are changed for one layer, and changed back behind it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.act, self.last = nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 4)
+        self.added = nn.Parameter(torch.randn(8, 6))
+
+    def forward(self, x):
+        self.first.weight.data += self.added
+        h = self.act(self.first(x))
+        self.first.weight.data -= self.added
+        return self.last(h)
+
+
+def test_weights_that_are_changed_back_before_the_gradient_is_taken_are_refused():
+    network = Network(seeded(Merging), "net")
+    check_network(network, torch.randn(2, 6), ["act"])
+    with pytest.raises(InfodiscardError, match=r"the gradient up to it is not .* changes first\.weight of the network"):
+        check_network(network, torch.randn(2, 6), ["last"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+
 import torch
 
 from ..errors import InfodiscardError, SampleError
@@ -21,6 +24,9 @@ REPEATS = 256
 
 REPEATED = 1e-5
 """How far features of one input may be apart, relatively: parameters that are changed and changed back are rounded."""
+
+STEP, MISSED = 0.05, 0.2
+"""Step along the noise in which a gradient is compared with the distances themselves, and how far it may be off."""
 
 COUPLED, ROUNDED = 0.1, 8
 """How far a batch may move the feature of an input: relative to δ_f; and in roundings of the feature, which other
@@ -47,6 +53,8 @@ def check_layers(network: PreparedNetwork, tau: float) -> None:
                 _check_repeatable(probe, call, noisy)
                 _check_alone(network, probe, tau**0.5 * noise)
             _try(network, probe, tau)
+            if probe.moved and (names := probe.moved.names):
+                _check_slope(network, probe, tau**0.5 * noise, names)
 
 
 def _check_repeatable(probe: Probe, call: Call, others: Call) -> None:
@@ -112,6 +120,27 @@ def _check_alone(network: PreparedNetwork, probe: Probe, noise: torch.Tensor) ->
             raise InfodiscardError(
                 "the feature of an input depends on the other inputs of its batch; a layer must treat each on its own "
                 "(recurrent layers and attention need batch_first=True)."
+            )
+
+
+def _check_slope(network: PreparedNetwork, probe: Probe, noise: torch.Tensor, names: Sequence[str]) -> None:
+    """Raises InfodiscardError if the gradient is not that of the feature, as where weights were changed back meanwhile.
+
+    Args:
+        network: of the layer.
+        probe: of the layer.
+        noise: of one or two samples, `n × 4 × C × H × W`.
+        names: of what a pass changes.
+    """
+    with suppress(SampleError):
+        distance = network.distance(probe, network.first(2))
+        rows = torch.arange(len(noise), device=network.device)
+        claimed = (distance.gradient(rows, noise)[1] * noise).sum()
+        found = (distance(rows, (1 + STEP) * noise) - distance(rows, (1 - STEP) * noise)).sum() / (2 * STEP)
+        if (claimed - found).abs() > MISSED * found.abs():
+            raise InfodiscardError(
+                f"the gradient up to it is not that of its output, as a pass changes {', '.join(names[:3])} "
+                "of the network and changes it back before the gradient is taken: change it once, before measuring."
             )
 
 
