@@ -1,6 +1,8 @@
 """The network is left as it was, and refused where it cannot be read."""
 
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
 
 import numpy as np
@@ -180,3 +182,18 @@ def test_threads_take_turns_with_modules_that_they_share():
             pass
     thread.join(10)
     assert order == ["one", "two"] and shared.weight.requires_grad
+
+
+def test_settings_of_the_process_are_back_after_threads_that_need_them():
+    """Of which each would otherwise put back what the other has set."""
+    networks = [nn.MultiheadAttention(4, 2).eval(), nn.Sequential(nn.MultiheadAttention(4, 2), nn.LSTM(2, 2)).eval()]
+    cudnn = torch.backends.cudnn.enabled
+
+    def hold(network):
+        with preserved(network):
+            time.sleep(0.05)
+            return torch.backends.mha.get_fastpath_enabled()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert not any(pool.map(hold, networks * 2))
+    assert torch.backends.mha.get_fastpath_enabled() and torch.backends.cudnn.enabled == cudnn

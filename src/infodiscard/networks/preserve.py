@@ -33,6 +33,9 @@ def unwrap(model: nn.Module) -> nn.Module:
 _LOCKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
 """Module → what a thread holds while it works with a network that the module is in."""
 
+_PROCESS = RLock()
+"""What it holds besides where the network needs a setting of the whole process."""
+
 
 @contextmanager
 def preserved(model: nn.Module) -> Iterator[nn.Module]:
@@ -57,14 +60,20 @@ def preserved(model: nn.Module) -> Iterator[nn.Module]:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.callback(State.of(model).restore)
-        if any(isinstance(module, nn.RNNBase) for module in model.modules()):
+        recurrent, attention = (
+            any(isinstance(each, of) for each in model.modules()) for of in (nn.RNNBase, _ATTENTION)
+        )
+        compiled = any(hasattr(each, "_orig_mod") or each._compiled_call_impl is not None for each in model.modules())
+        if recurrent or attention or compiled:
+            stack.enter_context(_PROCESS)
+        if recurrent:
             # cuDNN's recurrent layers have no backward pass in eval mode.
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        if any(isinstance(module, _ATTENTION) for module in model.modules()):
+        if attention:
             # Attention has a fast path for passes without a gradient, in which layers are skipped and padding is zero.
             stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
             torch.backends.mha.set_fastpath_enabled(False)
-        if any(hasattr(module, "_orig_mod") or module._compiled_call_impl is not None for module in model.modules()):
+        if compiled:
             # Compiled code knows nothing of hooks that come later, so the parts that are compiled run as written.
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         for device in {"cpu", *(tensor.device.type for tensor in model.parameters())}:
