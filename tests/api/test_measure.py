@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -79,11 +80,10 @@ class Broken(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body, self.calls = tiny(), 0
+        self.body, self.calls = tiny(), count()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.calls += 1
-        if self.calls > 12:
+        if next(self.calls) > 12:
             raise RuntimeError("out of luck")
         return self.body(x)
 

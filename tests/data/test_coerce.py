@@ -127,3 +127,12 @@ def test_boxes_become_masks():
         assert torch.equal(coerce_inputs(images(), given).masks, expected)
     shifted = torch.tensor(boxes) + torch.tensor([0.3, 0.3, 0, 0])
     assert torch.equal(coerce_inputs(images(), shifted).masks, expected)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_loaders_leave_the_random_generators_alone(shuffle):
+    """A loader draws a seed even where it does not shuffle."""
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.rand(4, 6)), 2, shuffle=shuffle)
+    before = torch.get_rng_state()
+    one, two = coerce_inputs(loader), coerce_inputs(loader)
+    assert torch.equal(before, torch.get_rng_state()) and torch.equal(one.values, two.values)

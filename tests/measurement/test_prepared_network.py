@@ -8,6 +8,7 @@ from infodiscard import InfodiscardError, Network
 from infodiscard.core.settings import Settings
 from infodiscard.data.coerce import coerce_inputs
 from infodiscard.measurement.prepared_network import PreparedNetwork
+from infodiscard.networks.network import weights_hash
 from infodiscard.results.plan import Unit
 
 IMAGES = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -53,3 +54,47 @@ def test_errors_name_the_layer():
             raise error
     with pytest.raises(ValueError, match="mine"), network.layer("1"):
         raise ValueError("mine")
+
+
+class Mixed(nn.Module):
+    """A network whose first parameter has another precision than its layers."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.layer = nn.Linear(6, 4).to(dtype)
+
+    def forward(self, x):
+        return self.layer(x) * self.scale
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_inputs_come_in_a_precision_that_the_network_takes(dtype):
+    rows = coerce_inputs(torch.rand(2, 6))
+    network = PreparedNetwork.prepare("net", Network(Mixed(dtype), "net"), rows, ["output"], Settings(), None)
+    assert network.dtype == dtype and network.call(network.first(1))[0].dtype == dtype
+    with pytest.raises(InfodiscardError, match="does not take an input of shape"):
+        narrow = coerce_inputs(torch.rand(2, 5))
+        PreparedNetwork.prepare("net", Network(Mixed(dtype), "net"), narrow, ["output"], Settings(), None)
+
+
+def test_the_hash_of_the_weights_leaves_out_what_passes_write():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Conv2d(3, 2, 3)
+            self.register_buffer("seen", torch.zeros(()))
+            self.register_buffer("offset", torch.zeros(()))
+
+        def forward(self, x):
+            self.seen += len(x)
+            return self.layer(x) + self.offset
+
+    module = Counting()
+    before = prepared(module).weights_hash()
+    module(IMAGES)
+    assert module.seen == 3 and prepared(module).weights_hash() == before
+    module.offset += 1
+    assert prepared(module).weights_hash() != before
+    plain = prepared()
+    assert plain.weights_hash() == weights_hash(plain.module)

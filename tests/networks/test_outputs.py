@@ -114,3 +114,48 @@ def test_outputs_of_transformers_by_name_and_by_place(entry):
     x = images(3, 4)
     model = Returns(lambda x: outputs.SequenceClassifierOutput(loss=x, logits=x * 2)).eval()
     assert torch.equal(read(model, f"part{entry}", x), x * 2)
+
+
+# ---- tensors of other kinds ----------------------------------------------------------------------------------------
+
+
+def test_a_sparse_output_is_made_dense():
+    x = images(3, 4)
+    assert torch.equal(read(Returns(lambda x: x.relu().to_sparse()).eval(), "part", x), x.relu())
+
+
+def test_a_complex_output_is_its_real_and_imaginary_parts():
+    model, x = Returns(lambda x: torch.fft.rfft(x)[:, 1:].conj()).eval(), images(3, 4)
+    expected = torch.fft.rfft(x)[:, 1:]
+    assert torch.equal(read(model, "part", x), torch.stack([expected.real, -expected.imag], -1))
+    assert {layer.name: layer.shape for layer in list_layers(model, x)}["part"] == (2,)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda x: torch.nested.nested_tensor(list(x), layout=torch.jagged), "a nested tensor, whose rows may differ"),
+        (lambda x: x.to(torch.float8_e5m2), "a tensor of float8_e5m2 of shape"),
+    ],
+)
+def test_other_tensors_are_listed_without_a_shape_and_refused(make, says):
+    model, x = Returns(make).eval(), images(3, 4)
+    assert {layer.name: layer.shape for layer in list_layers(model, x)}["part"] is None
+    with pytest.raises(InfodiscardError, match=f"The output of 'part' is {says}.*measure a layer whose output is one"):
+        read(model, "part", x)
+
+
+@pytest.mark.parametrize("transform", [torch.vmap, lambda f: torch.vmap(torch.func.grad(lambda row: f(row).sum()))])
+def test_layers_within_transforms_are_refused_and_the_whole_is_read(transform):
+    class Rows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.row = nn.Tanh()
+
+        def forward(self, x):
+            return transform(self.row)(x)
+
+    model, x = Rows().eval(), images(3, 4)
+    assert torch.equal(read(model, "output", x), model(x))
+    with pytest.raises(InfodiscardError, match=r"'row' is a tensor within torch\.vmap or another transform"):
+        read(model, "row", x)

@@ -1,6 +1,9 @@
 """The network is left as it was, and refused where it cannot be read."""
 
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Thread
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +15,7 @@ from torch import nn
 from infodiscard.errors import InfodiscardError
 from infodiscard.networks.preserve import preserved, unwrap
 from infodiscard.networks.probe import Probe, list_layers
+from infodiscard.networks.state import State
 from probing import Lambda, Small, images, mixed, read, seeded, snapshot
 
 
@@ -198,3 +202,61 @@ def test_the_global_random_state_is_untouched():
     read(model, "0", x)
     assert torch.equal(torch.get_rng_state(), states[0])
     assert np.array_equal(np.random.get_state()[1], states[1]) and random.getstate() == states[2]
+
+
+# ---- the process's own settings ------------------------------------------------------------------------------------
+
+
+def test_autocast_default_device_and_backward_hooks_are_off_within():
+    model, called = seeded(Small), []
+    model.stem.register_full_backward_hook(lambda *_: called.append(1))
+    state, noisy = State.of(model), images(1, 3, 8, 8).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16), torch.device("meta"):
+        with preserved(model):
+            feature = Probe(model, "relu#1")(noisy)
+            torch.autograd.grad(feature.sum(), noisy)
+            assert feature.dtype == torch.float32 and torch.ones(()).device.type == "cpu"
+        assert torch.is_autocast_enabled("cpu") and torch.ones(()).device.type == "meta"
+    assert not called and not state.changed().parts
+
+
+def test_a_network_that_is_not_initialised_is_refused():
+    with pytest.raises(InfodiscardError, match="sizes are not known before they are used; call it once"):
+        list_layers(nn.Sequential(nn.LazyLinear(3)).eval(), images(1, 3))
+
+
+def test_threads_take_turns_with_modules_that_they_share():
+    shared = nn.Linear(3, 3)
+    one, two = nn.Sequential(shared, nn.ReLU()).eval(), nn.Sequential(nn.Tanh(), shared).eval()
+    inside, order = Event(), []
+
+    def late():
+        inside.wait(10)
+        with preserved(two):
+            order.append("two")
+
+    thread = Thread(target=late)
+    thread.start()
+    with preserved(one):
+        inside.set()
+        thread.join(0.2)
+        order.append("one")
+        with preserved(one):  # the same thread may go further in
+            pass
+    thread.join(10)
+    assert order == ["one", "two"] and shared.weight.requires_grad
+
+
+def test_settings_of_the_process_are_back_after_threads_that_need_them():
+    """Of which each would otherwise put back what the other has set."""
+    networks = [nn.MultiheadAttention(4, 2).eval(), nn.Sequential(nn.MultiheadAttention(4, 2), nn.LSTM(2, 2)).eval()]
+    cudnn = torch.backends.cudnn.enabled
+
+    def hold(network):
+        with preserved(network):
+            time.sleep(0.05)
+            return torch.backends.mha.get_fastpath_enabled()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert not any(pool.map(hold, networks * 2))
+    assert torch.backends.mha.get_fastpath_enabled() and torch.backends.cudnn.enabled == cudnn

@@ -1,5 +1,9 @@
 """Networks that are built, wrapped or left in ways that get in the way of hooks and gradients."""
 
+import copy
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +12,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from infodiscard import InfodiscardError, list_layers, measure
+from infodiscard.networks.state import State
 from probing import Lambda, images, seeded, snapshot
 
 FAST = {"max_passes": 256, "tolerance": 1.0, "progress": False}
@@ -122,6 +127,86 @@ def test_reentrant_checkpoints_are_refused(layer, message):
     with pytest.raises(InfodiscardError, match=message):
         sid(model, [layer])
     assert snapshot(model) == before
+
+
+# ---- networks that change as they run -------------------------------------------------------------------------------
+
+
+class Skipping(nn.Module):
+    """A U-Net that keeps its skips on itself, counts, and draws numbers that it does not use."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.inner, self.up = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 1), nn.Conv2d(8, 1, 1)
+        self.skips = []
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x):
+        self.seen += torch.rand(())
+        self.skips.append(self.down(x))
+        return self.up(torch.cat([self.inner(self.skips[-1]), self.skips.pop(0)], 1))
+
+
+class Plain(Skipping):
+    def forward(self, x):
+        down = self.down(x)
+        return self.up(torch.cat([self.inner(down), down], 1))
+
+
+def test_a_network_that_changes_is_measured_as_its_twin_and_left_as_it_was():
+    model, twin, layers = seeded(Skipping), seeded(Plain), ["inner", "up", "output"]
+    before, state = snapshot(model), State.of(model)
+    np.testing.assert_array_equal(sid(model, layers), sid(twin, layers))
+    assert snapshot(model) == before and not state.changed().parts
+    model(X)
+    copy.deepcopy(model)
+
+
+def test_threads_that_measure_one_network_get_what_each_gets_alone():
+    model = plain()
+    layers = ["0", "2", "4"]
+    expected = [sid(model, [layer]) for layer in layers]
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda layer: sid(model, [layer]), layers))
+    np.testing.assert_array_equal(found, expected)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+# ---- the user's own settings ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def default_dtype():
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@contextmanager
+def deterministic():
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [lambda: torch.autocast("cpu", torch.bfloat16), lambda: torch.device("meta"), default_dtype, deterministic],
+)
+def test_settings_of_the_process_do_not_change_a_value(setting):
+    model, expected = plain(), sid(plain(), ["2"])
+    with setting():
+        assert sid(model, ["2"]) == expected
+
+
+def test_backward_hooks_before_an_in_place_operation_change_nothing():
+    hooked = plain()
+    hooked[1].register_full_backward_hook(lambda *_: (torch.zeros(1),))
+    assert sid(hooked, ["2"]) == sid(plain(), ["2"]) and len(hooked[1]._backward_hooks) == 1
 
 
 # ---- random outputs -------------------------------------------------------------------------------------------------

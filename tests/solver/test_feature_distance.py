@@ -176,3 +176,65 @@ def test_it_works_under_inference_mode(net, case):
             value, gradient = FeatureDistance(Probe(net, "output"), copies[0]).gradient(ROWS, copies[1])
     torch.testing.assert_close(value, expected[0])
     torch.testing.assert_close(gradient, expected[1])
+
+
+# ---- passes with a gradient that fail ------------------------------------------------------------------------------
+
+
+class Doubled(torch.autograd.Function):
+    """A function without a backward pass."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+
+def _in_place(x):
+    one = x.exp()
+    two = one.exp()
+    one += 1
+    return one + two
+
+
+def _in_place_on_views(x):
+    left, right = (x * 1).unbind(1)
+    left += right
+    return left
+
+
+@pytest.mark.parametrize(
+    ("feature", "says"),
+    [
+        (Doubled.apply, r"not with a gradient \(You must implement"),
+        (_in_place, r"not with a gradient \(one of the variables needed .* modified by an inplace operation"),
+        (_in_place_on_views, r"not with a gradient \(Output 0 of Unbind"),
+    ],
+)
+def test_a_pass_that_has_no_gradient_is_told_apart(feature, says):
+    distance, noise = FeatureDistance(feature, normal(2, 2)), normal(2, 3, 2, seed=1)
+    rows = torch.arange(2)
+    assert distance(rows, noise).shape == (2, 3)
+    with pytest.raises(InfodiscardError, match=f"The network runs up to the layer, but {says}"):
+        distance.gradient(rows, noise)
+
+
+def test_a_feature_whose_size_hangs_on_the_input_is_refused():
+    distance = FeatureDistance(lambda x: x[:, : 1 + int(x.sum() > 9)], torch.ones(1, 3))
+    with pytest.raises(InfodiscardError, match=r"shape \(4, 2\) for 4 inputs and \(4, 1\) for 4; its size must depend"):
+        distance(torch.zeros(1, dtype=torch.long), 9 * torch.ones(1, 4, 3))
+
+
+def test_an_empty_feature_is_refused():
+    with pytest.raises(InfodiscardError, match=r"The layer's output is empty, of shape \(1, 0\)"):
+        FeatureDistance(lambda x: x[:, :0], torch.ones(1, 3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_distances_are_in_the_precision_of_the_samples_whatever_the_features(dtype):
+    inputs, noise = normal(2, 3).float(), 0.1 * normal(2, 5, 3, seed=1).float()
+    rows = torch.arange(2)
+    found = FeatureDistance(lambda x: 3 * x.to(dtype), inputs).gradient(rows, noise)
+    expected = FeatureDistance(lambda x: 3 * x, inputs).gradient(rows, noise)
+    for one, two in zip(found, expected, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, two, rtol=0.05, atol=0.05)

@@ -6,7 +6,6 @@ are in units of images in [0, 1], before normalisation, so that they mean the sa
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +20,7 @@ from ..errors import InfodiscardError
 from ..networks.network import Network, placed
 from ..networks.outputs import structure
 from ..networks.preserve import preserved
+from ..networks.state import generators_kept
 from ..solver.sample_noise import SampleNoise
 from .statistics import Correlation, rank_correlation
 
@@ -102,7 +102,7 @@ def attacked(
     batches = list(_batches(network, images, batch_size))
     if epsilon == 0 or size == 0:
         return images.images.clone()
-    with _classifying(network) as logits, _generators_kept():
+    with _classifying(network) as logits, generators_kept():
         attack, one_hot = _pgd(logits, images, eps=epsilon, eps_step=size, max_iter=steps, batch_size=batch_size)
         made = [torch.from_numpy(attack.generate(batch.numpy(), one_hot[labels])) for batch, labels in batches]
     # What is added to an image may be rounded to just outside.
@@ -254,18 +254,6 @@ def _pgd(logits: Callable[[torch.Tensor], torch.Tensor], images: ImageSet, **set
         device_type="cpu",
     )
     return ProjectedGradientDescent(classifier, verbose=False, **settings), np.eye(classes, dtype=np.float32)
-
-
-@contextmanager
-def _generators_kept() -> Iterator[None]:
-    """Leaves Python's, NumPy's and torch's random generators as they were; the toolbox draws from them unasked."""
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
 
 
 def _mean_and_error(values: np.ndarray) -> tuple[float, float]:

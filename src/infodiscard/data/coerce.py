@@ -11,6 +11,7 @@ import torch
 
 from ..core.kinds import IMAGE, TOKENS, Layout, find_layout
 from ..errors import InfodiscardError, quoted, unboxed
+from ..networks.state import generators_kept
 from .collect import Argument, collect_arguments
 from .imageset import ImageSet
 from .inputs import EMBEDS, IDS, Inputs, finite
@@ -52,7 +53,8 @@ def coerce_inputs(
     noise_on = unboxed(noise_on)
     if isinstance(noise_on, bool) or not isinstance(noise_on, str | int | None):
         raise InfodiscardError(f"noise_on was {quoted(noise_on)}; give the name or the place of one of the inputs.")
-    parts = _take_apart(data, noise_on)
+    with generators_kept():  # a loader draws a seed even where it does not shuffle
+        parts = _take_apart(data, noise_on)
     noise_on = _noisy_argument(parts.arguments, noise_on)
     values, layout = _values(parts.arguments[noise_on], noise_on, kind)
     inputs = Inputs(

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 
+from ..data.inputs import Inputs
 from ..errors import InfodiscardError, NotCalledError, SampleError
+from ..networks.draws import Extreme
 from ..networks.probe import Call, Probe
+from ..networks.state import State
 from ..solver.expectation import check_variation
+from ..solver.feature_distance import check_rows, check_size
 from ..solver.sample_noise import SampleNoise
 from .prepared_network import PreparedNetwork
 from .rounding import check_noise
+
+REPEATS = 256
+"""Passes over one input with new random numbers each, where a network draws such."""
+
+REPEATED = 1e-5
+"""How far features of one input may be apart, relatively: parameters that are changed and changed back are rounded."""
+
+STEP, MISSED = 0.05, 0.2
+"""Step along the noise in which a gradient is compared with the distances themselves, and how far it may be off."""
+
+COUPLED, ROUNDED = 0.1, 8
+"""How far a batch may move the feature of an input: relative to δ_f; and in roundings of the feature, which other
+kernels for other sizes of the batch are free to do otherwise."""
 
 
 def check_layers(network: PreparedNetwork, tau: float) -> None:
@@ -22,37 +40,110 @@ def check_layers(network: PreparedNetwork, tau: float) -> None:
         tau: variance of the noise that a layer is tried with.
 
     Raises:
-        InfodiscardError: a layer is random, mixes samples, is constant or passes no gradient.
+        InfodiscardError: a layer is random, changes from pass to pass, mixes samples, is constant or passes no
+            gradient.
     """
     for address in network.layers:
         two = network.first(2, address)
-        each = [network.call(two.part([row])) for row in range(len(two.names))]
+        noise = SampleNoise(network.normalised(two), 0, "batch").draw(list(range(len(two.names))), 4)
+        noisy = network.call(two, tau**0.5 * noise[:, 0])
         with network.layer(address) as probe:
-            _check_deterministic(probe, network.call(two), each)
+            with torch.no_grad():
+                _check_repeatable(probe, network.call(two.part([0])), noisy)
+                _check_alone(network, probe, two, tau**0.5 * noise)
             _try(network, probe, tau)
+            if probe.moved and (names := probe.moved.names):
+                _check_slope(network, probe, two, tau**0.5 * noise, names)
 
 
-def _check_deterministic(probe: Probe, samples: Call, singles: Sequence[Call]) -> None:
-    """Raises InfodiscardError if the feature is random, or depends on the other samples of the batch.
-
-    Args:
-        probe: of the layer.
-        samples: a batch.
-        singles: each of the batch alone.
-    """
-    with torch.no_grad(), torch.random.fork_rng():
-        first, again = probe(samples), probe(samples)
-        alone = [probe(single) for single in singles]
-    if not torch.equal(first, again) and not first.isnan().any():
+def _check_repeatable(probe: Probe, call: Call, others: Call) -> None:
+    """Raises InfodiscardError if the feature of a call is not the same in every pass, also after one of others."""
+    first = probe(call)
+    same = _near(first, probe(call))
+    moved = probe.moved or State(())
+    if same and moved.parts:
+        moved.restore()
+        probe.again(others)
+        same = _near(first, probe.again(call))
+    if not same and not moved.draws:
+        what = f", as a pass changes {', '.join(moved.names[:3])} of the network" * bool(moved.names)
+        raise InfodiscardError(
+            f"its output is not the same in every pass over the same input{what}: switch off what makes it so, "
+            "usually by calling model.eval()."
+        )
+    if same and moved.draws:
+        # Something rare may hang on what is drawn, such as a block that is left out.
+        for least in (True, False):
+            with Extreme(least):
+                same = same and _near(first, probe(call))
+        same = same and all(_near(first, probe.again(call)) for _ in range(REPEATS))
+    if not same:
         raise InfodiscardError(
             "its output is random (two passes over the same input differ): switch off what makes it so, usually by "
             "calling model.eval()."
         )
-    if first.shape[0] == len(singles):
-        scale = first.abs().max().clamp(min=1e-12)
-        if any((feature - single[0]).abs().max() > 1e-2 * scale for feature, single in zip(first, alone, strict=True)):
+
+
+def _near(feature: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two features, of any shape, are equal but for roundings; NaN equals NaN."""
+    if feature.shape != other.shape:
+        return False
+    one, two = feature.float().nan_to_num(), other.float().nan_to_num()
+    return bool((one - two).norm() <= REPEATED * one.norm())
+
+
+def _check_alone(network: PreparedNetwork, probe: Probe, two: Inputs, noise: torch.Tensor) -> None:
+    """Raises InfodiscardError if the feature of a noisy input depends on the others of its batch, or on its place.
+
+    Args:
+        network: of the layer.
+        probe: of the layer.
+        two: samples, or one.
+        noise: of each, `n × 4 × C × H × W`.
+    """
+    each = 4 // len(noise)
+    batch = two.part([0] * each + [len(noise) - 1] * (4 - each))
+    clean, beside, feature = network.normalised(batch), network.others(batch), network.feature(probe, batch)
+    noisy = clean + noise[:, :each].flatten(0, 1)
+    together, ends = feature(noisy, *beside), [0, 3]
+    check_rows(together, 4)
+    quiet = feature(clean[ends], *(each[ends] for each in beside))
+    check_size(together, quiet)
+    reaction = (together[ends].float() - quiet.float()).square().sum() / 2
+    precision = torch.bfloat16 if network.precision == "bf16" else network.dtype
+    for row in ends:
+        one = slice(row, row + 1)
+        alone = feature(noisy[one], *(each[one] for each in beside))
+        check_size(together, alone)
+        moved, size = (alone.float() - together[one].float()).square().sum(), alone.float().square().sum()
+        if moved > COUPLED**2 * reaction + (ROUNDED * torch.finfo(precision).eps) ** 2 * size:
             raise InfodiscardError(
-                "the feature of an input depends on the other inputs of its batch; a layer must treat each on its own."
+                "the feature of an input depends on the other inputs of its batch; a layer must treat each on its own "
+                "(recurrent layers and attention need batch_first=True)."
+            )
+
+
+def _check_slope(
+    network: PreparedNetwork, probe: Probe, two: Inputs, noise: torch.Tensor, names: Sequence[str]
+) -> None:
+    """Raises InfodiscardError if the gradient is not that of the feature, as where weights were changed back meanwhile.
+
+    Args:
+        network: of the layer.
+        probe: of the layer.
+        two: samples, or one.
+        noise: of each, `n × 4 × C × H × W`.
+        names: of what a pass changes.
+    """
+    with suppress(SampleError):
+        distance = network.distance(probe, two)
+        rows = torch.arange(len(noise), device=network.device)
+        claimed = (distance.gradient(rows, noise)[1] * noise).sum()
+        found = (distance(rows, (1 + STEP) * noise) - distance(rows, (1 - STEP) * noise)).sum() / (2 * STEP)
+        if (claimed - found).abs() > MISSED * found.abs():
+            raise InfodiscardError(
+                f"the gradient up to it is not that of its output, as a pass changes {', '.join(names[:3])} "
+                "of the network and changes it back before the gradient is taken: change it once, before measuring."
             )
 
 

@@ -14,7 +14,7 @@ from ..core.origin import without_folders
 from ..core.settings import Settings
 from ..data.inputs import Inputs
 from ..errors import InfodiscardError, nearest
-from ..networks.network import Network, weights_hash
+from ..networks.network import Network
 from ..results.plan import Plan
 from ..solver.sigma_space import SigmaSpace
 from .checks import check_layers
@@ -150,7 +150,7 @@ def _check_shapes(networks: Mapping[str, PreparedNetwork], settings: Settings) -
 def _plan(networks: Mapping[str, PreparedNetwork], inputs: Inputs, settings: Settings, block: int) -> Plan:
     """Returns everything that defines the run."""
     channels, height, width = next(iter(networks.values())).inputs.shape
-    hashes = {f"weights/{name}": weights_hash(network.module) for name, network in networks.items()}
+    hashes = {f"weights/{name}": network.weights_hash() for name, network in networks.items()}
     origin = {"text" if inputs.tokens else "data": without_folders(inputs.source)} if inputs.source else {}
     for name, network in networks.items():
         hashes |= {f"decoder/{name}/{layer}": decoder.digest for layer, decoder in network.decoders.items()}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -20,13 +20,13 @@ from ..core.settings import Settings
 from ..data.inputs import Inputs, network_cap
 from ..decoders.cache import TrainedDecoder, find
 from ..errors import InfodiscardError, out_of_memory
-from ..networks.addresses import Address, choose_layers
+from ..networks.addresses import Address, Layer, choose_layers
 from ..networks.control import reads_values
 from ..networks.features import LayerFeatures
 from ..networks.network import Network, placed, weights_hash
 from ..networks.outputs import default_tensor
 from ..networks.preserve import preserved, unwrap
-from ..networks.probe import Call, Probe, arguments, joined, list_layers
+from ..networks.probe import Call, Probe, arguments, joined, list_layers, written_buffers
 from ..results.plan import Unit
 from ..solver.decoder_error import ReconstructionError
 from ..solver.feature_distance import FeatureDistance
@@ -90,12 +90,11 @@ class PreparedNetwork:
             network.check_size(inputs.shape[1:], name)
         network.check_range(inputs.span, name)
         module, where = placed(unwrap(network.module), device)
-        floats = [p.dtype for p in module.parameters() if p.is_floating_point()]
         inputs = inputs.embedded(module)
-        dtype = floats[0] if floats else torch.float32
-        bare = cls(network, inputs, module, (), math.nan, where, dtype, settings.precision)
+        dtypes = [p.dtype for p in module.parameters() if p.is_floating_point() and p.dtype.itemsize > 1]
+        bare = cls(network, inputs, module, (), math.nan, where, [*dtypes, torch.float32][0], settings.precision)
         with _told(f"'{name}'"):
-            known = list_layers(module, bare.call(bare.first(1)))
+            bare, known = bare._taken({*dtypes} - {bare.dtype})
             if reads_values(module, bare.call(bare.first(1))):
                 listings = {part.names[0]: list_layers(module, bare.call(part)) for part in bare.each()}
                 known = joined(listings.values())
@@ -105,6 +104,21 @@ class PreparedNetwork:
         own = dict(unwrap(network.module).named_modules())
         chosen = choose_layers(known, wanted, network.default_layers, name, own)
         return replace(bare, layers=chosen, cap=network_cap(network, settings.of_network("cap", name)))
+
+    def _taken(self, others: Set[torch.dtype]) -> tuple[PreparedNetwork, list[Layer]]:
+        """The same with the inputs in a precision that the network takes, its own or one of `others`; and its layers.
+
+        Raises:
+            InfodiscardError: it takes them in none.
+        """
+        try:
+            return self, list_layers(self.module, self.call(self.first(1)))
+        except InfodiscardError:
+            for dtype in sorted(others, key=str):
+                other = replace(self, dtype=dtype)
+                with suppress(InfodiscardError):
+                    return other, list_layers(other.module, other.call(other.first(1)))
+            raise
 
     def with_decoders(self, folder: str | Path | None) -> PreparedNetwork:
         """The same with a decoder for every layer, from `folder` or the user's cache.
@@ -128,6 +142,10 @@ class PreparedNetwork:
                 layers=self.layers,
             )
         return replace(self, decoders=decoders)
+
+    def weights_hash(self) -> str:
+        """SHA-256 of the weights, without what every pass writes, be it the user's own: no feature depends on that."""
+        return weights_hash(self.module, written_buffers(self.module, self.call(self.first(1))))
 
     def fingerprints(self) -> dict[str, Fingerprint]:
         """The fingerprint of each layer's features of the first two samples, clean and with noise as large as they."""
@@ -229,9 +247,9 @@ class PreparedNetwork:
         others = [value.to(self.device) for value in part.others.values()]
         return [value.to(self.dtype) if value.is_floating_point() else value for value in others]
 
-    def call(self, part: Inputs) -> Call:
-        """The arguments of a forward pass of samples."""
-        return part.call(self.normalised(part).to(self.dtype), self.others(part))
+    def call(self, part: Inputs, noise: torch.Tensor | float = 0.0) -> Call:
+        """The arguments of a forward pass of samples, with noise (`n × C × H × W`) on what it is added to."""
+        return part.call((self.normalised(part) + noise).to(self.dtype), self.others(part))
 
     @contextmanager
     def layer(self, address: str) -> Iterator[Probe]:

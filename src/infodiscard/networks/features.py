@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -64,10 +65,12 @@ class LayerFeatures:
 
     def _catcher(self, addresses: Mapping[str, Address], caught: dict[str, torch.Tensor]) -> Any:
         """Returns a hook that notes a module's output for the addresses that mean this call of it."""
-        calls = 0
+        calls, thread = 0, get_ident()
 
         def catch(_module: nn.Module, _args: Any, output: Any) -> None:
             nonlocal calls
+            if get_ident() != thread:  # a pass of the user's own
+                return
             for text, address in addresses.items():
                 if calls == (address.call or 0):
                     # An in-place operation behind the layer must not reach what was caught.

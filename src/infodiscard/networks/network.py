@@ -6,7 +6,7 @@ import copy
 import hashlib
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -165,11 +165,11 @@ def _listed(values: Sequence[float]) -> str:
     return f"({', '.join(f'{value:g}' for value in values)})"
 
 
-def weights_hash(module: nn.Module) -> str:
-    """SHA-256 of a network's parameters and buffers: names, types, shapes and bytes."""
+def weights_hash(module: nn.Module, without: Collection[str] = ()) -> str:
+    """SHA-256 of a network's parameters and buffers, but for those in `without`: names, types, shapes and bytes."""
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
-        if not isinstance(tensor, torch.Tensor):
+        if not isinstance(tensor, torch.Tensor) or name in without:
             continue
         digest.update(f"{name} {tensor.dtype} {'' if tensor.is_nested else tuple(tensor.shape)}".encode())
         for part in _dense_parts(tensor.detach()):

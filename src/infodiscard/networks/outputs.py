@@ -14,19 +14,34 @@ from ..errors import InfodiscardError
 def choose(output: Any, entry: Sequence[str], address: str) -> torch.Tensor:
     """Returns the tensor (`batch × …`) that an address means within a layer's output.
 
+    A sparse tensor is made dense; a complex one gets a last dimension for its real and imaginary parts.
+
     Raises:
-        InfodiscardError: the entry does not exist, or the output holds no floating tensor.
+        InfodiscardError: the entry does not exist, or the output holds no tensor of floats that can be computed with.
     """
     for key in entry:
         output = _entry(output, key, address)
     if not entry and not isinstance(output, torch.Tensor):
         output = _default_entry(output)
-    if not isinstance(output, torch.Tensor) or not output.is_floating_point():
+    if not is_feature(output):
         how = "measure a layer whose output is one"
         if not isinstance(output, torch.Tensor):
             how = f"name one of its entries as '{address}[0]' or '{address}[key]'"
         raise InfodiscardError(f"The output of '{address}' is {structure(output)}, not a tensor of floats; {how}.")
-    return output
+    dense = output.to_dense() if output.layout is not torch.strided else output
+    return torch.view_as_real(dense.resolve_conj()) if dense.is_complex() else dense
+
+
+def is_feature(output: Any) -> bool:
+    """Whether an output is a tensor that can be measured: of floats of 16 bits or more, and of one row per sample."""
+    if not isinstance(output, torch.Tensor) or output.is_nested or _in_transform(output):
+        return False
+    return output.is_complex() or (output.is_floating_point() and output.dtype.itemsize > 1)
+
+
+def _in_transform(tensor: torch.Tensor) -> bool:
+    """Whether a tensor stands for what torch.vmap, or another transform of torch.func, sees of it."""
+    return torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
 def _entry(output: Any, key: str, address: str) -> Any:
@@ -76,12 +91,15 @@ def _default_entry(output: Any) -> Any:
 
     if isinstance(output, Mapping) and isinstance(output.get("last_hidden_state"), torch.Tensor):
         return output["last_hidden_state"]
-    leaves = tree_leaves(output)
-    return next((x for x in leaves if isinstance(x, torch.Tensor) and x.is_floating_point()), output)
+    return next((leaf for leaf in tree_leaves(output) if is_feature(leaf)), output)
 
 
 def structure(output: Any) -> str:
     """Describes an output in a few words."""
+    if isinstance(output, torch.Tensor) and output.is_nested:
+        return "a nested tensor, whose rows may differ in length"
+    if isinstance(output, torch.Tensor) and _in_transform(output):
+        return "a tensor within torch.vmap or another transform of torch.func"
     if isinstance(output, torch.Tensor):
         return f"a tensor of {str(output.dtype).removeprefix('torch.')} of shape {tuple(output.shape)}"
     if isinstance(output, Mapping):
@@ -94,4 +112,4 @@ def structure(output: Any) -> str:
 def default_tensor(output: Any) -> torch.Tensor | None:
     """Returns the tensor (`batch × …`) that a layer without an explicit entry stands for, if there is one."""
     tensor = output if isinstance(output, torch.Tensor) else _default_entry(output)
-    return tensor if isinstance(tensor, torch.Tensor) and tensor.is_floating_point() else None
+    return tensor if is_feature(tensor) else None

@@ -5,17 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from threading import RLock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ..errors import InfodiscardError
+from .state import State
 
 _RANDOM_IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase, nn.RReLU)
-_HOOKED = "_output_capturing_hooks_installed"  # the mark of transformers on a network that has hooked itself
 _SHARDED = {"FSDPModule", "FullyShardedDataParallel"}  # of libraries that take seconds to import
+_ATTENTION = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder)
 _RANDOM_NAMES = ("DropPath", "StochasticDepth", "DropBlock", "PatchDropout")
 
 
@@ -40,13 +43,22 @@ def _is_compiled(module: nn.Module) -> bool:
     return dynamo is not None and isinstance(module, dynamo.OptimizedModule)
 
 
+_LOCKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
+"""Module → what a thread holds while it works with a network that the module is in."""
+
+_PROCESS = RLock()
+"""What it holds besides where the network needs a setting of the whole process."""
+
+
 @contextmanager
 def preserved(model: nn.Module) -> Iterator[nn.Module]:
     """Lets a network be differentiated with respect to its input only, and leaves it as it was.
 
-    Inside, no parameter requires a gradient (so none is computed or stored) and autograd is on even under
-    `inference_mode`. On leaving, also by an error, every `requires_grad` is what it was, and hooks that the network
-    gave itself meanwhile are gone; weights, buffers, `.grad`, training flags and the user's hooks are never changed.
+    Inside, no parameter requires a gradient (so none is computed or stored), autograd is on even under
+    `inference_mode`, a surrounding autocast and default device are off, and so are hooks on backward passes, which may
+    change gradients. On leaving, also by an error, the network is bit-identical to what it was: weights, buffers,
+    attributes, flags and hooks (`networks.state`); so are the process's random generators. Threads that work with one
+    network, or with networks that share modules, wait for each other.
 
     Raises:
         InfodiscardError: a layer in training mode would make the output random or depend on the batch; or the network
@@ -54,51 +66,40 @@ def preserved(model: nn.Module) -> Iterator[nn.Module]:
             under `inference_mode`.
     """
     model = unwrap(model)
-    _refuse_unreadable(model)
-    _refuse_training(model)
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    with _same_hooks(model), ExitStack() as stack:
-        if any(isinstance(module, nn.RNNBase) for module in model.modules()):
-            # cuDNN's recurrent layers have no backward pass in eval mode.
-            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        if any(_is_compiled(module) or module._compiled_call_impl is not None for module in model.modules()):
-            # Compiled code knows nothing of hooks that come later, so the parts that are compiled run as written.
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
+    with ExitStack() as stack:
+        for module in sorted(set(model.modules()), key=id):  # in one order, so that no two threads block each other
+            stack.enter_context(_LOCKS.setdefault(module, RLock()))
+        _refuse_unreadable(model)
+        _refuse_training(model)
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
-        try:
-            for parameter, _ in flags:
-                parameter.requires_grad_(False)
-            yield model
-        finally:
-            for parameter, flag in flags:
-                parameter.requires_grad_(flag)
-
-
-@contextmanager
-def _same_hooks(model: nn.Module) -> Iterator[None]:
-    """Removes, on leaving, the hooks that the modules were given inside, and leaves every other hook.
-
-    Transformers hook themselves when they are first asked for hidden states, and mark that they have; without the mark,
-    they do so again when the user asks.
-    """
-    modules = list(model.modules())
-    before = [{key: set(hooks) for key, hooks in _hooks(module).items()} for module in modules]
-    unnoted = [module for module in modules if _HOOKED not in vars(module)]
-    try:
-        yield
-    finally:
-        for module, known in zip(modules, before, strict=True):
-            for key, hooks in _hooks(module).items():
-                for added in set(hooks).difference(known.get(key, ())):
-                    del hooks[added]
-        for module in unnoted:
-            vars(module).pop(_HOOKED, None)
-
-
-def _hooks(module: nn.Module) -> dict[str, dict[int, Any]]:
-    """Returns what PyTorch keeps about a module's forward hooks, all of it by their number."""
-    return {key: hooks for key, hooks in vars(module).items() if key.startswith("_forward_") and "hooks" in key}
+        stack.callback(State.of(model).restore)
+        recurrent, attention = (
+            any(isinstance(each, of) for each in model.modules()) for of in (nn.RNNBase, _ATTENTION)
+        )
+        compiled = any(_is_compiled(each) or each._compiled_call_impl is not None for each in model.modules())
+        if recurrent or attention or compiled:
+            stack.enter_context(_PROCESS)
+        if recurrent:
+            # cuDNN's recurrent layers have no backward pass in eval mode.
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        if attention:
+            # Attention has a fast path for passes without a gradient, in which layers are skipped and padding is zero.
+            stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
+            torch.backends.mha.set_fastpath_enabled(False)
+        if compiled:
+            # Compiled code knows nothing of hooks that come later, so the parts that are compiled run as written.
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        for device in {"cpu", *(tensor.device.type for tensor in model.parameters())}:
+            stack.enter_context(torch.autocast(device, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        for module in model.modules():
+            module._backward_hooks.clear()
+            module._backward_pre_hooks.clear()
+        yield model
 
 
 def _refuse_unreadable(model: nn.Module) -> None:

@@ -85,7 +85,8 @@ class ReconstructionError(FeatureDistance):
         clean = self.inputs[owner]
         noisy = (clean + noise).requires_grad_()
         feature = self._feature(noisy, owner)
-        flat, restored = feature.unsqueeze(-1).flatten(1), self._decoder(feature)
+        flat = feature.unsqueeze(-1).flatten(1).to(clean.dtype)
+        restored = self._decoder(feature)
         difference, error = flat.detach() - self._clean[owner], restored.detach() - clean
         (constraint,) = torch.autograd.grad(flat, noisy, 2 * difference, retain_graph=True)
         (gain,) = torch.autograd.grad(restored, noisy, weights * error, retain_graph=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
@@ -101,20 +102,15 @@ class FeatureDistance:
         return self._function(inputs, *(item[owner] for item in self._beside))
 
     def _flat(self, inputs: torch.Tensor, owner: torch.Tensor | slice) -> torch.Tensor:
-        """Returns the same as `batch × units`, in at least float32.
+        """Returns the same as `batch × units`, in the precision of the samples, which is at least float32.
 
         Raises:
             InfodiscardError: the feature is not one row per input.
         """
         feature = self._feature(inputs, owner)
-        if feature.ndim == 0 or feature.shape[0] != len(inputs):
-            raise InfodiscardError(
-                f"The layer's output has shape {tuple(feature.shape)} for {len(inputs)} inputs; its first dimension "
-                "must be the batch: measure a layer before or behind the one that reshapes it."
-            )
-        self._kind = feature.dtype if feature.is_floating_point() else inputs.dtype
-        flat = feature.unsqueeze(-1).flatten(1)
-        return flat.float() if flat.dtype in (torch.float16, torch.bfloat16) else flat
+        check_rows(feature, len(inputs))
+        self._kind = feature.dtype
+        return feature.unsqueeze(-1).flatten(1).to(self.inputs.dtype)
 
     def __call__(self, rows: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Returns L for each draw.
@@ -169,16 +165,13 @@ class FeatureDistance:
     def _distance_and_gradient(self, owner: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The same and ∂L/∂z (`batch × C × H × W`)."""
         noisy = self._near(self.inputs[owner] + noise).requires_grad_()
-        feature = self._flat(noisy, owner)
+        with _differentiable():
+            feature = self._flat(noisy, owner)
         difference = self._difference(feature.detach(), owner)
         if not feature.requires_grad:
             raise InfodiscardError(_NO_GRADIENT)
-        try:
+        with _differentiable():
             (gradient,) = torch.autograd.grad(feature, noisy, difference, allow_unused=True)
-        except RuntimeError as error:
-            if "use_reentrant=True" in str(error):  # PyTorch has no class for it
-                raise InfodiscardError(_REENTRANT) from error
-            raise
         if gradient is None:
             raise InfodiscardError(_NO_GRADIENT)
         return difference.square().sum(1), 2 * self._unit[owner].view(-1, *[1] * (gradient.ndim - 1)) * gradient
@@ -186,8 +179,52 @@ class FeatureDistance:
     def _difference(self, feature: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
         """h(x + z) − h(x) in the samples' units, `batch × units`."""
         difference = self._clean[owner]
+        check_size(feature, difference)
         # Into the copy that indexing made: in shallow layers, memory for another costs as much as the layer itself.
         return torch.sub(feature, difference, out=difference).mul_(self._unit[owner])
+
+
+def check_rows(feature: torch.Tensor, count: int) -> None:
+    """Raises InfodiscardError unless a feature (`batch × …`) has one row, which is not empty, for each input."""
+    if feature.ndim == 0 or feature.shape[0] != count:
+        raise InfodiscardError(
+            f"The layer's output has shape {tuple(feature.shape)} for {count} inputs; its first dimension "
+            "must be the batch: measure a layer before or behind the one that reshapes it."
+        )
+    if not feature.numel():
+        raise InfodiscardError(f"The layer's output is empty, of shape {tuple(feature.shape)}; measure another layer.")
+
+
+def check_size(feature: torch.Tensor, other: torch.Tensor) -> None:
+    """Raises InfodiscardError unless the features (`batch × …`) of two batches are of one size but for the batch's."""
+    if feature.shape[1:] != other.shape[1:]:
+        raise InfodiscardError(
+            f"The layer's output has shape {tuple(feature.shape)} for {len(feature)} inputs and {tuple(other.shape)} "
+            f"for {len(other)}; its size must depend neither on the batch nor on what the inputs hold: measure a layer "
+            "before the one that chooses it."
+        )
+
+
+@contextmanager
+def _differentiable() -> Iterator[None]:
+    """Turns what PyTorch raises where a pass with a gradient fails into one sentence.
+
+    Raises:
+        InfodiscardError: the block raised it.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # PyTorch has no classes for them
+        if out_of_memory(error):
+            raise
+        if "use_reentrant=True" in str(error):
+            raise InfodiscardError(_REENTRANT) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(" .")
+        raise InfodiscardError(
+            f"The network runs up to the layer, but not with a gradient ({reason}), without which σ cannot be "
+            "optimised; measure a layer before what does so, or replace that: an in-place operation by one that is "
+            "not, a function without a backward pass by one that has it."
+        ) from error
 
 
 _NO_GRADIENT = (
