@@ -195,6 +195,12 @@ def _masked(at: At) -> nn.Module:
     return Of(lambda x: x * seen.to(x))
 
 
+def _faint(at: At) -> nn.Module:
+    """Looks at some positions much less than at others, and at all of them together."""
+    strength = 10 ** (-3 * torch.rand(at.shape))
+    return nn.Sequential(Of(lambda x: x * strength.to(x)), _dense(at))
+
+
 def _of(function: Callable[[torch.Tensor], torch.Tensor], *takes: str, gives: str | None = None) -> Block:
     return Block(lambda at: Of(function), takes or EVERY, gives)
 
@@ -252,6 +258,7 @@ BLOCKS = {
     "dead": Block(_dead),
     "saturated": _of(lambda x: torch.tanh(20 * x)),
     "masked": Block(_masked),
+    "faint": Block(_faint, gives="table"),
     "cropped": _of(lambda x: x[..., : max(1, x.shape[-1] // 2)], *SPATIAL),
     "first token": _of(lambda x: x[:, 0], "tokens", gives="table"),
     "offset": _of(lambda x: x + 1000.0),
@@ -282,7 +289,7 @@ FAMILIES = {
     "norm": ("batch norm", "group norm", "instance norm", "layer norm"),
     "branch": ("skip", "concatenation"),
     "dead": ("dead", "saturated"),
-    "blind": ("masked", "cropped", "first token"),
+    "blind": ("masked", "faint", "cropped", "first token"),
     "scale": ("offset", *(name for name in BLOCKS if name.startswith("×"))),
     "constant": ("constant", "all dead"),
 }
