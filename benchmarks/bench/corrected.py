@@ -48,10 +48,11 @@ def truth(problem: JudgedProblem, log_sigma: torch.Tensor, draws: int) -> dict[s
             unit = noise.draw(row.tolist(), CHUNK)
             z = log_sigma[row].exp()[:, None] * unit
             level, gradient = problem.distance.gradient(row, z)
-            fresh.add(row, space.gather(z * gradient), level, problem.distance(row, problem.tau**0.5 * unit))
+            small = problem.distance(row, problem.tau**0.5 * unit)
+            fresh.add(row, space.gather(z * gradient), space.gather(gradient.square()), level, small)
     (ratio, ratio_se), power = ratio_of(fresh.sums, fresh.count), fresh.power().clamp(0.25, 4)
     free = (log_sigma < math.log(problem.cap)).to(log_sigma)
-    missing = fresh.correction(space, free)
+    missing = fresh.correction(space, log_sigma, free)
     share = free.mean((1, 2, 3)) / power
     reached, inside = gaussian_entropy(log_sigma.exp()), centre(problem)
     more, more_se = contrast(missing.shift, missing.shift_se, missing.gap, space, inside)

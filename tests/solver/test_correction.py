@@ -27,7 +27,7 @@ def draws_at(error: torch.Tensor, draws: int, seed: int = 0) -> tuple[FreshDraws
         unit = noise.draw(rows.tolist(), 64)
         z = log_sigma.exp()[:, None] * unit
         level, gradient = distance.gradient(rows, z)
-        fresh.add(rows, SPACE.gather(z * gradient), level, distance(rows, 0.1 * unit))
+        fresh.add(rows, SPACE.gather(z * gradient), SPACE.gather(gradient.square()), level, distance(rows, 0.1 * unit))
     return fresh, distance
 
 
@@ -41,7 +41,7 @@ def exact_gap(error: torch.Tensor) -> torch.Tensor:
 def test_the_correction_of_a_linear_layer_is_the_closed_form(spread):
     error = spread * normal(40, 1, 8, 8, seed=2)
     fresh, _ = draws_at(error, 256)
-    found = fresh.correction(SPACE, torch.ones_like(error))
+    found = fresh.correction(SPACE, error, torch.ones_like(error))
     miss = found.gap - exact_gap(error)
     assert (miss.abs() <= 3 * (found.gap_se.square() + found.systematic.square()).sqrt()).all()
     # No bias beyond the systematic error and the error of the mean over the samples.
@@ -53,7 +53,7 @@ def test_the_square_has_no_noise_in_its_mean():
     """At the optimum a plain square would be half the variance of g over the draws; the product is none."""
     error = torch.zeros(200, 1, 8, 8, dtype=torch.float64)
     fresh, _ = draws_at(error, 64)
-    found = fresh.correction(SPACE, torch.ones_like(error))
+    found = fresh.correction(SPACE, error, torch.ones_like(error))
     mean = fresh.slope.sum(1) / 64
     plain = ((mean / mean.mean((1, 2, 3), keepdim=True) - 1).square().mean((1, 2, 3)) / 4).mean()
     assert plain > 0.003
@@ -66,7 +66,7 @@ def test_a_few_parameters_far_off_do_not_stand_for_the_map():
     error = torch.zeros(10, 1, 8, 8, dtype=torch.float64)
     error[:, 0, 3, 4] = 2.0
     fresh, _ = draws_at(error, 256)
-    found, exact = fresh.correction(SPACE, torch.ones_like(error)), exact_gap(error)
+    found, exact = fresh.correction(SPACE, error, torch.ones_like(error)), exact_gap(error)
     ratio = (2 * error).exp() / (2 * error).exp().mean((1, 2, 3), keepdim=True)
     quadratic = (ratio - 1).square().mean((1, 2, 3)) / 4
     assert (quadratic > 10 * exact).all()
@@ -85,8 +85,8 @@ def test_what_is_far_off_is_told_from_few_draws():
     unit = SampleNoise(distance.inputs, 0, "test").draw(rows.tolist(), 64)
     z = log_sigma.exp()[:, None] * unit
     level, gradient = distance.gradient(rows, z)
-    draws.add(rows, space.gather(z * gradient), level, distance(rows, 0.1 * unit))
-    found, exact = draws.correction(space, torch.ones_like(error)), exact_gap(error)
+    draws.add(rows, space.gather(z * gradient), space.gather(gradient.square()), level, distance(rows, 0.1 * unit))
+    found, exact = draws.correction(space, error, torch.ones_like(error)), exact_gap(error)
     ratio = (2 * error).exp() / (2 * error).exp().mean((1, 2, 3), keepdim=True)
     assert ((ratio - 1).square().mean((1, 2, 3)) / 4 > 2 * exact).all()
     assert found.gap.mean() == pytest.approx(exact.mean().item(), rel=0.25)
@@ -100,7 +100,7 @@ def test_draws_that_weigh_much_widen_the_error():
     heavy, _ = draws_at(error, 128)
     heavy.slope[:, 3] *= 8  # one group met a draw that outweighs all others
     free = torch.ones_like(error)
-    assert (heavy.correction(SPACE, free).gap_se > 2 * even.correction(SPACE, free).gap_se).all()
+    assert (heavy.correction(SPACE, error, free).gap_se > 2 * even.correction(SPACE, error, free).gap_se).all()
 
 
 def test_capped_parameters_have_nothing_to_gain():
@@ -108,7 +108,7 @@ def test_capped_parameters_have_nothing_to_gain():
     free = torch.ones_like(error)
     free[..., :4] = 0
     fresh, _ = draws_at(error, 256)
-    found = fresh.correction(SPACE, free)
+    found = fresh.correction(SPACE, error, free)
     assert (found.shift[..., :4] == 0).all()
     half = exact_gap(error[..., 4:]) / 2
     assert ((found.gap - half).abs() < 4 * (found.gap_se.square() + found.systematic.square()).sqrt()).all()
@@ -119,7 +119,7 @@ def test_regions_are_averages_of_the_shift():
     error[..., :4, :] += 0.3
     error -= error.mean((1, 2, 3), keepdim=True)
     fresh, _ = draws_at(error, 512)
-    found = fresh.correction(SPACE, torch.ones_like(error))
+    found = fresh.correction(SPACE, error, torch.ones_like(error))
     masks = torch.zeros(30, 8, 8, dtype=torch.bool)
     masks[:, :4] = True
     value, se = contrast(found.shift, found.shift_se, found.gap, SPACE, masks)

@@ -398,3 +398,16 @@ def test_views_of_what_convolutions_return():
     viewed = solve(lambda x: (y := conv(x)).view(len(y), -1), inputs, effort=effort)
     reshaped = solve(lambda x: conv(x).flatten(1), inputs, effort=effort)
     torch.testing.assert_close(viewed.log_sigma, reshaped.log_sigma, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("small", [0.1, 0.03, 0.003])
+def test_an_input_that_is_felt_weakly_among_others(small):
+    """Its g is all noise beside those of inputs that the same features feel: the gradient's size alone knows its σ."""
+    weight = random(6, 8, seed=1)
+    weight[:, 0] *= small
+    solution = solve(lambda x: x.flatten(1) @ weight.T, random(4, 1, 1, 8), effort=Effort(max_passes=3000), cap=1e3)
+    found = solution.log_sigma.mean((1, 2, 3)) + solution.correction
+    exact = linear_sigma(weight, ALPHA, TAU).log().mean()
+    assert ((found - exact).abs() <= 3 * solution.correction_se + 0.01).all()
+    assert (solution.correction_se < 0.06).all()
+    assert (found - exact).abs().mean() < 0.03

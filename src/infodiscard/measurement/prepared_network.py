@@ -27,6 +27,7 @@ from ..networks.network import Network, placed, weights_hash
 from ..networks.outputs import default_tensor
 from ..networks.preserve import preserved, unwrap
 from ..networks.probe import Call, Probe, arguments, joined, list_layers, written_buffers
+from ..networks.raised import network_errors
 from ..results.plan import Unit
 from ..solver.decoder_error import ReconstructionError
 from ..solver.feature_distance import FeatureDistance
@@ -150,10 +151,11 @@ class PreparedNetwork:
     def fingerprints(self) -> dict[str, Fingerprint]:
         """The fingerprint of each layer's features of the first two samples, clean and with noise as large as they."""
         two = self.first(2)
-        features: dict[str, list[np.ndarray]] = {address: [] for address in self.layers}
+        layers = [address for address in self.layers if not self.not_calling(address, two.names)]
+        features: dict[str, list[np.ndarray]] = {address: [] for address in layers}
         noise = torch.randn(two.values.shape[1:], generator=torch.Generator().manual_seed(0), dtype=two.values.dtype)
         with _told(f"'{self.network.name}'"), preserved(self.module) as module, torch.random.fork_rng(devices=[]):
-            read = LayerFeatures(module, self.layers)
+            read = LayerFeatures(module, layers)
             for row, sd in product(range(len(two.names)), (0.0, 1.0)):
                 part = two.part([row])
                 spread = sd * part.values.std(correction=0)
@@ -170,15 +172,16 @@ class PreparedNetwork:
         labels, found = self.inputs.labels, [-1] * len(self.inputs.names)
         if labels is None or min(labels) < 0:
             return None
-        with preserved(self.module) as module, torch.no_grad():
+        with preserved(self.module) as module:
             readable = self.inputs.readable()
             for rows in (readable[start : start + AT_ONCE] for start in range(0, len(readable), AT_ONCE)):
                 for places, _, part in self.inputs.unpadded(rows):
                     args, kwargs = arguments(self.call(part))
-                    output = default_tensor(module(*args, **kwargs))
+                    with network_errors(module):
+                        output = default_tensor(module(*args, **kwargs))
                     if output is None or output.ndim != 2 or output.shape[1] <= max(1, *labels):
                         return None
-                    for place, answer in zip(places, output.argmax(1).tolist(), strict=True):
+                    for place, answer in zip(places, output.detach().argmax(1).tolist(), strict=True):
                         found[rows[place]] = answer
         return tuple(found)
 

@@ -32,6 +32,6 @@ class _Reads(TorchDispatchMode):
 def reads_values(model: nn.Module, example: Call) -> bool:
     """Whether a forward pass of an example (`batch × …` each) looks at values, so that another may take another way."""
     args, kwargs = arguments(example)
-    with preserved(model) as plain, torch.no_grad(), torch.random.fork_rng(devices=[]), _Reads() as reads:
+    with preserved(model) as plain, _Reads() as reads:
         plain(*args, **kwargs)
     return reads.seen

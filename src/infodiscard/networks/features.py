@@ -54,7 +54,8 @@ class LayerFeatures:
             for module, addresses in self._wanted.items():
                 stack.callback(module.register_forward_hook(self._catcher(addresses, caught)).remove)
             try:
-                with torch.no_grad(), network_errors(self._model):
+                # For networks that differentiate within themselves.
+                with torch.enable_grad(), network_errors(self._model):
                     self._model(*args, **kwargs, **self._ask)
             except _Complete:
                 pass

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .correction import curvature
+from .correction import FAINT, UNFELT, curvature, linear_way
 from .expectation import draw_gradients
 from .problem import Problem
 from .sample_noise import SampleNoise
@@ -251,10 +251,10 @@ class AscentState:
         """
         place, c = self.place[rows], curvature(power)[:, None, None, None]
         step = shape - place - live_mean(shape - place, live)
-        ratio = (1 - c * step).clamp(min=LEAST)
+        ratio = torch.where(step > 1 / c, 1.0, 1 - c * step).clamp(min=LEAST)  # beyond 1 / c, it is no Newton step
         early = (FIRST / (FIRST + self.steps[rows])).to(step)[:, None, None, None]
         weight = torch.maximum(early, ((ratio - NEAR) / NEAR).clamp(0, 1))
-        return place + step + weight * (-ratio.log() / c - step)
+        return place + step + torch.where(step > 1 / c, 0.0, weight) * (-ratio.log() / c - step)
 
     def _off(self, rows: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
         """By how much to lower log σ as a whole towards E's target: less and less, unless E is far off; both `r`."""
@@ -323,6 +323,11 @@ class AscentState:
         """
         place = self.place[rows]
         step = -(ratio - 1) / curvature(power)[:, None, None, None, None]
+        # So little is felt of some that a step of 1 / c would not do, and their g is all noise: the gradient's size knows.
+        size, units = self.size[rows].mean(1) / self.weights, self._free(rows, live) * self.weights
+        far = linear_way(size, place, ratio.mean(1), units)[:, None]
+        contradicted = ratio.mean(1, keepdim=True) - (ratio[:, :1] - ratio[:, 1:]).abs() > UNFELT
+        step = torch.where((far > FAINT) & ~contradicted, torch.maximum(step, far), step)
         step = torch.minimum(step, self.log_cap[rows, None] + 0.5 - place[:, None])
         alive = live > 0
         step = torch.where(alive[:, None], step, live_mean(step, live[:, None]))

@@ -44,6 +44,10 @@ QUIET, QUIET_SIGMAS = 0.5, 4.0
 """Error, in nats, of what is missing at a parameter whose r is surely, by the second in standard errors, below LEAST:
 its σ is still far too small, or draws in which it matters were missed, and its r does not tell by how much."""
 
+FAINT, UNFELT = 0.6, 0.5
+"""Way of log σ to the optimum, by the gradient's size, from which on a parameter is faint: it is felt so little that its g
+may be all noise; and the r, less its own error, beyond which it is not."""
+
 AT_ONCE = 2**21
 """Values that are split into scales at once."""
 
@@ -60,17 +64,39 @@ def curvature(power: torch.Tensor) -> torch.Tensor:
     return 1 + power.clamp(max=2) / 2
 
 
+def linear_way(size: torch.Tensor, log_sigma: torch.Tensor, ratio: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
+    """How far every log σ is from the optimum by the gradient's size: −½ log(ρ), of a ρ without cross terms or noise.
+
+    Where h is linear, g_i is σ_i² E[(∂L/∂z_i)² / L] up to a factor, so that ρ is r. Elsewhere it need not be, and counts
+    in so far as r as a whole, noisy as it is, goes along with it.
+
+    Args:
+        size: mean of (∂L/∂z)² / L per input unit, `n × planes × rows × columns`.
+        log_sigma: shaped as it.
+        ratio: r, shaped as it.
+        units: free input units of each parameter, shaped as it.
+    """
+    felt = size * (2 * (log_sigma - log_sigma.amax((1, 2, 3), keepdim=True))).exp()
+    usual = (felt * units).sum((1, 2, 3), keepdim=True) / units.sum((1, 2, 3), keepdim=True).clamp(min=1)
+    rho = (felt / usual.clamp(min=1e-30)).clamp(min=1e-8)
+    excess = (rho - 1) * units
+    along = (excess * (ratio - 1)).sum((1, 2, 3)) / (excess * (rho - 1)).sum((1, 2, 3)).clamp(min=1e-30)
+    return -0.5 * rho.log() * (units > 0) * along.clamp(0, 1)[:, None, None, None]
+
+
 @dataclass
 class FreshDraws:
     """Draws at a σ that does not depend on them; every tensor has a row per sample.
 
     Attributes:
         slope: Σ g over the draws of each group, `n × GROUPS × planes × rows × columns`.
+        size: Σ (∂L/∂z)² / L over all draws, `n × planes × rows × columns`.
         sums: `moments` of L and L₀, `5 × n`; L₀ is the distance of the same draws under σ = √τ.
         count: number of draws, `n`, a multiple of GROUPS.
     """
 
     slope: torch.Tensor
+    size: torch.Tensor
     sums: torch.Tensor
     count: torch.Tensor
 
@@ -80,6 +106,7 @@ class FreshDraws:
         n, *shape = log_sigma.shape
         return cls(
             log_sigma.new_zeros(n, GROUPS, *shape),
+            log_sigma.new_zeros(n, *shape),
             torch.zeros(5, n, dtype=torch.float64, device=log_sigma.device),
             torch.zeros(n, dtype=torch.long, device=log_sigma.device),
         )
@@ -87,12 +114,24 @@ class FreshDraws:
     def forget(self, rows: torch.Tensor) -> None:
         """Forgets the draws of the samples `rows` (`r`), whose σ has moved."""
         self.slope[rows] = 0
+        self.size[rows] = 0
         self.sums[:, rows] = 0
         self.count[rows] = 0
 
-    def add(self, rows: torch.Tensor, slope: torch.Tensor, level: torch.Tensor, small: torch.Tensor) -> None:
-        """Adds draws of the samples `rows` (`r`): g (`r × draws × planes × rows × columns`), L and L₀ (`r × draws`)."""
+    def add(
+        self, rows: torch.Tensor, slope: torch.Tensor, square: torch.Tensor, level: torch.Tensor, small: torch.Tensor
+    ) -> None:
+        """Adds draws of the samples `rows` (`r`).
+
+        Args:
+            rows: which samples.
+            slope: g, `r × draws × planes × rows × columns`.
+            square: (∂L/∂z)², summed over the input units of each parameter, as `slope`.
+            level: L, `r × draws`.
+            small: L₀, `r × draws`.
+        """
         draws = level.shape[1]
+        self.size[rows] += (square / level.clamp(min=1e-30)[..., None, None, None]).sum(1)
         self.slope[rows] += slope.unflatten(1, (draws // GROUPS, GROUPS)).sum(1)
         self.sums[:, rows] += moments(level, small)
         self.count[rows] += draws
@@ -101,11 +140,12 @@ class FreshDraws:
         """Returns p = d log E / d log(scale of σ) = Σ g / E, `n`, as the gradients have it."""
         return (self.slope.sum((1, 2, 3, 4)).double() / self.sums[0]).to(self.slope.dtype)
 
-    def correction(self, space: SigmaSpace, free: torch.Tensor) -> Correction:
+    def correction(self, space: SigmaSpace, log_sigma: torch.Tensor, free: torch.Tensor) -> Correction:
         """Estimates what σ lacks of the optimum.
 
         Args:
             space: where σ is free.
+            log_sigma: that of the draws, `n × planes × rows × columns`.
             free: 1 for parameters below the cap, else 0, `n × planes × rows × columns`.
         """
         units = space.weights().to(free)
@@ -136,8 +176,13 @@ class FreshDraws:
         systematic = ((SYSTEMATIC * told).square() + unsure.square()).sqrt()
         gap, gap_se, systematic = (part / (2 * c) for part in (told, se / (1 + bend * far), systematic))
         quiet = ((excess.mean(1) + QUIET_SIGMAS * variance.sqrt() < LEAST - 1) * weights).sum((1, 2, 3))
-        systematic = (systematic.square() + (QUIET * quiet).square()).sqrt()
-        return Correction(gap, gap_se, systematic, shift, variance.sqrt() / wide)
+        far = linear_way(self.size / units, log_sigma, excess.mean(1) + 1, units * free)
+        faint = (far > FAINT) & (excess.mean(1) - 2 * variance.sqrt() < UNFELT - 1)
+        felt = (-2 * far).exp()  # r, of which the square counts (r − 1)² / 2c instead of (r − 1 − log r) / c
+        unseen = ((felt - 1 + 2 * far - (felt - 1).square() / 2) * faint * weights).sum((1, 2, 3)) / c
+        unseen = ((QUIET * quiet).square() + unseen.square()).sqrt()
+        systematic = (systematic.square() + unseen.square()).sqrt()
+        return Correction(gap, gap_se, systematic, unseen, shift, variance.sqrt() / wide)
 
 
 def _partner(excess: torch.Tensor, least: torch.Tensor) -> torch.Tensor:
@@ -174,6 +219,7 @@ class Correction:
         gap: ĝ, nats per input unit, `n`; where it is small, unbiased, so that it may come out below zero.
         gap_se: its standard error, without the systematic part.
         systematic: the systematic part, as a standard error.
+        unseen: what of that comes from parameters that hardly react; more draws may make it less.
         shift: Δs, `n × planes × rows × columns`; its noise is white, so that it serves for means over many.
         shift_se: its standard error, parameter by parameter.
     """
@@ -181,6 +227,7 @@ class Correction:
     gap: torch.Tensor
     gap_se: torch.Tensor
     systematic: torch.Tensor
+    unseen: torch.Tensor
     shift: torch.Tensor
     shift_se: torch.Tensor
 

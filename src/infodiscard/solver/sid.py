@@ -336,15 +336,17 @@ class _Search:
         count, effort, problem = FRESH_DRAWS, self.effort, self.problem
         while len(rows):
             task = problem, self.place, self.streams["correct"], rows, count
-            for group, unit, slope, _, level in draw_gradients(*task):
+            for group, unit, slope, gradient, level in draw_gradients(*task):
                 small = problem.distance(group, problem.noise(problem.small, group, unit))
                 self._test_slope(group, unit, slope, level)
-                self.fresh.add(group, slope, level, small)
+                self.fresh.add(group, slope, problem.space.gather(gradient.square()), level, small)
             self.forwards[rows] += 4 * count
             correction, done = self.correction(), self.fresh.count
             # More draws cannot help where the systematic part is most of the error.
-            wanted = (0.5 * correction.systematic).clamp(min=DRAWN * effort.tolerance)
-            rows = rows[((correction.gap_se > wanted) & (done < effort.fresh_draws))[rows]]
+            settled = (correction.systematic.square() - correction.unseen.square()).clamp(min=0).sqrt()
+            wanted = (0.5 * settled).clamp(min=DRAWN * effort.tolerance)
+            unknown = (correction.gap_se > wanted) | (correction.unseen > wanted)
+            rows = rows[(unknown & (done < effort.fresh_draws))[rows]]
             before = int(done[rows].max()) if len(rows) else 0
             count = min(max(FRESH_DRAWS, before // 2 // GROUPS * GROUPS), effort.fresh_draws - before)
 
@@ -370,7 +372,8 @@ class _Search:
 
     def correction(self) -> Correction:
         """Estimates from the fresh draws what `place` lacks of the optimum."""
-        return self.fresh.correction(self.problem.space, (self.place < self.problem.log_cap).to(self.place))
+        free = (self.place < self.problem.log_cap).to(self.place)
+        return self.fresh.correction(self.problem.space, self.place, free)
 
     def _checked(self) -> Solution:
         """Scales σ by what the fresh draws show, measures its distance on other noise, and puts all together."""
