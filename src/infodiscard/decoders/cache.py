@@ -180,7 +180,11 @@ def _times(numbers: Sequence[float]) -> str:
 def _headers(places: Sequence[Path]) -> tuple[list[tuple[Path, dict[str, Any]]], list[Path]]:
     """Returns the headers of the decoders' files, and the paths of broken files."""
     headers, broken = [], []
-    for path in [path for place in places for path in sorted(place.glob(f"*{SUFFIX}"))]:
+    files = []
+    for place in places:
+        with translate_os_errors("read the decoders in", place):
+            files += sorted(place.glob(f"*{SUFFIX}"))
+    for path in files:
         try:
             headers.append((path, _header(path)))
         except InfodiscardError:
