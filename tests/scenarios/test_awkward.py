@@ -182,7 +182,7 @@ def inference_buffer():
 
 
 REFUSED = {
-    "TorchScript": (lambda: torch.jit.script(plain()), "output", ": The network is TorchScript.*give the Python module"),
+    "TorchScript": (lambda: torch.jit.script(plain()), "output", "The network is TorchScript.*give the Python module"),
     "TorchScript within": (
         lambda: nn.Sequential(torch.jit.trace(plain(), X), nn.ReLU()).eval(),
         "1",

@@ -17,7 +17,7 @@ from ..core.fingerprint import Fingerprint, fingerprint
 from ..core.kinds import IMAGE
 from ..core.settings import Settings
 from ..data.inputs import Inputs
-from ..decoders.cache import TrainedDecoder, find
+from ..decoders.cache import TrainedDecoder, find, fixed_input
 from ..errors import InfodiscardError, out_of_memory
 from ..networks.addresses import choose_layers
 from ..networks.features import LayerFeatures
@@ -98,11 +98,12 @@ class PreparedNetwork:
         Raises:
             InfodiscardError: there is none for a layer.
         """
-        network, example = self.network, self.call(self.first(1))
+        network, one = self.network, self.first(1)
+        fixed = one.call(fixed_input(self.inputs.shape).to(self.device, self.dtype), self.others(one))
         space, key, decoders = network.space(self.inputs.shape[0]), weights_hash(self.module), {}
         for address in self.layers:
             with self.layer(address) as probe, torch.no_grad():
-                shape = probe(example).shape[1:]
+                shape, feature = probe(self.call(one)).shape[1:], probe(fixed).float().cpu().numpy()
             decoders[address] = find(
                 key,
                 address,
@@ -110,6 +111,7 @@ class PreparedNetwork:
                 self.inputs.shape,
                 folder or (),
                 normalisation=space,
+                features=fingerprint([feature], self._half),
                 network=network.source or network.name,
                 layers=self.layers,
             )
@@ -127,8 +129,12 @@ class PreparedNetwork:
                 spread = sd * part.values.std(correction=0)
                 for address, feature in read(self.call(replace(part, values=part.values + spread * noise))).items():
                     features[address].append(feature.cpu().numpy())
-        half = self.dtype in (torch.float16, torch.bfloat16)
-        return {address: fingerprint(found, half) for address, found in features.items()}
+        return {address: fingerprint(found, self._half) for address, found in features.items()}
+
+    @property
+    def _half(self) -> bool:
+        """Whether the module computes in half precision."""
+        return self.dtype in (torch.float16, torch.bfloat16)
 
     def first(self, count: int) -> Inputs:
         """The first readable samples of one extent, up to `count`; without their padding."""
