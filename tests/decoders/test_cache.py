@@ -9,11 +9,13 @@ from dataclasses import asdict, replace
 from errno import ENOSPC
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from infodiscard.core.files import read_safetensors_header
+from infodiscard.core.fingerprint import fingerprint
 from infodiscard.decoders.cache import CARRIED, FORMAT, Origin, default_folder, find, halve, load, save
 from infodiscard.decoders.recipe import DecoderRecipe
 from infodiscard.errors import InfodiscardError
@@ -176,3 +178,16 @@ def test_the_digest_tells_decoders_apart_and_is_the_files(tmp_path):
     one, other = put(tmp_path, seed=0), put(tmp_path, seed=1)
     assert one.digest != other.digest and load(one.path).digest == one.digest
     assert all(value.dtype == torch.float32 for value in load_file(one.path).values())
+
+
+def test_a_decoder_of_other_features_is_not_taken_for_that_of_the_layer(tmp_path):
+    known, other = (fingerprint([np.full(3, value)]) for value in (1.0, 2.0))
+    saved = save(make((4, 4, 4), (3, 8, 8)), tmp_path / "a.safetensors", ORIGIN, QUALITY, HELD_OUT, known)
+    arguments = ORIGIN.weights_hash, "layer1", saved.feature_shape, saved.input_shape, tmp_path
+    assert find(*arguments, features=known).features == known and find(*arguments).path == saved.path
+    with pytest.raises(InfodiscardError, match="same weights and other code, whose features are others; train"):
+        find(*arguments, features=other)
+    save(
+        make((4, 4, 4), (3, 8, 8)), tmp_path / "a.safetensors", ORIGIN, QUALITY, HELD_OUT
+    )  # as earlier versions wrote it
+    assert find(*arguments, features=other).features == ()

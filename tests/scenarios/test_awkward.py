@@ -267,16 +267,16 @@ def inference_buffer():
 
 
 REFUSED = {
-    "TorchScript": (lambda: torch.jit.script(plain()), "output", "^The network is TorchScript.*give the Python module"),
+    "TorchScript": (lambda: torch.jit.script(plain()), "output", "The network is TorchScript.*give the Python module"),
     "TorchScript within": (
         lambda: nn.Sequential(torch.jit.trace(plain(), X), nn.ReLU()).eval(),
         "1",
-        r"^Its layer '0' is TorchScript",
+        "'Sequential' cannot be measured: Its layer '0' is TorchScript",
     ),
     "meta": (lambda: plain().to("meta"), "output", "device 'meta', where tensors have shapes but no values"),
     "a part on meta": (lambda: nn.Sequential(plain(), nn.Linear(5, 2, device="meta")).eval(), "0", "device 'meta'"),
     "inference buffer": (inference_buffer, "2", r"made under torch\.inference_mode"),
-    "never called": (Unused, "unused", "has no layer 'unused'; the nearest are"),
+    "never called": (Unused, "unused", "Layer 'unused' of 'Unused' is not called in a forward pass"),
     "whole numbers": (
         Whole,
         "inner",

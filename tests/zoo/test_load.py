@@ -92,3 +92,24 @@ def test_demo_says_how_it_was_trained() -> None:
         metadata = file.metadata()
     assert float(metadata["test_accuracy"]) >= 0.88
     assert all(cycle["data"] == "cifar10" for cycle in json.loads(metadata["recipe"]))
+
+
+@pytest.mark.parametrize(
+    ("spec", "near"),
+    [
+        ("torchvison:resnet18", "'torchvision:resnet18'"),
+        ("tim:vit", "'timm:vit'"),
+        ("zo:resnet20", "'zoo:resnet20'"),
+        ("hff:my/model", "'hf:my/model'"),
+        ("resnet20", "'zoo:resnet20'"),
+    ],
+)
+def test_a_typing_error_in_the_kind_of_a_network_names_the_nearest(spec, near):
+    with pytest.raises(InfodiscardError, match=f"There is no network '{spec}'; near it are {near}"):
+        zoo.load(spec, allow_random=True)
+
+
+@pytest.mark.parametrize("options", [{"weights": "x" * 3000 + ".pth"}, {"spec": "x" * 3000 + ".py:build"}])
+def test_a_path_that_is_too_long_gets_a_sentence(options):
+    with pytest.raises(InfodiscardError, match="File name too long"):
+        zoo.load(**{"spec": "zoo:resnet20"} | options)

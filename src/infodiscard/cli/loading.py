@@ -75,6 +75,7 @@ def images_of(
     if images.unreadable:
         several = f" and {len(images.unreadable) - 1} more" if len(images.unreadable) > 1 else ""
         typer.echo(f"Left out: {next(iter(images.unreadable))}{several}, which cannot be read.", err=True)
+    _say_how_many(data, len(images), "images", options.samples)
     return images
 
 
@@ -98,7 +99,14 @@ def texts_of(file: Path | None, networks: Mapping[str, Network], options: Measur
             )
     if texts.cut:
         typer.echo(f"{len(texts.cut)} of {len(texts)} texts are cut to what the model takes: {'; '.join(texts.cut)}.")
+    _say_how_many(str(file), len(texts), "texts", options.samples)
     return texts
+
+
+def _say_how_many(source: str, count: int, what: str, samples: int) -> None:
+    """Prints that there are fewer samples than were asked for."""
+    if count < samples:
+        typer.echo(f"'{source}' holds {count} {what}, fewer than the {samples} of --samples; all are taken.")
 
 
 def tau_of(networks: Mapping[str, Network], options: Measuring) -> Measuring:

@@ -11,7 +11,7 @@ import numpy as np
 Fingerprint = tuple[tuple[float, float], ...]
 """Numbers, and how far each may be from what another machine finds."""
 
-ERROR, HALF_ERROR = 0.005, 0.05
+ERROR, HALF_ERROR = 0.01, 0.05
 """Relative errors of features that deep networks accumulate in single precision (TensorFloat-32) and in half."""
 
 

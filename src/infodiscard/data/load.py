@@ -10,6 +10,7 @@ from os import PathLike, fspath
 
 import torch
 
+from ..core.files import translate_os_errors
 from ..errors import InfodiscardError, flag, nearest, number, one_of, pixels, quoted, whole
 from .imageset import ImageSet, unique
 from .sources import cifar10, cub, folder, npz, parquet
@@ -57,8 +58,9 @@ def load(
         crop = number("crop", crop, "a number", lambda given: True)
     one_of("split", split, SPLITS)
     keep_unreadable = flag("keep_unreadable", keep_unreadable)
-    rows, classes = _open(spec, split, crop)
-    return _image_set(spec, _decoded(islice(rows, samples), size, keep_unreadable), classes)
+    with translate_os_errors("load the images of", spec):
+        rows, classes = _open(spec, split, crop)
+        return _image_set(spec, _decoded(islice(rows, samples), size, keep_unreadable), classes)
 
 
 def _open(spec: str, split: str, crop: float | None) -> tuple[Iterator[Sample], tuple[str, ...]]:

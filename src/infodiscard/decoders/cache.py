@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
 from ..core.files import read_safetensors_header, translate_os_errors, write_atomically
+from ..core.fingerprint import Fingerprint, alike
 from ..errors import InfodiscardError
 from ..networks.network import weights_hash
 from .architecture import Decoder
@@ -68,6 +69,8 @@ class TrainedDecoder:
         held_out: the images that `quality` was measured on, in words.
         digest: SHA-256 of its parameters and statistics.
         path: its file.
+        features: fingerprint of the layer's feature of `fixed_input`; empty in older files. It tells networks of the
+            same weights and other code apart.
     """
 
     module: Decoder = field(repr=False, compare=False)
@@ -78,6 +81,7 @@ class TrainedDecoder:
     held_out: str
     digest: str
     path: Path
+    features: Fingerprint = ()
 
     @property
     def layer(self) -> str:
@@ -92,6 +96,11 @@ def default_folder() -> Path:
     return cache.expanduser() / "decoders"
 
 
+def fixed_input(shape: Sequence[int]) -> torch.Tensor:
+    """Returns the normalised input, `1 × C × H × W`, on which a decoder's layer is known again."""
+    return torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
+
+
 def find(
     network_hash: str,
     layer: str,
@@ -100,6 +109,7 @@ def find(
     folders: str | Path | Sequence[str | Path] = (),
     *,
     normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
+    features: Fingerprint = (),
     network: str = "NETWORK",
     layers: Sequence[str] = (),
 ) -> TrainedDecoder:
@@ -114,6 +124,7 @@ def find(
         input_shape: channels, height and width of the input.
         folders: where to search; the user's cache if none are given.
         normalisation: (mean, std) that the decoder must have been trained in; `None` for any.
+        features: fingerprint of the layer's feature of `fixed_input`; empty if any will do.
         network: the network's spec, for the message.
         layers: all layers that need decoders, for the message; that layer alone by default.
 
@@ -132,9 +143,15 @@ def find(
     }
     if normalisation is not None:
         wanted |= {"mean": list(normalisation[0]), "std": list(normalisation[1])}
-    matching = [(each["quality"]["mse"], each["digest"], path) for path, each in headers if _fits(each, wanted)]
+    fitting = [(path, each) for path, each in headers if _fits(each, wanted)]
+    matching = [(each["quality"]["mse"], each["digest"], path) for path, each in fitting if _knows(each, features)]
     if not matching:
-        reason = _reason(wanted, [each for _, each in headers], broken, places)
+        reason = (
+            f"The decoder for layer '{layer}' in '{fitting[0][0].parent}' is of a network with the same weights and "
+            "other code, whose features are others"
+            if fitting
+            else _reason(wanted, [each for _, each in headers], broken, places)
+        )
         command = _command(layers or [layer], places, named != [], network)
         raise InfodiscardError(f"{reason}; train {'them' if len(layers) > 1 else 'one'} with {command}.")
     return load(min(matching)[2])
@@ -142,6 +159,15 @@ def find(
 
 def _fits(header: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return all(header[name] == value for name, value in wanted.items())
+
+
+def _knows(header: Mapping[str, Any], features: Fingerprint) -> bool:
+    """Whether a decoder was trained on such features, or either is not known."""
+    return not (features and header.get("features")) or alike(_fingerprint(header), features)
+
+
+def _fingerprint(header: Mapping[str, Any]) -> Fingerprint:
+    return tuple((float(value), float(error)) for value, error in header.get("features", ()))
 
 
 def _command(layers: Sequence[str], places: Sequence[Path], named: bool, network: str) -> str:
@@ -180,7 +206,11 @@ def _times(numbers: Sequence[float]) -> str:
 def _headers(places: Sequence[Path]) -> tuple[list[tuple[Path, dict[str, Any]]], list[Path]]:
     """Returns the headers of the decoders' files, and the paths of broken files."""
     headers, broken = [], []
-    for path in [path for place in places for path in sorted(place.glob(f"*{SUFFIX}"))]:
+    files = []
+    for place in places:
+        with translate_os_errors("read the decoders in", place):
+            files += sorted(place.glob(f"*{SUFFIX}"))
+    for path in files:
         try:
             headers.append((path, _header(path)))
         except InfodiscardError:
@@ -224,7 +254,14 @@ def load(path: str | Path) -> TrainedDecoder:
     return _trained(module, header, path)
 
 
-def save(module: Decoder, path: Path, origin: Origin, quality: dict[str, float], held_out: str) -> TrainedDecoder:
+def save(
+    module: Decoder,
+    path: Path,
+    origin: Origin,
+    quality: dict[str, float],
+    held_out: str,
+    features: Fingerprint = (),
+) -> TrainedDecoder:
     """Writes a decoder, all of it or nothing.
 
     Args:
@@ -233,6 +270,7 @@ def save(module: Decoder, path: Path, origin: Origin, quality: dict[str, float],
         origin: what its weights depend on.
         quality: on held-out images, as `TrainedDecoder` has it.
         held_out: these images in words.
+        features: fingerprint of the layer's feature of `fixed_input`.
 
     Raises:
         InfodiscardError: it cannot be written.
@@ -244,6 +282,7 @@ def save(module: Decoder, path: Path, origin: Origin, quality: dict[str, float],
         "feature_shape": list(module.feature_shape),
         "input_shape": list(module.input_shape),
         "digest": weights_hash(module),
+        "features": features,
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     if origin.recipe.half:
@@ -284,4 +323,5 @@ def _trained(module: Decoder, header: Mapping[str, Any], path: Path) -> TrainedD
         header["held_out"],
         header["digest"],
         path,
+        _fingerprint(header),
     )

@@ -18,7 +18,7 @@ from ..core.kinds import IMAGE
 from ..core.origin import without_folders
 from ..core.settings import Settings
 from ..data.inputs import Inputs, network_cap
-from ..decoders.cache import TrainedDecoder, find
+from ..decoders.cache import TrainedDecoder, find, fixed_input
 from ..errors import InfodiscardError, out_of_memory
 from ..networks.addresses import Address, Layer, choose_layers
 from ..networks.control import reads_values
@@ -130,8 +130,10 @@ class PreparedNetwork:
         network = self.network
         space, key, decoders = network.space(self.inputs.shape[0]), weights_hash(self.module), {}
         for address in self.layers:
+            one = self.first(1, address)
+            fixed = one.call(fixed_input(self.inputs.shape).to(self.device, self.dtype), self.others(one))
             with self.layer(address) as probe, torch.no_grad():
-                shape = probe(self.call(self.first(1, address))).shape[1:]
+                shape, feature = probe(self.call(one)).shape[1:], probe(fixed).float().cpu().numpy()
             decoders[address] = find(
                 key,
                 address,
@@ -139,6 +141,7 @@ class PreparedNetwork:
                 self.inputs.shape,
                 folder or (),
                 normalisation=space,
+                features=fingerprint([feature], self._half),
                 network=network.source or network.name,
                 layers=self.layers,
             )
@@ -161,8 +164,12 @@ class PreparedNetwork:
                 spread = sd * part.values.std(correction=0)
                 for address, feature in read(self.call(replace(part, values=part.values + spread * noise))).items():
                     features[address].append(feature.cpu().numpy())
-        half = self.dtype in (torch.float16, torch.bfloat16)
-        return {address: fingerprint(found, half) for address, found in features.items()}
+        return {address: fingerprint(found, self._half) for address, found in features.items()}
+
+    @property
+    def _half(self) -> bool:
+        """Whether the module computes in half precision."""
+        return self.dtype in (torch.float16, torch.bfloat16)
 
     def predictions(self) -> tuple[int, ...] | None:
         """The class that it gives each sample, −1 where that could not be read; `None` if it is no classifier of them.

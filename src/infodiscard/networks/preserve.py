@@ -17,6 +17,7 @@ from ..errors import InfodiscardError
 from .state import State
 
 _RANDOM_IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase, nn.RReLU)
+_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 _SHARDED = {"FSDPModule", "FullyShardedDataParallel"}  # of libraries that take seconds to import
 _ATTENTION = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder)
 _RANDOM_NAMES = ("DropPath", "StochasticDepth", "DropBlock", "PatchDropout")
@@ -31,7 +32,7 @@ def unwrap(model: nn.Module) -> nn.Module:
     while True:
         if _is_compiled(model) and not (model._forward_hooks or model._forward_pre_hooks):
             model = model._modules["_orig_mod"]  # type: ignore[assignment]
-        elif type(model).forward in (nn.DataParallel.forward, nn.parallel.DistributedDataParallel.forward):
+        elif isinstance(model, _PARALLEL) and type(model).forward in [kind.forward for kind in _PARALLEL]:
             model = model._modules["module"]  # type: ignore[assignment]
         else:
             return model

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.files import PARTIAL
+from ..core.files import PARTIAL, translate_os_errors
 from ..core.kinds import IMAGE
 from ..core.metrics import variables_for
 from ..core.metrics.variable import FAILURES, MASK, PICTURE, Variable
@@ -177,7 +177,9 @@ def is_made(path: Any) -> bool:
 
 def holds_run(place: Any) -> bool:
     """Whether a directory, or its URL, holds a run, finished or not."""
-    return is_made(as_place(place))
+    place = as_place(place)
+    with translate_os_errors("read the run in", place):
+        return is_made(place)
 
 
 def read_plan(path: Any) -> Plan:

@@ -45,8 +45,8 @@ QUIET, QUIET_SIGMAS = 0.5, 4.0
 its σ is still far too small, or draws in which it matters were missed, and its r does not tell by how much."""
 
 FAINT, UNFELT = 0.6, 0.5
-"""Way of log σ to the optimum, by the gradient's size, from which on a parameter is faint: it is felt so little that its g
-may be all noise; and the r, less its own error, beyond which it is not."""
+"""Way of log σ to the optimum, by the gradient's size, from which on a parameter is faint: it is felt so little that its
+g may be all noise; and the r, less its own error, beyond which it is not."""
 
 AT_ONCE = 2**21
 """Values that are split into scales at once."""
@@ -67,8 +67,8 @@ def curvature(power: torch.Tensor) -> torch.Tensor:
 def linear_way(size: torch.Tensor, log_sigma: torch.Tensor, ratio: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
     """How far every log σ is from the optimum by the gradient's size: −½ log(ρ), of a ρ without cross terms or noise.
 
-    Where h is linear, g_i is σ_i² E[(∂L/∂z_i)² / L] up to a factor, so that ρ is r. Elsewhere it need not be, and counts
-    in so far as r as a whole, noisy as it is, goes along with it.
+    Where h is linear, g_i is σ_i² E[(∂L/∂z_i)² / L] up to a factor, so that ρ is r. Elsewhere it need not be, and
+    counts in so far as r as a whole, noisy as it is, goes along with it.
 
     Args:
         size: mean of (∂L/∂z)² / L per input unit, `n × planes × rows × columns`.

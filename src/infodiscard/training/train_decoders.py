@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..core.fingerprint import Fingerprint, alike, fingerprint
 from ..data import ImageSet
-from ..decoders.cache import Origin, TrainedDecoder, default_folder, halve, load, save
+from ..decoders.cache import Origin, TrainedDecoder, default_folder, fixed_input, halve, load, save
 from ..decoders.recipe import DecoderRecipe
 from ..errors import InfodiscardError
 from ..networks.addresses import choose_layers
+from ..networks.features import LayerFeatures
 from ..networks.network import Network, weights_hash
 from ..networks.preserve import preserved, unwrap
 from ..networks.probe import list_layers
@@ -65,6 +67,13 @@ def train_decoders(
     split = ImageSplit.of(load_images(data, plan.samples, network, "train"), plan)
     trainings = _trainings(network, split, _feature_shapes(network, split, layers), plan, place)
     trained = {each.layer: load(each.file) for each in trainings if each.file.exists()}
+    features = _fingerprints(network, split.shape, [each.layer for each in trainings])
+    for layer, decoder in trained.items():
+        if decoder.features and not alike(decoder.features, features[layer]):
+            raise InfodiscardError(
+                f"'{decoder.path}' is the decoder of a network with the same weights and other code; give another "
+                "folder."
+            )
     for decoder in trained.values():
         print(f"{_summary(decoder)}; it was there already", flush=True)
     left = [each for each in trainings if each.layer not in trained]
@@ -73,7 +82,7 @@ def train_decoders(
 
         images, description = quality_images(test_data, data, test_samples, network, split)
         fit(left, network, split, plan, min(plan.epochs, stop_after or plan.epochs))
-        trained |= _finish([each for each in left if each.ended()], network, images, description)
+        trained |= _finish([each for each in left if each.ended()], network, images, description, features)
     _refuse_diverged(left)
     return {each.layer: trained[each.layer] for each in trainings if each.layer in trained}
 
@@ -89,6 +98,16 @@ def _feature_shapes(network: Network, split: ImageSplit, layers: Sequence[str]) 
     return {address: tuple(features[address].shape[1:]) for address in addresses}
 
 
+def _fingerprints(network: Network, shape: Sequence[int], layers: Sequence[str]) -> dict[str, Fingerprint]:
+    """Returns the fingerprint of each layer's feature of the fixed input."""
+    extract = FeatureExtractor(network, network.module)
+    with preserved(network.module) as module:
+        inputs = extract.cast(fixed_input(shape))
+        features = LayerFeatures(module, layers)(inputs)
+    half = inputs.dtype in (torch.float16, torch.bfloat16)
+    return {layer: fingerprint([feature.cpu().numpy()], half) for layer, feature in features.items()}
+
+
 def _trainings(
     network: Network, split: ImageSplit, shapes: dict[str, tuple[int, ...]], recipe: DecoderRecipe, folder: Path
 ) -> list[DecoderTraining]:
@@ -102,7 +121,11 @@ def _trainings(
 
 
 def _finish(
-    trainings: Sequence[DecoderTraining], network: Network, images: torch.Tensor, description: str
+    trainings: Sequence[DecoderTraining],
+    network: Network,
+    images: torch.Tensor,
+    description: str,
+    features: Mapping[str, Fingerprint],
 ) -> dict[str, TrainedDecoder]:
     """Measures the quality of the decoders on images (`N × C × H × W`), writes them and deletes their checkpoints."""
     for each in trainings:
@@ -113,7 +136,9 @@ def _finish(
     trained = {}
     measured = quality(network, {each.layer: each.decoder for each in trainings}, images)
     for each in trainings:
-        trained[each.layer] = save(each.decoder, each.file, each.origin, measured[each.layer], description)
+        trained[each.layer] = save(
+            each.decoder, each.file, each.origin, measured[each.layer], description, features[each.layer]
+        )
         each.checkpoint.unlink(missing_ok=True)
         print(_summary(trained[each.layer]), flush=True)
     return trained

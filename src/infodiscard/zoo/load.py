@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..core.files import translate_os_errors
 from ..core.origin import RANDOM
 from ..errors import InfodiscardError, flag, nearest, quoted, whole
 from ..networks.network import Network
@@ -78,13 +79,14 @@ def load(
     spec, seed = fspath(spec), whole("seed", seed, "a whole number of at most 64 bits", -(2**63)) % 2**64
     if spec.endswith(".safetensors") and not spec.startswith("hf:"):
         spec, weights, name = _trained(spec, weights, name)
-    with _own_rng(seed):
-        network = _open(spec, weights, allow_random)
-    file = _weights_file(spec, weights)
+    with translate_os_errors("load the network", spec):
+        with _own_rng(seed):
+            network = _open(spec, weights, allow_random)
+        file = _weights_file(spec, weights)
+        if file is not None:
+            load_weights(network.module, file)
     unknown = weights is None and spec.startswith(("zoo:", "torchvision:", "timm:"))
-    if file is not None:
-        load_weights(network.module, file)
-    elif unknown and not allow_random:
+    if unknown and file is None and not allow_random:
         raise InfodiscardError(
             f"No weights were given for '{spec}', and what a network with random weights discards says nothing; give "
             f"--weights {_weights_hint(spec)}, or --random-weights if random ones are what you want."
@@ -126,7 +128,8 @@ def _open(spec: str, weights: str | Path | None, allow_random: bool) -> Network:
         return libraries.from_torchvision(parsed, download, spec)
     if parsed.kind == "timm" and parsed.name:
         return libraries.from_timm(parsed.name, download)
-    known = ["demo", *(f"zoo:{each}" for each in names())]
+    kinds = ("zoo", "torchvision", "timm", "hf") if parsed.name else ()
+    known = ["demo", *(f"zoo:{each}" for each in names()), *(f"{kind}:{parsed.name}" for kind in kinds)]
     raise InfodiscardError(
         f"There is no network '{spec}'; near it are {nearest(spec, known)}, and allowed are {', '.join(SPECS)}."
     )
