@@ -308,7 +308,7 @@ def test_every_control_has_a_name_and_is_reached_by_tab(open_page):
     for _ in range(expected):
         page.keyboard.press("Tab")
         names.append(page.evaluate(script))
-    assert all(names) and "Skip to the findings" in names[0]
+    assert all(names) and "Skip to the answer" in names[0]
 
 
 def test_without_scripts_there_are_curves_tables_and_maps(open_page):

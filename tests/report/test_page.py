@@ -49,8 +49,8 @@ def test_the_values_and_how_they_were_made(tmp_path):
         assert name in page.texts
     assert "mean SID or RU of the background" in page.text
     command = "infodiscard measure NETWORK --data SPEC --name resnet20 --samples 6 --layers conv1,layer1.0,layer1.1"
-    settings = "--alpha 1.5 --tau 0.01 --sigma pixel --seed 0 --tolerance 0.02 --max-passes 5000 --start uniform"
-    assert f"{command} --metrics sid,ru {settings} --precision full" in page.texts
+    settings = "--alpha 1.5 --tau 0.01 --sigma pixel --seed 0 --tolerance 0.02 --start uniform --precision full"
+    assert f"{command} --metrics sid,ru {settings} --cap range" in page.texts  # passes: those that each has by default
 
 
 def test_only_what_was_measured_is_explained(tmp_path):

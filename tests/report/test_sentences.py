@@ -1,5 +1,7 @@
 """Sentences on runs: where most is lost, what differs, what not to trust."""
 
+import numpy as np
+
 from infodiscard.report import content, sentences, write_page
 from pages import SMALL, Page
 from synthetic import RESNET, make_run, shared_run
@@ -11,11 +13,30 @@ def test_findings_name_the_layers_that_lose_most():
     means = read.entries[0].summary["sid_corrected"]
     assert texts[0].startswith(f"resnet20 discards most in {means.idxmax()} (SID {means.max():.3f} ± ")
     assert f"and least in {means.idxmin()}" in texts[0]
-    assert f"from layer3.2 to fc (+{means.diff().max():.3f})" in texts[0]
+    assert f"from layer3.2 to fc (+{means.diff().max():.3f} ± " in texts[0]
     assert "in reconstruction" in texts[1]
     reached = content.read(make_run(old=True, layers=RESNET, samples=8, size=8))
     means = reached.entries[0].summary["sid"]
-    assert f"(SID (reached) {means.max():.3f} ± " in sentences.losses(reached)[0]
+    assert f"(SID (reached) at least {means.max():.3f} nats/pixel)" in sentences.losses(reached)[0]
+
+
+def test_the_page_opens_with_three_sentences_at_most():
+    alone = content.read(make_run(layers=RESNET[:2], samples=8, size=6))
+    first, second = sentences.answer(alone)
+    mean = alone.entries[0].means("sid")["layer1.0"]
+    assert first.startswith(
+        f"resnet20 discards most in layer1.0: there the input may vary {np.exp(mean.value + 0.6808):.1f}"
+    )
+    assert second == "Nothing is known against these values."
+    same = {name: shared_run(**SMALL) for name in "abc"}
+    said = sentences.answer(content.read(same))
+    assert said[0] == "SID of b is the same as that of a in all 3 layers. 2 more pairs are compared below."
+    changed = {name: make_run(shift=shift, **SMALL) for name, shift in (("a", 0.0), ("b", 0.2))}
+    said = sentences.answer(content.read(changed))
+    assert len(said) <= 3 and said[0].startswith(
+        "b differs from a. SID of b against a: more in conv1, layer1.0 and layer1.1"
+    )
+    assert "The largest change is in " in said[0] and "+0.200 ± 0.000 nats/pixel." in said[0]
 
 
 def test_doubts_are_said_where_they_belong(tmp_path):

@@ -18,7 +18,8 @@ from ..errors import InfodiscardError, nearest, quoted
 from ..results.places import as_place
 from ..results.run import StoredRun
 from ..results.store import STORE, holds_run
-from .paired import Difference, check_pairing, compare_sides, pair_layers
+from .difference import Difference
+from .paired import check_pairing, compare_sides, pair_layers
 from .side import Side
 from .statistics import binomial_tail, t_bound
 from .trust import other_pixels

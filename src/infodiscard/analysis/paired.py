@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ..core.metrics import METRICS
 from ..errors import InfodiscardError, nearest, quoted
+from .difference import Difference, Statistics
 from .display import basis, is_corrected, plain, shown, systematic_difference
 from .side import Side, Sources, sides_of
 from .statistics import half_width
@@ -18,34 +19,6 @@ from .verdict import LEAST, SHARE, verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class Statistics(TypedDict):
-    """Statistics of a variable over pairs of samples, as `compare_runs` names them."""
-
-    mean_a: float
-    mean_b: float
-    difference: float
-    se: float
-    low: float
-    high: float
-    n: int
-    systematic: float
-    spread: float
-    noise: float
-    chi2: float
-
-
-class Difference(Statistics):
-    """A row of a comparison: one layer of two sides."""
-
-    layer: str
-    a: str
-    b: str
-    basis: str
-    gap: float
-    allowed: float
-    warning: str
 
 
 def compare_runs(

@@ -11,7 +11,7 @@ from .statistics import chi2_tail, holm, t_bound, t_tail
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .paired import Difference
+    from .difference import Difference
 
 MORE, LESS, MIXED, SAME, UNKNOWN = "more", "less", "mixed", "same", "cannot tell"
 CHANGED = MORE, LESS, MIXED

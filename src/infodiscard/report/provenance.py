@@ -66,7 +66,7 @@ def _words(run: StoredRun, networks: Sequence[str], cap: object) -> Iterator[str
     yield from ("--metrics", ",".join(run.metrics))
     settings = plan.settings.stored()
     for name in plan.settings.names("quantity", "noise", "search"):
-        if name in settings:
+        if name in settings and name != "max_passes":
             yield from (f"--{name.replace('_', '-')}", str(settings[name]))
     yield from ("--cap", str(cap))
     passes = {plan.settings.max_passes[name] for name in run.metrics}

@@ -75,7 +75,7 @@ def test_the_command_measures_networks_and_keeps_the_run(tmp_path, monkeypatch):
     quick = ("--data", "npz:images.npz", "--max-passes", "256", "--tolerance", "0.5", "--no-progress")
     both = call("check", "nets.py:whole", "nets.py:half", *quick, "--samples", "4", "--out", "kept")
     assert both.exit_code == 1, both.output
-    assert "FAIL" in both.stdout.splitlines()[-1] and "run  kept" in both.stdout.splitlines()
+    assert "DIFFERS" in both.stdout.splitlines()[-1] and "run  kept" in both.stdout.splitlines()
     assert infodiscard.open_run("kept").plan.networks == ("base", "candidate")  # both are called 'net'
     again = call("check", "kept/base", "kept/candidate")
     assert again.exit_code == 1 and again.stdout.splitlines()[-1] == both.stdout.splitlines()[-1]
