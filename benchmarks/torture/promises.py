@@ -113,14 +113,16 @@ class Measurement:
     Attributes:
         case, network, x: what was measured.
         values: variable of the run → its values, samples first.
-        cap: largest σ allowed.
     """
 
     case: Case
     network: nn.Module
     x: torch.Tensor
     values: dict[str, np.ndarray]
-    cap: float
+
+    def cap(self, row: int) -> float:
+        """Largest σ of a sample: ten times its own range, which counts as ten times the small noise at least."""
+        return 10 * max(float(self.x[row].max() - self.x[row].min()), 10 * self.case.tau**0.5)
 
     def of(self, name: str) -> np.ndarray:
         """A variable of the run, samples first."""
@@ -148,10 +150,9 @@ def _measured(case: Case, network: nn.Module, x: torch.Tensor, **options: Any) -
     settings = {"sigma": case.sigma, "alpha": case.alpha, "tau": case.tau, "tolerance": case.tolerance}
     settings |= {"kind": case.kind, "max_passes": PASSES, "progress": False}
     run = infodiscard.measure(network, x, ["output"], **(settings | options))
-    (cap,) = run.plan.settings.cap.values()
     # Read once: every reading of a run's data set costs more than a search here.
     values = {name: each.values[0, 0] for name, each in run.dataset.load().items() if each.dims[0] == "network"}
-    return Measurement(case, network, x, values, float(cap))
+    return Measurement(case, network, x, values)
 
 
 # ---- what a measurement leaves behind --------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ def _guarded(verdict: Verdict, case: Case, network: nn.Module, x: torch.Tensor, 
 
 def _judge_sample(verdict: Verdict, measurement: Measurement, row: int, thorough: bool) -> None:
     """Holds the values of a sample against the judge."""
-    case, cap = verdict.case, measurement.cap
+    case, cap = verdict.case, measurement.cap(row)
     feature = Feature(measurement.network, measurement.x[row], case.tau)
     sid, failure = float(measurement.of("sid")[row]), int(measurement.of("failure")[row])
     reacting = feature.reacts(DRAWS, 11) or feature.reacts(MOST, 12)
@@ -231,7 +232,7 @@ def _bounds(
     measurement: Measurement, feature: Feature, sigma: torch.Tensor, row: int, thorough: bool
 ) -> Iterator[tuple[str, float, str]]:
     """Yields the promises about the distance and the interval of a sample: name, share of the allowance, words."""
-    alpha, cap = measurement.case.alpha, measurement.cap
+    alpha, cap = measurement.case.alpha, measurement.cap(row)
     if measurement.of("converged")[row]:
         used, words = _distance_used(feature, sigma, alpha, 21)
         if used > 1:  # once more, on many other draws
@@ -281,7 +282,7 @@ def _judge_again(verdict: Verdict, first: Measurement, thorough: bool) -> None:
     """Measures again in another order, batch and company; if `thorough` also in another unit, and with another seed."""
     case, network, x = verdict.case, first.network, first.x
     order, everyone = [2, 0], list(range(SAMPLES))
-    again = _guarded(verdict, case, network, x[order], batch_size=5, cap=first.cap)
+    again = _guarded(verdict, case, network, x[order], batch_size=5)
     _compare_exactly(verdict, "company", first, again, order)
     if thorough:
         power = 2.0 ** random.Random(case.number).choice((-20, -3, 5, 24))

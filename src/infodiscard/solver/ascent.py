@@ -323,7 +323,7 @@ class AscentState:
         """
         place = self.place[rows]
         step = -(ratio - 1) / curvature(power)[:, None, None, None, None]
-        # Some are felt so little that a step of 1 / c would not do, and their g is all noise: the gradient's size knows.
+        # Some are felt so little that a step of 1 / c would not do, and their g is noise: the gradient's size knows.
         size, units = self.size[rows].mean(1) / self.weights, self._free(rows, live) * self.weights
         far = linear_way(size, place, ratio.mean(1), units)[:, None]
         contradicted = ratio.mean(1, keepdim=True) - (ratio[:, :1] - ratio[:, 1:]).abs() > UNFELT

@@ -45,8 +45,8 @@ QUIET, QUIET_SIGMAS = 0.5, 4.0
 its σ is still far too small, or draws in which it matters were missed, and its r does not tell by how much."""
 
 FAINT, UNFELT = 0.6, 0.5
-"""Way of log σ to the optimum, by the gradient's size, from which on a parameter is faint: it is felt so little that its
-g may be all noise; and the r, less its own error, beyond which it is not."""
+"""Way of log σ to the optimum, by the gradient's size, from which on a parameter is faint: it is felt so little that
+its g may be all noise; and the r, less its own error, beyond which it is not."""
 
 AT_ONCE = 2**21
 """Values that are split into scales at once."""

@@ -379,7 +379,7 @@ class _Search:
         """Scales σ by what the fresh draws show, measures its distance on other noise, and puts all together."""
         effort, alpha, problem = self.effort, self.problem.alpha, self.problem
         seen, seen_se = ratio_to_small(problem, self.fresh.sums, self.fresh.count)
-        power = self.fresh.power().clamp(0.25, 4)
+        power = self.fresh.power().nan_to_num(2.0).clamp(0.25, 4)  # 0 / 0 where nothing reacts to such a σ
         log_sigma = scaled(self.place, (-(seen / alpha).log() / power).clamp(-0.2, 0.2), problem.log_cap)
         if alpha >= 1:  # within reach whatever has been seen
             low = self.rows[problem.space.unit_mean(log_sigma) < self._log_small()]
@@ -387,7 +387,7 @@ class _Search:
         check = self._check(log_sigma, seen_se / alpha / power, power)
         # Both looks at the distance count by their certainty; by construction the first says that it is α now.
         share = seen_se.square() / (seen_se.square() + check.se.square()).clamp(min=TINY)
-        off = (share * (check.mean / alpha).log() / power).clamp(-FARTHEST, FARTHEST)
+        off = (share * (check.mean / alpha).log() / power).nan_to_num(0.0).clamp(-FARTHEST, FARTHEST)
         if alpha >= 1:  # not below the small noise, either
             off = torch.minimum(off, (problem.space.unit_mean(log_sigma) - self._log_small()).clamp(min=0))
         log_sigma = scaled(log_sigma, -off, problem.log_cap)
