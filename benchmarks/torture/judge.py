@@ -209,6 +209,8 @@ def _gains(
     The scaling back to the constraint is taken as d log E / d log σ says.
     """
     level, less = (float(feature.levels(sigma * by, SEARCH_DRAWS, seed).mean()) for by in (1.0, math.exp(-0.1)))
+    if level == 0:  # nothing reacts to such a σ
+        return []
     power = max(math.log(level / max(less, 1e-300)) / 0.1, 0.3)
     gains = []
     for number, member in enumerate(members):
