@@ -83,17 +83,18 @@ def _sid(depth, chart, sample, rng):
     """What a run holds of the SID of one sample and layer; more is missing the deeper it lies."""
     own = np.random.default_rng([sample, int(1000 * depth)])
     missing = (0.002 + 0.08 * depth**4) * own.uniform(0.7, 1.3)
+    converged = not (depth == 1 and sample % 5 == 1)
     return {
         "sid": chart.mean(),
         "sid_corrected": chart.mean() + missing,
-        "sid_corrected_se": 0.001 + 0.15 * missing,
+        "sid_corrected_se": 0.001 + 0.15 * missing + 0.6 * (not converged),
         "sid_map": chart,
         "correction_map": missing + own.normal(0, 0.3, chart.shape),
         "correction_se_map": np.full(chart.shape, 0.3),
         "sigma": np.exp(chart - 1.4189),
         "feature_distance": 1.5 + rng.normal(0, 0.01),
         "feature_distance_se": 0.01,
-        "converged": not (depth == 1 and sample % 5 == 1),
+        "converged": converged,
         "passes": 80 + int(600 * depth),
         "gap": 0.002 + 0.02 * depth**4,
         "capped_share": 0.0,

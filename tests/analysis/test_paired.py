@@ -116,7 +116,11 @@ def test_another_metric_drops_what_was_not_measured():
 @pytest.mark.parametrize(
     ("values", "settings", "warning"),
     [
-        ({"converged": np.arange(20) > 1}, {}, "'b' not converged for 10% of the samples"),
+        (
+            {"converged": np.arange(20) > 1, "sid_corrected_se": np.full(20, 0.1)},
+            {},
+            "'b' not converged for 10% of the samples",
+        ),
         ({"feature_distance": np.full(20, 1.6)}, {}, "'b' distance off α = 1.5 by 7%"),
         ({"cap_matters": np.arange(20) == 3}, {}, "'b' mean depends on the cap for 5.0%"),
         ({"capped_share": np.full(20, 0.02)}, {}, "'b' σ at the cap for 2.0%"),
@@ -185,11 +189,11 @@ def test_unfinished_runs_are_compared_as_far_as_they_go():
     whole = shared_run(**SMALL)
     plan = make_plan(block=4, **SMALL)
     part = Run.create(plan)
-    for unit in plan.units()[:3]:
+    for unit in plan.units()[:4]:
         part.write(unit, values_of(plan, unit, shift=0.5))
     table = compare({"whole": whole, "part": part})
-    assert list(table["n"]) == [8, 4]
-    assert all("'part' is not finished, 3 units are missing" in text for text in table["warning"])
+    assert list(table["n"]) == [8, 4, 4]
+    assert all("'part' is not finished, 2 units are missing" in text for text in table["warning"])
     np.testing.assert_allclose(table["difference"], 0.5, rtol=1e-5)
     with pytest.raises(InfodiscardError, match="6 units are missing"):
         compare({"whole": whole, "none": Run.create(plan)})

@@ -63,3 +63,19 @@ def test_runs_that_differ_say_in_what():
         f"'{b.name}' is not finished, {b.missing} units are missing",
     ]
     assert not settings_warnings(a, a) and not other_pixels(a, a)
+
+
+def test_unconverged_samples_do_not_matter_where_the_mean_is_known_well_enough():
+    """Errors of 0.05 of single samples are nothing beside a spread of 1 between them, and most of one of 0.01."""
+    spread = np.random.default_rng(0).normal(0, 1, 40)
+    for sd, doubted in ((1.0, False), (0.01, True)):
+        table = pd.DataFrame(
+            {
+                "sid": sd * spread,
+                "sid_corrected": sd * spread,
+                "sid_corrected_se": np.full(40, 0.05),
+                "converged": np.arange(40) > 30,
+            }
+        )
+        assert bool(distrust(table, 1.5, "sid")) == doubted
+        assert distrust(table, 1.5, "sid_reached")  # which holds no error of its own

@@ -33,7 +33,10 @@ def table(run: StoredRun, masks: Any) -> pd.DataFrame:
     if "sid" not in run.metrics:
         raise InfodiscardError("This run has no SID, and so no means of it; measure with metrics=['sid'].")
     inside, left = _inside(masks, run.plan), set(run.pending())
-    rows = [row for unit in run.plan.units() if unit not in left for row in _rows(run, unit, inside)]
+    layers = [(network, layer) for network in run.plan.networks for layer in run.plan.layers[network]]
+    place = {layer: number for number, layer in enumerate(layers)}
+    units = sorted(run.plan.units(), key=lambda unit: place[unit.network, unit.layer])
+    rows = [row for unit in units if unit not in left for row in _rows(run, unit, inside)]
     names = ["network", "layer", "sample", "size", "sid", "sid_corrected", "sid_corrected_se"]
     return pd.DataFrame(rows, columns=names[: None if MAPS[1] in run.arrays else 5])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..core.metrics import corrected, metric_of
 from ..core.settings import Settings
-from .display import AS_REACHED, lacking, plain
+from .display import AS_REACHED, is_corrected, lacking, plain, shown, systematic
 from .side import Side
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ FEW_SAMPLES = 5
 UNCONVERGED_SHARE = 0.05
 DISTANCE_ERROR = 0.05
 CAPPED_SHARE = 0.01
+
+MINOR = 0.7
+"""Share of the standard error over the samples up to which the solver's own error of a mean is minor."""
 
 
 def diagnostics(table: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -50,8 +53,9 @@ def distrust(table: pd.DataFrame, alpha: float, metric: str) -> list[str]:
     if share := lacking(table, metric):
         left_out = f"for {share:.1%} of the samples, which are left out of the mean"
         warnings.append(f"lacks corrected values {left_out if share < 1 else 'altogether'}")
-    if "converged" in trust and (share := 1 - float(trust["converged"].mean())) > UNCONVERGED_SHARE:
-        warnings.append(f"not converged for {share:.0%} of the samples")
+    unconverged = 1 - float(trust["converged"].mean()) if "converged" in trust else 0.0
+    if unconverged > UNCONVERGED_SHARE and not _known_well_enough(table, metric):
+        warnings.append(f"not converged for {unconverged:.0%} of the samples")
     if "feature_distance" in trust:
         error = float((trust["feature_distance"] / alpha - 1).abs().mean())
         if error > DISTANCE_ERROR:
@@ -61,6 +65,19 @@ def distrust(table: pd.DataFrame, alpha: float, metric: str) -> list[str]:
     elif "capped_share" in trust and (share := float(trust["capped_share"].mean())) > CAPPED_SHARE:
         warnings.append(f"σ at the cap for {share:.1%} of the pixels")
     return warnings
+
+
+def _known_well_enough(table: pd.DataFrame, metric: str) -> bool:
+    """Whether the solver's errors are a minor part of the error of a mean of corrected values.
+
+    Then its interval, which holds them, would hardly be shorter if every sample had converged.
+    """
+    variable = shown(metric, table)
+    if not is_corrected(variable) or (error := f"{variable}_se") not in table:
+        return False
+    values, errors = table[variable].dropna(), table[error].dropna()
+    own = math.hypot(float((errors**2).sum()) ** 0.5 / max(len(errors), 1), systematic(table, variable))
+    return len(values) > 1 and own <= MINOR * float(values.std() / len(values) ** 0.5)
 
 
 def of_run(run: StoredRun) -> list[str]:
