@@ -36,7 +36,7 @@ COMMANDS = {
     ),
     "check": (
         "compare",
-        "Exits with 0 if CANDIDATE discards not significantly more than BASE at any layer, with 1 if it does.",
+        "Exits with 0 if CANDIDATE discards the same as BASE, with 1 if it differs, with 3 if that cannot be told.",
     ),
     "report": ("measure", "Writes one page of HTML about one run or several, which needs no other file."),
     "export": ("export", "Writes a run's numbers and pictures for TensorBoard, or logs them into MLflow."),
