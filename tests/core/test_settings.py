@@ -126,7 +126,7 @@ def test_fields_are_named_by_their_roles():
     assert Settings.names("quantity") == ("alpha", "tau", "sigma")
     assert Settings.names("limit", "noise") == ("cap", "seed")
     assert Settings.names("search") == ("tolerance", "max_passes", "start", "precision")
-    assert Execution.names("run") == ("engine", "log", "progress")
+    assert Execution.names("run") == ("engine", "log", "progress", "budget", "callback")
     assert not set(Settings.names()) & set(Execution.names())
     settings = Settings(cap={"a": 1.0, "b": 2.0})
     assert (settings.of_network("cap", "b"), settings.of_network("alpha", "b")) == (2.0, 1.5)

@@ -61,7 +61,7 @@ def test_a_sample_that_fits_is_measured_and_the_rest_reckoned_from_it(demo, monk
     start = now[0]
     infodiscard.measure(ticking, images, ["module.bn1"], progress=False, **QUICK)
     # All five samples; checking the layer takes passes, too, which are no part of the work.
-    assert found.seconds == pytest.approx(now[0] - start, rel=0.02)
+    assert found.seconds == pytest.approx(now[0] - start, rel=0.05)
     assert found.seconds + found.start_up == now[0] - start
 
 

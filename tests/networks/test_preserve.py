@@ -221,7 +221,7 @@ def test_autocast_default_device_and_backward_hooks_are_off_within():
 
 
 def test_a_network_that_is_not_initialised_is_refused():
-    with pytest.raises(InfodiscardError, match="sizes are not known before they are used; call it once"):
+    with pytest.raises(InfodiscardError, match="is lazy and has no weights yet; run the network once"):
         list_layers(nn.Sequential(nn.LazyLinear(3)).eval(), images(1, 3))
 
 

@@ -162,6 +162,9 @@ def test_a_network_that_changes_is_measured_as_its_twin_and_left_as_it_was():
     copy.deepcopy(model)
 
 
+@pytest.mark.filterwarnings(
+    "ignore::zarr.errors.ZarrUserWarning"
+)  # filters of warnings are the process's, not a thread's
 def test_threads_that_measure_one_network_get_what_each_gets_alone():
     model = plain()
     layers = ["0", "2", "4"]

@@ -54,8 +54,9 @@ def check(
         by: how layers are paired, as for `compare`.
         confidence: between 0.5 and 1.
         data: what networks are measured on, as for `infodiscard.measure`.
-        max_increase, max_decrease: what is allowed in one direction, where it is not `max_change`; `math.inf` leaves
-            that one unchecked, and single images too.
+        max_increase: what is allowed upwards, where it is not `max_change`; `math.inf` leaves that unchecked, and
+            single images too.
+        max_decrease: the same downwards.
         options: other arguments of `infodiscard.measure` for them.
 
     Raises:

@@ -71,5 +71,7 @@ class Execution(Options):
             if not isinstance(getattr(self, name), str | PathLike | None):
                 raise InfodiscardError(f"{name} was {quoted(getattr(self, name))}; it must be a path, or None.")
         object.__setattr__(self, "progress", flag("progress", self.progress))
+        if self.callback is not None and not callable(self.callback):
+            raise InfodiscardError(f"callback was {quoted(self.callback)}; it must be a function of the run, or None.")
         if self.budget is not None:
             object.__setattr__(self, "budget", number("budget", self.budget, "seconds above 0, or None to measure all"))

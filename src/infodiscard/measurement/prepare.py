@@ -80,9 +80,8 @@ def prepare(
             prepared[name] = network.with_decoders(execution.decoders)
     devices = [engine.device_type or network.device.type for network in prepared.values()]
     plan = _plan(prepared, inputs, settings, execution.block or min(DEFAULT_BLOCK.get(each, 4) for each in devices))
-    if engine.device_type is None:  # else the networks are on no device here that is made for passes
-        found = {name: network.predictions() for name, network in prepared.items()}
-        plan = replace(plan, predictions={name: classes for name, classes in found.items() if classes is not None})
+    found = {name: network.predictions() for name, network in prepared.items()}
+    plan = replace(plan, predictions={name: classes for name, classes in found.items() if classes is not None})
     return Measurement(plan, _former(plan, prepared), Work(prepared, settings, execution.batch_size), inputs, engine)
 
 

@@ -32,8 +32,8 @@ from ..results.plan import Unit
 from ..solver.decoder_error import ReconstructionError
 from ..solver.feature_distance import FeatureDistance
 
-AT_ONCE = 32
-"""Samples in a pass without noise."""
+AT_ONCE, PREDICTED = 32, 1000
+"""Samples in a pass without noise, and samples up to which a run notes the classes that its networks give."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,9 @@ class PreparedNetwork:
         two = self.first(2)
         layers = [address for address in self.layers if not self.not_calling(address, two.names)]
         features: dict[str, list[np.ndarray]] = {address: [] for address in layers}
-        noise = torch.randn(two.values.shape[1:], generator=torch.Generator().manual_seed(0), dtype=two.values.dtype)
+        noise = torch.randn(
+            two.values.shape[1:], generator=torch.Generator().manual_seed(0), dtype=two.values.dtype, device="cpu"
+        )
         with _told(f"'{self.network.name}'"), preserved(self.module) as module, torch.random.fork_rng(devices=[]):
             read = LayerFeatures(module, layers)
             for row, sd in product(range(len(two.names)), (0.0, 1.0)):
@@ -174,10 +176,10 @@ class PreparedNetwork:
     def predictions(self) -> tuple[int, ...] | None:
         """The class that it gives each sample, −1 where that could not be read; `None` if it is no classifier of them.
 
-        It is taken for one if the samples have labels, and its output is one number for each of more classes.
+        It is taken for one if the samples have labels, no more than PREDICTED, and its output is one number for each of more classes.
         """
         labels, found = self.inputs.labels, [-1] * len(self.inputs.names)
-        if labels is None or min(labels) < 0:
+        if labels is None or min(labels) < 0 or len(labels) > PREDICTED:
             return None
         with preserved(self.module) as module:
             readable = self.inputs.readable()
@@ -228,7 +230,7 @@ class PreparedNetwork:
 
     def not_calling(self, layer: str, names: Sequence[str]) -> list[int]:
         """Returns the places of those among the samples `names` that are known not to call a layer."""
-        address = Address.parse(layer)
+        address = Address.parse(layer, dict(self.module.named_modules()))
         if not any(address.module in calls for calls in self.calls.values()):
             return []  # hidden states, which every pass returns, or nothing is known
         often = [self.calls[name].get(address.module, 0) if name in self.calls else math.inf for name in names]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-MOST = 4096
+MOST = 16_384
 """Draws of which the least or greatest is taken; fewer of large tensors, which hold many draws themselves."""
 
 WORK = 1 << 22
