@@ -176,7 +176,8 @@ class PreparedNetwork:
     def predictions(self) -> tuple[int, ...] | None:
         """The class that it gives each sample, −1 where that could not be read; `None` if it is no classifier of them.
 
-        It is taken for one if the samples have labels, no more than PREDICTED, and its output is one number for each of more classes.
+        It is taken for one if the samples have labels, no more than PREDICTED, and its output is one number for each of
+        more classes.
         """
         labels, found = self.inputs.labels, [-1] * len(self.inputs.names)
         if labels is None or min(labels) < 0 or len(labels) > PREDICTED:
