@@ -89,7 +89,7 @@ def test_a_layer_that_no_sample_calls_is_refused():
     for wanted in (["unused"], ["unuse?"]):
         with pytest.raises(InfodiscardError, match=r"'unused' of 'Early' is not called|No layer of 'Early' matches"):
             measure(model, data, wanted, **FAST)
-    with pytest.raises(InfodiscardError, match="'b' of 'Early' is not called|'Early' has no layer 'b'"):
+    with pytest.raises(InfodiscardError, match=r"'b' of 'Early' is not called|'Early' has no layer 'b'"):
         measure(model, data[[0, 3]], ["b"], **FAST)
 
 
