@@ -132,7 +132,7 @@ def test_wrong_values_break_a_promise(monkeypatch, promise, spoil):
 
 def test_values_that_depend_on_company_break_a_promise(monkeypatch):
     def change(measurement):
-        measurement.values["sid_corrected"] += 0.01 * len(measurement.x)
+        measurement.values["sid_corrected"] += 5.0 * len(measurement.x)  # more than any error stated
 
     assert spoiled(monkeypatch, change).broken == ["company"]
 
