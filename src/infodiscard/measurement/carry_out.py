@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import replace
-from typing import TypeVar
 
 from ..results.run import StoredRun
 from .execution import Execution
@@ -16,19 +15,14 @@ from .progress import Layer, Watch, dearest, duration, duration_range
 WORTH_SAYING = 60.0
 """Seconds from which on it is said beforehand how long a measurement will take."""
 
-AnyRun = TypeVar("AnyRun", bound=StoredRun)
 
-
-def carry_out(
-    run: AnyRun, measurement: Measurement, execution: Execution, say: Callable[[str], object] | None = None
-) -> None:
+def carry_out(run: StoredRun, measurement: Measurement, execution: Execution) -> None:
     """Measures what a run lacks, in the order of `Plan.units`, until it is finished or the budget is spent.
 
     Args:
         run: of the measurement's plan.
         measurement: checked.
-        execution: how.
-        say: is given what there is to say beforehand; by default it goes to standard error, if progress is shown.
+        execution: how; if progress is shown, what it will take is said beforehand on standard error.
     """
     work, here = measurement.work.under(run.plan.settings), measurement.engine.device_type is None
     looks: dict[Layer, FirstLook] = {}
@@ -37,23 +31,14 @@ def carry_out(
             looks[layer] = look(work.networks[layer[0]], layer[1], work.settings, work.batch_size)
     ranges = {layer: each.range for layer, each in looks.items()}
     if execution.progress and (text := beforehand(run, looks, execution.budget)):
-        (say or _to_standard_error)(text)
+        print(text, file=sys.stderr)
+    left = Counter(unit.start for unit in run.pending())  # layers that some samples lack
     with Watch(run, execution.progress, execution.log, ranges, execution.budget) as watch:
         for finished in measurement.engine.run(run, replace(work, observer=watch)):
             watch.record(finished)
-            if execution.callback is not None and _round_ends(run):
+            left[finished.unit.start] -= 1
+            if execution.callback is not None and not left[finished.unit.start]:
                 execution.callback(run)
-
-
-def _to_standard_error(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-def _round_ends(run: StoredRun) -> bool:
-    """Whether all layers of some more samples are finished, or all work is."""
-    pending = run.pending()
-    layers = sum(map(len, run.plan.layers.values()))
-    return not pending or len({unit.start for unit in pending}) * layers == len(pending)
 
 
 def beforehand(run: StoredRun, looks: dict[Layer, FirstLook], budget: float | None = None) -> str:

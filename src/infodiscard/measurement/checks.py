@@ -60,7 +60,7 @@ def _check_repeatable(probe: Probe, call: Call, others: Call) -> None:
     """Raises InfodiscardError if the feature of a call is not the same in every pass, also after one of others."""
     first = probe(call)
     same = _near(first, probe(call))
-    moved = probe.moved or State(())
+    moved = probe.moved or State()
     if same and moved.parts:
         moved.restore()
         probe.again(others)

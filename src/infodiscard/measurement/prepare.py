@@ -80,8 +80,6 @@ def prepare(
             prepared[name] = network.with_decoders(execution.decoders)
     devices = [engine.device_type or network.device.type for network in prepared.values()]
     plan = _plan(prepared, inputs, settings, execution.block or min(DEFAULT_BLOCK.get(each, 4) for each in devices))
-    found = {name: network.predictions() for name, network in prepared.items()}
-    plan = replace(plan, predictions={name: classes for name, classes in found.items() if classes is not None})
     return Measurement(plan, _former(plan, prepared), Work(prepared, settings, execution.batch_size), inputs, engine)
 
 
@@ -151,6 +149,7 @@ def _plan(networks: Mapping[str, PreparedNetwork], inputs: Inputs, settings: Set
     channels, height, width = next(iter(networks.values())).inputs.shape
     hashes = {f"weights/{name}": network.weights_hash() for name, network in networks.items()}
     origin = {"text" if inputs.tokens else "data": without_folders(inputs.source)} if inputs.source else {}
+    predictions = {name: network.predictions() for name, network in networks.items()}
     for name, network in networks.items():
         hashes |= {f"decoder/{name}/{layer}": decoder.digest for layer, decoder in network.decoders.items()}
         origin |= network.origin(name)
@@ -176,4 +175,5 @@ def _plan(networks: Mapping[str, PreparedNetwork], inputs: Inputs, settings: Set
             for layer, found in network.fingerprints().items()
         },
         origin=origin,
+        predictions={name: classes for name, classes in predictions.items() if classes is not None},
     )

@@ -159,7 +159,7 @@ class PreparedNetwork:
         noise = torch.randn(
             two.values.shape[1:], generator=torch.Generator().manual_seed(0), dtype=two.values.dtype, device="cpu"
         )
-        with _told(f"'{self.network.name}'"), preserved(self.module) as module, torch.random.fork_rng(devices=[]):
+        with _told(f"'{self.network.name}'"), preserved(self.module) as module:
             read = LayerFeatures(module, layers)
             for row, sd in product(range(len(two.names)), (0.0, 1.0)):
                 part = two.part([row])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,6 +28,10 @@ from ..tables import show_layers, show_paths, show_run
 if TYPE_CHECKING:
     from ...networks.network import Network
     from ...networks.probe import Call
+
+
+DRAWING = 0.05
+"""Most of the time that goes into pictures of a run that is not finished."""
 
 
 def demo(
@@ -120,15 +125,22 @@ def measure(
 
 
 def first_picture() -> Callable[[Run], None]:
-    """Returns a callback that writes the pictures of a run in a directory as it grows, and says so once."""
-    told: list[Path] = []
+    """Returns a callback that writes the pictures of a run in a directory as it grows, and says so once.
+
+    The larger the run, the longer drawing takes: it has a share of the time, not of the rounds.
+    """
+    next_time = 0.0
 
     def draw(run: Run) -> None:
-        if isinstance(run.path, Path) and run.pending():
-            folder = write_pictures(run)
-            if not told:
-                typer.echo(f"First pictures, of the samples measured by now: {folder / 'maps.png'}", err=True)
-            told.append(folder)
+        nonlocal next_time
+        begin = time.monotonic()
+        if not isinstance(run.path, Path) or begin < next_time or run.complete:
+            return
+        folder = write_pictures(run)
+        if not next_time:
+            typer.echo(f"First pictures, of the samples measured by now: {folder / 'maps.png'}", err=True)
+        end = time.monotonic()
+        next_time = end + (end - begin) / DRAWING
 
     return draw
 
