@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..analysis.columns import share, with_error
-from ..measurement.progress import dearest, duration, duration_range
+from ..measurement.pace import dearest, duration, duration_range
 from .tables import add_row, new_table, show_table
 
 if TYPE_CHECKING:

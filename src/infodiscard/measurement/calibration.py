@@ -15,10 +15,8 @@ from ..results.run import StoredRun
 from ..solver.stage import Stage
 from .engines import Work
 from .first_look import UNSURE, Clock, FirstLook, look
+from .pace import Layer
 from .unit import Follower, passes_of
-
-Layer = tuple[str, str]
-"""Network, layer."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from dataclasses import replace
 from ..results.run import StoredRun
 from .execution import Execution
 from .first_look import FirstLook, look
+from .pace import Layer, dearest, duration, duration_range
 from .prepare import Measurement
-from .progress import Layer, Watch, dearest, duration, duration_range
+from .progress import Watch
 
 WORTH_SAYING = 60.0
 """Seconds from which on it is said beforehand how long a measurement will take."""

@@ -18,8 +18,8 @@ from .calibration import Calibration, LayerTimings, Timing
 from .execution import EFFICIENCY, WORKERS
 from .first_look import Clock
 from .memory import peak_memory
+from .pace import SPREAD
 from .prepare import Measurement
-from .progress import SPREAD
 
 if TYPE_CHECKING:
     import pandas as pd

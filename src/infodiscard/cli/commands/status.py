@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...api.run import open_run
-from ...measurement.progress import duration, read_status
+from ...measurement.pace import duration
+from ...measurement.progress import read_status
 from ...results.verify import verify_run
 from ..console import plain_console
 from ..exit_codes import FAILED
