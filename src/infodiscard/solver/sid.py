@@ -23,6 +23,7 @@ from .correction import GROUPS, SYSTEMATIC, Correction, FreshDraws
 from .effort import FRESH_DRAWS, SLOPE_DRAWS, Effort
 from .expectation import Estimate, draw_gradients, expected_distance, feature_variation, ratio_to_small
 from .problem import Problem
+from .saturation import BENT, at_cap
 from .scaling import scale_to_target, scaled
 from .stage import Snapshot, Stage, Watch
 
@@ -48,10 +49,6 @@ NO_VALUE = 0.1
 
 NO_SURE, NO_ERROR = 0.5, 2.0
 """The same for twice the relative error of the distance, and for the error of what is missing, nats per input unit."""
-
-RELEASED, FREED, BENT = 8, 4, 1.95
-"""Draws on which it is tried whether some of the parameters may be as large as can be; how many shares of them are
-tried; and the power of E in σ from which on none is, as nothing saturates."""
 
 TINY = 1e-30
 
@@ -265,11 +262,7 @@ class _Search:
         self.fresh.forget(rows)
 
     def release(self, rows: torch.Tensor) -> torch.Tensor:
-        """Puts the parameters of largest σ to the cap where all others may then be larger than without.
-
-        Where noise saturates what the layer makes of a part of the input, E hardly grows with σ there any more, and the
-        best σ may be the cap, behind a stretch in which E still grows: no ascent sees that. What the largest few alone
-        take of E at the cap tells it, at the price of a few forward passes.
+        """Puts the parameters of largest σ to the cap where that is better (`saturation`).
 
         Args:
             rows: samples, `r`.
@@ -277,46 +270,25 @@ class _Search:
         Returns:
             Of which samples, `n`.
         """
-        problem, state, space = self.problem, self.state, self.problem.space
-        released = torch.zeros_like(self.active)
-        power = state.power()
-        rows = rows[(power < BENT)[rows] & (self.spent() + self.effort.end_passes <= self.effort.max_passes)[rows]]
+        power, released = self.state.power(), torch.zeros_like(self.active)
+        able = self.spent() + self.effort.end_passes <= self.effort.max_passes
+        rows = rows[((power < BENT) & able)[rows]]
         if not len(rows):
             return released
-        units = space.weights().to(self.place) / space.weights().sum()
-        order, best, gains = (
-            self.place.flatten(1).argsort(1, descending=True),
-            self.place.clone(),
-            torch.zeros_like(power),
-        )
-        stream, trying = problem.stream("release"), rows
-        unit = torch.zeros_like(problem.distance.inputs)[:, None].repeat(1, RELEASED, 1, 1, 1)
-        unit[rows] = stream.draw(rows.tolist(), RELEASED)
-        for count in _shares(order.shape[1]):
-            chosen = torch.zeros_like(best).flatten(1).scatter_(1, order[:, :count], 1.0).view_as(best) > 0
-            alone = problem.noise(torch.where(chosen, problem.log_cap, -math.inf), trying, unit[trying])
-            taken = torch.ones_like(power)
-            taken[trying] = problem.distance(trying, alone).mean(1) / state.target[trying]
-            self.forwards[trying] += RELEASED
-            shift = (1 - taken).clamp(min=TINY).log() / power
-            moved = torch.where(chosen, problem.log_cap, self.place + shift[:, None, None, None])
-            gain = ((moved - self.place) * units).sum((1, 2, 3))
-            trying = trying[(gain > gains)[trying]]  # with more parameters, more is taken
-            best[trying], gains[trying] = moved[trying], gain[trying]
-            if not len(trying):
-                break
-        rows = rows[(gains > self.effort.tolerance)[rows]]
+        moved, gain, forwards = at_cap(self.problem, self.place, self.state.target, power, rows)
+        self.forwards = self.forwards + forwards
+        rows = rows[(gain > self.effort.tolerance)[rows]]
         if not len(rows):
             return released
-        before, reached = self.place.clone(), space.unit_mean(self.place)
-        self.place[rows] = best[rows]
+        before, reached = self.place.clone(), self.problem.space.unit_mean(self.place)
+        self.place[rows] = moved[rows]
         self._scale(rows, self.effort.looks)
-        worse = rows[~(space.unit_mean(self.place) > reached)[rows]]
-        self.place[worse] = before[worse]
+        better = (self.problem.space.unit_mean(self.place) > reached)[rows]
+        self.place[rows[~better]] = before[rows[~better]]
+        rows = rows[better]
         released[rows] = True
-        released[worse] = False
-        state.go_to(self.rows[released], self.place)
-        self.fresh.forget(self.rows[released])
+        self.state.go_to(rows, self.place)
+        self.fresh.forget(rows)
         return released
 
     def _log_small(self) -> float:
@@ -435,8 +407,3 @@ class _Search:
         check = expected_distance(self.problem, log_sigma, stream, precision, most, relative=True)
         self.forwards = self.forwards + check.draws
         return check
-
-
-def _shares(count: int) -> list[int]:
-    """Returns how many of `count` parameters are tried together, ascending: up to a half, but at least one."""
-    return sorted({max(1, count >> (2 * number + 1)) for number in range(FREED)}) if count > 1 else []

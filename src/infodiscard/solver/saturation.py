@@ -1,0 +1,65 @@
+"""Inputs that saturate: where large noise no longer matters, the best σ is the cap, and no ascent leads there.
+
+What the layer makes of such an input changes with its noise up to some size, and hardly beyond: E grows with σ, and
+then stays. The best σ lies behind that stretch. How much of E the parameters of largest σ take by themselves at the cap
+tells whether all others could be larger than without, at the price of a few forward passes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from .problem import Problem
+
+DRAWS, SHARES = 8, 4
+"""Draws on which a share of the parameters is tried at the cap, and how many shares are."""
+
+BENT = 1.95
+"""The power of E in σ from which on nothing saturates."""
+
+TINY = 1e-30
+
+
+def at_cap(
+    problem: Problem, log_sigma: torch.Tensor, target: torch.Tensor, power: torch.Tensor, rows: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Tries the parameters of largest σ at the cap, ever more of them as long as more is gained.
+
+    Args:
+        problem: the distance and the cap.
+        log_sigma: on target, `n × planes × rows × columns`.
+        target: α δ_f², `n`.
+        power: p = d log E / d log(scale of σ), `n`.
+        rows: samples to try, `r`, one at least.
+
+    Returns:
+        log σ with the best share of the parameters at the cap and all others scaled to what is left of the target, not
+        exactly, shaped as `log_sigma`; what the mean of log σ over the input units gains, `n`, 0 where nothing is
+        better; and the forward passes used, `n`.
+    """
+    units = problem.space.weights().to(log_sigma) / problem.space.weights().sum()
+    order, best = log_sigma.flatten(1).argsort(1, descending=True), log_sigma.clone()
+    gains, forwards = torch.zeros_like(power), torch.zeros_like(problem.rows)
+    unit = torch.zeros_like(problem.distance.inputs)[:, None].repeat(1, DRAWS, 1, 1, 1)
+    unit[rows] = problem.stream("release").draw(rows.tolist(), DRAWS)
+    for count in _shares(order.shape[1]):
+        chosen = torch.zeros_like(best).flatten(1).scatter_(1, order[:, :count], 1.0).view_as(best) > 0
+        alone = problem.noise(torch.where(chosen, problem.log_cap, -math.inf), rows, unit[rows])
+        taken = torch.ones_like(power)
+        taken[rows] = problem.distance(rows, alone).mean(1) / target[rows]
+        forwards[rows] += DRAWS
+        shift = (1 - taken).clamp(min=TINY).log() / power
+        moved = torch.where(chosen, problem.log_cap, log_sigma + shift[:, None, None, None])
+        gain = ((moved - log_sigma) * units).sum((1, 2, 3))
+        rows = rows[(gain > gains)[rows]]  # with more parameters, more is taken
+        best[rows], gains[rows] = moved[rows], gain[rows]
+        if not len(rows):
+            break
+    return best, gains, forwards
+
+
+def _shares(count: int) -> list[int]:
+    """Returns how many of `count` parameters are tried together, ascending: up to a half, but at least one."""
+    return sorted({max(1, count >> (2 * number + 1)) for number in range(SHARES)}) if count > 1 else []
