@@ -5,14 +5,14 @@ import math
 import pandas as pd
 import pytest
 
-from infodiscard.analysis.columns import columns_of, number, share, with_error
+from infodiscard.analysis.columns import columns_of, printed, share, with_error
 from synthetic import RESNET, shared_run
 
 SMALL = {"layers": RESNET[:2], "samples": 5, "size": 4}
 
 
 def test_numbers_shares_and_errors():
-    assert [number(value, ".2f") for value in (1.234, math.nan, math.inf)] == ["1.23", "–", "∞"]
+    assert [printed(value, ".2f") for value in (1.234, math.nan, math.inf)] == ["1.23", "–", "∞"]
     assert [share(value) for value in (0.0, 0.0004, 0.25, math.nan)] == ["0%", "<0.1%", "25.0%", "–"]
     assert with_error({"x": 1.0, "x_se": 0.25}, "x", ".1f") == "1.0 ± 0.2"
     assert with_error({"x": 1.0, "x_se": math.nan}, "x", ".1f") == "1.0"

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from infodiscard.core.numbers import number
+from infodiscard.core.numbers import printed
 from infodiscard.core.origin import without_folders
 
 
@@ -26,7 +26,7 @@ from infodiscard.core.origin import without_folders
     ],
 )
 def test_zero_has_no_minus_and_what_is_no_number_has_a_sign(value, form, text):
-    assert number(value, form) == text
+    assert printed(value, form) == text
 
 
 @pytest.mark.parametrize(

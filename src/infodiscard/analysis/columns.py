@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.metrics import METRICS
 from ..core.metrics.metric import SHARE, Column
-from ..core.numbers import number
+from ..core.numbers import printed
 from .display import is_corrected, plain, shown
 
 if TYPE_CHECKING:
@@ -38,15 +38,15 @@ def _printed(name: str, column: Column, row: Record) -> str:
     """Prints a row's value of a column."""
     if column.error:
         return with_error(row, name, column.form)
-    return share(row[name]) if column.form == SHARE else number(row[name], column.form)
+    return share(row[name]) if column.form == SHARE else printed(row[name], column.form)
 
 
 def share(value: float) -> str:
     """Prints a share, so that a small one does not look like none."""
-    return "<0.1%" if 0 < value < 0.001 else number(value, ".1%" if value else ".0%")
+    return "<0.1%" if 0 < value < 0.001 else printed(value, ".1%" if value else ".0%")
 
 
 def with_error(row: Record, name: str, form: str) -> str:
     """Prints a value and its standard error, where it has one."""
     value, error = row[name], row[f"{name}_se"]
-    return number(value, form) + ("" if error != error else f" ± {number(error, form)}")
+    return printed(value, form) + ("" if error != error else f" ± {printed(error, form)}")

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import errors
 from ..core.metrics import METRICS
-from ..core.numbers import number
+from ..core.numbers import printed
 from ..core.settings import Settings
-from ..errors import InfodiscardError, nearest, quoted
+from ..errors import InfodiscardError, nearest, number, quoted
 from ..results.places import as_place
 from ..results.run import StoredRun
 from ..results.store import STORE, holds_run
@@ -153,7 +152,7 @@ class Gate:
         row = next(row for row in self.table.to_dict("records") if row["layer"] == self.worst)
         name, count = METRICS[self.metric].title, _layers(len(self.table))
         change, low, high, least, most = (
-            number(row[column], "+.3f") for column in ("difference", "low", "high", "allowed_low", "allowed_high")
+            printed(row[column], "+.3f") for column in ("difference", "low", "high", "allowed_low", "allowed_high")
         )
         where = (
             f"{self.worst}: {change} nats/{self.unit} ({self.confidence * 100:.4g} % interval {low} … {high}, allowed "
@@ -168,7 +167,7 @@ class Gate:
             return f"UNDECIDED: this does not show whether the candidate is the same: {what}. {self.advice}"
         if not changed:
             return f"DIFFERS: significantly fewer images are right; {name} changes most at {where}."
-        how = f"single images change, by {number(row['spread'])} in the root mean square"
+        how = f"single images change, by {printed(row['spread'])} in the root mean square"
         kind = how if row["verdict"] == MIXED else f"it is {row['verdict']}"
         also = " Significantly fewer images are right." if fewer else ""
         return f"DIFFERS: {name} changes in {changed} of {count}; {kind} at {where}.{also}"
@@ -340,7 +339,7 @@ def _described(side: Side) -> str:
 
 def check_arguments(metric: str, by: str, confidence: float) -> None:
     """Raises InfodiscardError if an argument of `check` is none of those allowed."""
-    errors.number("confidence", confidence, "a number between 0.5 and 1, such as 0.95", lambda given: 0.5 < given < 1)
+    number("confidence", confidence, "a number between 0.5 and 1, such as 0.95", lambda given: 0.5 < given < 1)
     if not isinstance(metric, str) or metric not in METRICS:
         raise InfodiscardError(f"metric was {quoted(metric)}; what can be checked is {', '.join(METRICS)}.")
     check_pairing(by)

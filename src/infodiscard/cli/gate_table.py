@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..core.metrics import METRICS
-from ..core.numbers import number
+from ..core.numbers import printed
 from .tables import add_row, by_reason, new_table, p_value, show_table, show_warnings
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ def show_gate(console: Console, gate: Gate) -> None:
     ):
         judged.add_column(heading, justify="right")
     for row in gate.table.to_dict("records"):
-        allowed = f"±{number(row['allowed_high'])}"
+        allowed = f"±{printed(row['allowed_high'])}"
         if row["allowed_low"] != -row["allowed_high"]:
-            allowed = f"{number(row['allowed_low'], '+.3f')} … {number(row['allowed_high'], '+.3f')}"
-        cells = [number(row["base"]), number(row["candidate"]), number(row["difference"], "+.3f")]
-        cells += [f"{number(row['low'], '+.3f')} … {number(row['high'], '+.3f')}", allowed]
+            allowed = f"{printed(row['allowed_low'], '+.3f')} … {printed(row['allowed_high'], '+.3f')}"
+        cells = [printed(row["base"]), printed(row["candidate"]), printed(row["difference"], "+.3f")]
+        cells += [f"{printed(row['low'], '+.3f')} … {printed(row['high'], '+.3f')}", allowed]
         add_row(judged, str(row["layer"]), [*cells, p_value(row["p_holm"]), row["verdict"]], bool(row["warning"]))
     show_table(console, judged)
     console.print(f"\n{_meaning(gate)}", style="dim")

@@ -19,7 +19,7 @@ from ..analysis.display import plain
 from ..analysis.trust import distrust, of_run
 from ..analysis.verdict import in_words
 from ..core.metrics import METRICS
-from ..core.numbers import number
+from ..core.numbers import printed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +108,7 @@ def _meaning(run: Run, summary: pd.DataFrame) -> str:
     sentences, with_gap = [], False
     for metric in map(METRICS.__getitem__, run.metrics):
         columns, level = columns_of(metric.name, summary), metric.at_identity(alpha, tau)
-        least = f"; a layer that discards nothing has {number(level)}" if level is not None else ""
+        least = f"; a layer that discards nothing has {printed(level)}" if level is not None else ""
         sentences.append(f"{metric.title}: {metric.meaning}{least}.")
         if metric.corrected.get(metric.name) in columns:
             what = f"{metric.title} and concentration" if metric.concentration else metric.title
@@ -149,8 +149,8 @@ def show_comparison(console: Console, table: pd.DataFrame, metric: str) -> None:
             paired.add_column(heading, justify="right")
         for row in rows.to_dict("records"):
             known = row["low"] == row["low"]
-            interval = f"{number(row['low'], '+.3f')} … {number(row['high'], '+.3f')}" if known else "–"
-            cells = [number(row["mean_a"]), number(row["mean_b"]), number(row["difference"], "+.3f"), interval]
+            interval = f"{printed(row['low'], '+.3f')} … {printed(row['high'], '+.3f')}" if known else "–"
+            cells = [printed(row["mean_a"]), printed(row["mean_b"]), printed(row["difference"], "+.3f"), interval]
             add_row(paired, str(row["layer"]), [*cells, str(row["n"]), row["verdict"]], bool(row["warning"]))
         show_table(console, paired)
     show_warnings(console, by_reason(table))
@@ -208,7 +208,7 @@ def show_table(console: Console, table: Table) -> None:
 
 def p_value(p: float) -> str:
     """Prints a probability."""
-    return "<0.001" if p < 0.001 else number(p)
+    return "<0.001" if p < 0.001 else printed(p)
 
 
 def add_row(table: Table, layer: str, cells: list[str], doubted: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 
-def number(value: float, form: str = ".3f") -> str:
+def printed(value: float, form: str = ".3f") -> str:
     """Returns a number in print: a dash where there is none, "∞" for infinity, and 0 without a minus.
 
     Args:

@@ -8,7 +8,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..core.numbers import number
+from ..core.numbers import printed
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # what no page may hold
 
@@ -25,7 +25,7 @@ def asset(name: str) -> str:
 
 def formatted(value: float, form: str = ".3f") -> str:
     """Returns a number in print, its minus as wide as a plus; a dash where there is none."""
-    return number(value, form).replace("-", "−")
+    return printed(value, form).replace("-", "−")
 
 
 def plain(value: object) -> str:

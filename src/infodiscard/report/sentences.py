@@ -13,7 +13,7 @@ from ..analysis.statistics import half_width
 from ..analysis.trust import DISTANCE_ERROR, FEW_SAMPLES, diagnostics
 from ..analysis.verdict import CHANGED, LESS, MIXED, MORE, SAME, UNKNOWN, in_words, named
 from ..core.metrics import METRICS
-from ..core.numbers import number
+from ..core.numbers import printed
 from ..results.run import StoredRun
 from .content import Content, Entry
 from .rendering import formatted
@@ -52,9 +52,9 @@ def _in_short(entry: Entry, scalar: Scalar, unit: str) -> str:
     if level is None:
         return f"{said} ({entry.title(metric)} {_value(entry, metric, most)} {unit})."
     least = "at least " if _at_least(entry, metric) else ""
-    low, high = (number(math.exp(end - level), ".1f") for end in (mean.value - mean.half, mean.value + mean.half))
+    low, high = (printed(math.exp(end - level), ".1f") for end in (mean.value - mean.half, mean.value + mean.half))
     interval = f" ({low} to {high})" if mean.half == mean.half and not least else ""
-    times = number(math.exp(mean.value - level), ".1f")
+    times = printed(math.exp(mean.value - level), ".1f")
     return f"{said}: there the input may vary {least}{times} times{interval} as much as where everything is passed on."
 
 
