@@ -8,6 +8,7 @@ import torch
 from closed_forms import linear_problem, random
 from infodiscard.errors import SampleError
 from infodiscard.solver.expectation import (
+    HEAVY_ERROR,
     Estimate,
     check_variation,
     draw_gradients,
@@ -51,6 +52,19 @@ def test_a_ratio_on_common_noise_needs_few_draws(problem, weight):
     assert (estimate.se <= 0.01 * estimate.mean).all()
     alone = expected_distance(problem, problem.small + shape, problem.stream("test"), 0.01, 4000)
     assert (estimate.draws < alone.draws).all()
+
+
+def test_a_few_draws_that_make_the_error_are_not_trusted():
+    """Of f = e^(2x), whose L has the tail of a log-normal variable, larger draws than those seen are likely."""
+    inputs = (1e-3 * torch.arange(64.0)).view(64, 1, 1, 1)  # not one noise for all; the ratio is that at 0
+    distance = FeatureDistance(lambda x: (2 * x.flatten(1)).exp(), inputs)
+    problem = Problem(distance, SigmaSpace.parse("pixel", (1, 1, 1)), 1.5, TAU, 50.0, seed=5)
+    estimate = expected_distance(problem, problem.small + 1.5, problem.stream("test"), 0.01, 512, relative=True)
+    exact = [math.exp(8 * sigma**2) - 2 * math.exp(2 * sigma**2) + 1 for sigma in (0.1 * math.exp(1.5), 0.1)]
+    assert estimate.heavy.double().mean() > 0.8
+    off = (estimate.mean - exact[0] / exact[1]).abs()
+    assert (off > 3 * estimate.se / HEAVY_ERROR).double().mean() > 0.1  # by the textbook's error, far too many
+    assert (off > 3 * estimate.se)[estimate.heavy].double().mean() < 0.05
 
 
 def test_samples_that_are_not_wanted_have_no_estimate(problem):

@@ -15,6 +15,11 @@ RARE_PRECISION, RARE_DRAWS = 0.05, 4096
 """Relative error, and most draws, of δ_f² of a feature that the small noise moves so seldom that draws common with σ
 have not seen it."""
 
+HEAVY, HEAVY_ERROR = 0.1, 3.0
+"""Σ d⁴ / (Σ d²)², of the draws' deviations from their mean, from which on the tails are heavy: a few draws make the
+standard error, larger ones are likely to be missing, and it counts by the second as much. (1 where one draw makes all of
+it, 3 / n for n normal ones.)"""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -22,13 +27,15 @@ class Estimate:
 
     Attributes:
         mean: `n`.
-        se: its standard error, `n`.
+        se: its standard error, `n`; of a ratio, `HEAVY_ERROR` times as large where a few draws make it.
         draws: noisy inputs taken, `n`.
+        heavy: whether a few draws make the standard error, `n`; looked for in ratios alone.
     """
 
     mean: torch.Tensor
     se: torch.Tensor
     draws: torch.Tensor
+    heavy: torch.Tensor
 
 
 def expected_distance(
@@ -59,6 +66,7 @@ def expected_distance(
     sums = torch.zeros(5, n, dtype=torch.float64, device=log_sigma.device)
     draws = torch.zeros(n, dtype=torch.long, device=log_sigma.device)
     active = problem.rows if rows is None else rows
+    drawn: list[tuple[torch.Tensor, ...]] = []
     count = 16
     while len(active):
         for group in _groups(active, count, problem.distance.batch_size):
@@ -67,15 +75,35 @@ def expected_distance(
             base = torch.ones_like(level)
             if relative:
                 base = problem.distance(group, problem.noise(problem.small, group, unit))
+                drawn.append((group, level, base))
             sums[:, group] += moments(level, base)
             draws[group] += count
         mean, se = ratio_of(sums, draws)
+        heavy = _heavy(drawn, mean, draws)
+        se = torch.where(heavy, HEAVY_ERROR * se, se)
         done = int(draws[active].max())  # the same for all that are still active
         count = min(max(1, done // 2), 256)
         active = active[(~(se <= precision * mean) & (draws + count <= most))[active]]
     if relative:
         mean, se = ratio_to_small(problem, sums, draws)
-    return Estimate(mean.to(log_sigma.dtype), se.to(log_sigma.dtype), each * draws)
+        se = torch.where(heavy, HEAVY_ERROR * se, se)
+    return Estimate(mean.to(log_sigma.dtype), se.to(log_sigma.dtype), each * draws, heavy)
+
+
+def _heavy(drawn: list[tuple[torch.Tensor, ...]], ratio: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    """Whether a few draws make the standard error of a ratio, `n`.
+
+    Args:
+        drawn: samples (`g`), their L and L₀ (`g × draws`), piece by piece.
+        ratio: E L / E L₀, `n`.
+        count: draws of each sample, `n`.
+    """
+    second, fourth = torch.zeros_like(ratio), torch.zeros_like(ratio)
+    for group, level, small in drawn:
+        square = (level.double() - ratio[group, None] * small.double()).square()
+        second[group] += square.sum(1)
+        fourth[group] += square.square().sum(1)
+    return fourth > (HEAVY + 4 / count.clamp(min=1)) * second.square()
 
 
 def feature_variation(problem: Problem, precision: float, max_draws: int) -> Estimate:

@@ -19,6 +19,10 @@ DRAWS, SHARES = 8, 4
 BENT = 1.95
 """The power of E in σ from which on nothing saturates."""
 
+STRETCH, STRETCHED_DRAWS, FAR = 3.0, 32, 3.0
+"""What σ at the cap is multiplied by to see what rare draws do, on how many draws, and from which growth of E on,
+beyond that of a linear feature, σ at the cap hides something."""
+
 TINY = 1e-30
 
 
@@ -58,6 +62,32 @@ def at_cap(
         if not len(rows):
             break
     return best, gains, forwards
+
+
+def hides(problem: Problem, log_sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Whether noise beyond the cap moves the feature far more than noise at the cap seems to.
+
+    Where a parameter is at the cap because no draw has shown what it does, as behind a unit that is dead but for one
+    noise in a thousand, that one may be most of E. Noise three times as large meets it in every few draws.
+
+    Args:
+        problem: the distance and the cap.
+        log_sigma: `n × planes × rows × columns`.
+
+    Returns:
+        Whether, `n`, and the forward passes used, `n`.
+    """
+    forwards = torch.zeros_like(problem.rows)
+    found = torch.zeros_like(forwards, dtype=torch.bool)
+    capped = log_sigma >= problem.log_cap
+    rows = problem.rows[capped.flatten(1).any(1)]
+    if len(rows):
+        unit = problem.stream("stretch").draw(rows.tolist(), STRETCHED_DRAWS)
+        usual = problem.distance(rows, problem.noise(log_sigma, rows, unit)).mean(1)
+        beyond = problem.noise(log_sigma + math.log(STRETCH) * capped, rows, unit)
+        found[rows] = ~(problem.distance(rows, beyond).mean(1) <= FAR * STRETCH**2 * usual)
+        forwards[rows] += 2 * STRETCHED_DRAWS
+    return found, forwards
 
 
 def _shares(count: int) -> list[int]:

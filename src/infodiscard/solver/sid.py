@@ -21,9 +21,9 @@ import torch
 from .ascent import AscentState, advance
 from .correction import GROUPS, SYSTEMATIC, Correction, FreshDraws
 from .effort import FRESH_DRAWS, SLOPE_DRAWS, Effort
-from .expectation import Estimate, draw_gradients, expected_distance, feature_variation, ratio_to_small
+from .expectation import HEAVY_ERROR, Estimate, draw_gradients, expected_distance, feature_variation, ratio_to_small
 from .problem import Problem
-from .saturation import BENT, at_cap
+from .saturation import BENT, at_cap, hides
 from .scaling import scale_to_target, scaled
 from .stage import Snapshot, Stage, Watch
 
@@ -357,6 +357,7 @@ class _Search:
             low = self.rows[problem.space.unit_mean(log_sigma) < self._log_small()]
             log_sigma[low] = problem.small[low]
         check = self._check(log_sigma, seen_se / alpha / power, power)
+        seen_se = torch.where(check.heavy, HEAVY_ERROR * seen_se, seen_se)
         # Both looks at the distance count by their certainty; by construction the first says that it is α now.
         share = seen_se.square() / (seen_se.square() + check.se.square()).clamp(min=TINY)
         off = (share * (check.mean / alpha).log() / power).nan_to_num(0.0).clamp(-FARTHEST, FARTHEST)
@@ -370,7 +371,9 @@ class _Search:
         error = (own + off_se / (alpha * power).square()).sqrt()
         miss, sure = (reached / alpha - 1).abs(), 2 * check.se / alpha
         near = (miss <= effort.distance_tolerance) & (2 * off_se.sqrt() <= effort.distance_tolerance * alpha)
-        unknown = self.false_gradient | ~(miss - sure <= NO_VALUE) | ~(sure <= NO_SURE) | ~(error <= NO_ERROR)
+        hidden, forwards = hides(problem, log_sigma)
+        self.forwards = self.forwards + forwards
+        unknown = self.false_gradient | hidden | ~(miss - sure <= NO_VALUE) | ~(sure <= NO_SURE) | ~(error <= NO_ERROR)
         least = (self.least - problem.space.unit_mean(log_sigma)).clamp(min=0)
         upper = torch.maximum(gap.clamp(min=0) + 1.96 * error, least)
         capped = problem.space.unit_mean((log_sigma >= problem.log_cap - 1e-6).to(log_sigma))
