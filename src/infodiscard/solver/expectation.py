@@ -17,8 +17,8 @@ have not seen it."""
 
 HEAVY, HEAVY_ERROR = 0.1, 3.0
 """Σ d⁴ / (Σ d²)², of the draws' deviations from their mean, from which on the tails are heavy: a few draws make the
-standard error, larger ones are likely to be missing, and it counts by the second as much. (1 where one draw makes all of
-it, 3 / n for n normal ones.)"""
+standard error, larger ones are likely to be missing, and it counts by the second as much. (It is 1 where one draw makes
+everything, and 3 / n for n normal ones.)"""
 
 
 @dataclass(frozen=True)
