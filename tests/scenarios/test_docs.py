@@ -253,6 +253,14 @@ def _options(text):
     return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
 
 
+@pytest.mark.parametrize("name", ["slurm.sbatch", "rayjob.yaml"])
+def test_the_files_for_clusters_give_options_that_exist(name):
+    text = (DOCS / "examples" / name).read_text(encoding="utf-8")
+    command = re.search(r"infodiscard measure .+?--out \S+", text, re.DOTALL)[0]
+    shown = CliRunner().invoke(app, ["measure", "--help"], prog_name="infodiscard", env={"COLUMNS": "200"}).output
+    assert len(_options(command)) > 7 and _options(command) <= _options(shown)
+
+
 def test_the_citation_is_of_this_version():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     cited = re.findall(r"^(version|title|license): (.+)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
