@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 
 from ..errors import InfodiscardError
@@ -53,6 +54,12 @@ def read_safetensors_header(path: Path) -> dict[str, str]:
             return file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(str(error)) from error
+
+
+def cache_folder() -> Path:
+    """Returns the folder that `INFODISCARD_CACHE` names, else `infodiscard` in the user's cache."""
+    named = os.environ.get("INFODISCARD_CACHE")
+    return (Path(named) if named else user_cache_path("infodiscard", appauthor=False)).expanduser()
 
 
 @contextmanager
