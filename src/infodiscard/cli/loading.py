@@ -78,8 +78,10 @@ def images_of(
     if language := [name for name, network in networks.items() if takes_text(network)]:
         raise InfodiscardError(f"'{language[0]}' takes text, not images; measure it with --text FILE and no --data.")
     size = common_size(networks) or size
-    chosen = {"split": options.split, "crop": options.crop, "annotations": options.annotations}
-    load = partial(datasets.load, data, options.samples, keep_unreadable=True, **chosen)
+    load = partial(
+        datasets.load, data, options.samples,
+        split=options.split, crop=options.crop, keep_unreadable=True, annotations=options.annotations,
+    )  # fmt: skip
     try:
         images = load(size=size)
     except SizesDifferError:

@@ -83,8 +83,8 @@ def _layout(home: Path, path: str) -> _Layout:
         return _Layout(home, inner.root, inner.classes, masks or inner.masks)
     if own is None and not rest:
         raise InfodiscardError(
-            f"'{path}' holds no pictures ({', '.join(sorted(SUFFIXES))}) and no folders; give a folder of pictures, or "
-            "one that has a folder of pictures per class."
+            f"'{path}' holds no pictures ({', '.join(sorted(SUFFIXES))}) ; give a folder of them, or one that has "
+            "a folder of pictures per class."
         )
     if own is None:
         return _Layout(home, home, tuple(rest), masks)

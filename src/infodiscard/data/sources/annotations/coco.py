@@ -53,7 +53,7 @@ def read(path: Path) -> Annotations:
         if name in found:
             raise InfodiscardError(f"'{path}' lists '{name}' twice; export it again, with each picture once.")
         found[name] = mine
-    return Annotations(path.name, {name: partial(Objects.mask, each) for name, each in found.items()})
+    return Annotations(path.name, {name: each.mask for name, each in found.items()})
 
 
 def _parse(path: Path) -> dict[str, list[Any]]:

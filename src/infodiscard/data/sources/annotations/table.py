@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from functools import partial
 from pathlib import Path
 
 from ....errors import InfodiscardError
@@ -48,9 +47,8 @@ def read(path: Path) -> Annotations:
         values = [str(cells[lower[side]] or "").strip() for side in sides]
         if any(values):
             own.append(_box(values, sides, f"The box in line {line} of '{path.name}'"))
-    return Annotations(
-        path.name, {name: partial(Objects.mask, Objects(path.name, tuple(b))) for name, b in boxes.items()}
-    )
+    found = {name: Objects(path.name, tuple(own)) for name, own in boxes.items()}
+    return Annotations(path.name, {name: each.mask for name, each in found.items()})
 
 
 def _box(values: list[str], sides: tuple[str, ...], what: str) -> Box:
