@@ -87,4 +87,7 @@ def _remedy(error: Exception) -> str:
         return "give a shorter path"
     if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"):
         return "log in to S3, such as with AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    return "fix that (free space, permissions, another directory) and run the same command again: what was finished is kept"
+    return (
+        "fix that (free space, permissions, another directory) and run the same command again: "
+        "what was finished is kept"
+    )

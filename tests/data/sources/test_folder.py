@@ -46,7 +46,7 @@ def test_folder_of_several_sizes_needs_a_size(tmp_path: Path) -> None:
 def test_folder_faults(tmp_path: Path) -> None:
     with pytest.raises(InfodiscardError, match="There is no folder"):
         data.load(f"folder:{tmp_path / 'absent'}")
-    with pytest.raises(InfodiscardError, match="holds no pictures .* a folder of pictures per class"):
+    with pytest.raises(InfodiscardError, match=r"holds no pictures .* a folder of pictures per class"):
         data.load(f"folder:{tmp_path}")
     (tmp_path / "x").mkdir()
     with pytest.raises(InfodiscardError, match="no images"):

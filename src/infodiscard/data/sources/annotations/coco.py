@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ....errors import InfodiscardError
-from ...masks import Box
+from ...masks import BEYOND, Box
 from .objects import Annotations, Objects, numbers
 
 Region = Callable[[int, int], np.ndarray]
@@ -82,7 +82,7 @@ def _entry(item: Any, key: str, path: Path) -> Any:
 def _regions(segmentation: Any, what: str) -> list[Region]:
     """Returns the regions of one object: polygons, or run lengths."""
     if isinstance(segmentation, list) and all(isinstance(each, list) and len(each) >= 6 for each in segmentation):
-        return [partial(_polygon, numbers(each, len(each) // 2 * 2, what)) for each in segmentation]
+        return [partial(_polygon, numbers(each, len(each) // 2 * 2, what), what) for each in segmentation]
     counts = segmentation.get("counts") if isinstance(segmentation, dict) else None
     if not isinstance(counts, list):
         given = "compressed run lengths" if isinstance(counts, str) else f"{segmentation!r:.60}"
@@ -94,11 +94,16 @@ def _regions(segmentation: Any, what: str) -> list[Region]:
     return [partial(_runs, numbers(counts, len(counts), what), size, what)]
 
 
-def _polygon(corners: tuple[float, ...], height: int, width: int) -> np.ndarray:
+def _polygon(corners: tuple[float, ...], what: str, height: int, width: int) -> np.ndarray:
     """Returns the pixels whose centres are in a polygon, given as x, y, x, y, …."""
     from matplotlib.path import Path as Polygon  # slow to import
 
     points = np.array(corners).reshape(-1, 2)
+    if not ((points >= -BEYOND) & (points <= np.array([width, height]) + BEYOND)).all():
+        raise InfodiscardError(
+            f"{what} has a polygon that leaves its picture of {height}×{width} pixels; give the picture that was "
+            "annotated, and corners as x, y in its pixels."
+        )
     mask = np.zeros((height, width), bool)
     left, top = np.clip(np.floor(points.min(0)), 0, (width, height)).astype(int)
     right, bottom = np.clip(np.ceil(points.max(0)), 0, (width, height)).astype(int)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Callable, Iterable
-from pathlib import PurePosixPath
+from collections.abc import Iterable
+from posixpath import normpath, splitext
+from unicodedata import normalize
 
 from ....errors import InfodiscardError
 from ..files import SUFFIXES
@@ -25,12 +25,15 @@ def match(pictures: Iterable[str], written: Iterable[str], file: str) -> dict[st
         InfodiscardError: a name fits several pictures, or several names one picture.
     """
     pairs: dict[str, str] = {}
-    free, left = list(pictures), list(written)
-    for form, tails in ((_path, False), (_bare, False), (_path, True), (_bare, True)):
-        by_base = _grouped(free, lambda name, form=form: _base(form(name)))  # type: ignore[misc]
+    free, left = _forms(pictures), _forms(written)
+    for bare, tails in ((False, False), (True, False), (False, True), (True, True)):
+        by_base: dict[str, list[str]] = {}
+        for picture, forms in free.items():
+            by_base.setdefault(_base(forms[bare]), []).append(picture)
         found = set()
-        for name in left:
-            fitting = [each for each in by_base.get(_base(form(name)), ()) if _alike(form(each), form(name), tails)]
+        for name, forms in left.items():
+            same = by_base.get(_base(forms[bare]), ())
+            fitting = [picture for picture in same if _alike(free[picture][bare], forms[bare], tails)]
             if len(fitting) > 1:
                 raise InfodiscardError(
                     f"'{name}' in '{file}' may be '{fitting[0]}' or '{fitting[1]}'; write the path within the folder."
@@ -40,32 +43,25 @@ def match(pictures: Iterable[str], written: Iterable[str], file: str) -> dict[st
                     f"'{other}' and '{name}' in '{file}' may both be '{fitting[0]}'; keep the one that it is."
                 )
             found |= {name} if fitting else set()
-        free = [name for name in free if name not in pairs]
-        left = [name for name in left if name not in found]
+        free = {name: forms for name, forms in free.items() if name not in pairs}
+        left = {name: forms for name, forms in left.items() if name not in found}
     return pairs
+
+
+def _forms(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Returns name → its path, and its path without the suffix."""
+    paths = {name: normpath(normalize("NFC", name.replace("\\", "/"))) for name in names}
+    return {name: (path, _bare(path)) for name, path in paths.items()}
+
+
+def _bare(path: str) -> str:
+    stem, suffix = splitext(path)
+    return stem if suffix.lower() in SUFFIXES | {".xml"} else path
 
 
 def _alike(one: str, other: str, tails: bool) -> bool:
     """Whether two paths are equal, or with `tails` one is the end of the other."""
     return one == other or (tails and (one.endswith(f"/{other}") or other.endswith(f"/{one}")))
-
-
-def _grouped(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(form(name), []).append(name)
-    return groups
-
-
-def _path(name: str) -> str:
-    return unicodedata.normalize("NFC", PurePosixPath(name.replace("\\", "/")).as_posix())
-
-
-def _bare(name: str) -> str:
-    """Returns the path without its suffix."""
-    path = _path(name)
-    suffix = PurePosixPath(path).suffix
-    return path.removesuffix(suffix) if suffix.lower() in SUFFIXES | {".xml"} else path
 
 
 def _base(path: str) -> str:

@@ -43,7 +43,10 @@ def read(path: Path) -> Annotations:
     boxes: dict[str, list[Box]] = {}
     for line, row in enumerate(rows, 2):
         cells = {(column or "").strip(): cell for column, cell in row.items()}
-        own = boxes.setdefault(str(cells[picture] or "").strip(), [])
+        name = str(cells[picture] or "").strip()
+        if not name:
+            raise InfodiscardError(f"Line {line} of '{path}' names no picture; give its file in '{picture}'.")
+        own = boxes.setdefault(name, [])
         values = [str(cells[lower[side]] or "").strip() for side in sides]
         if any(values):
             own.append(_box(values, sides, f"The box in line {line} of '{path.name}'"))
