@@ -200,14 +200,13 @@ def _image_set(spec: str, decoded: _Decoded, opened: _Opened, options: Mapping[s
 
 def _without_object(decoded: _Decoded) -> Iterator[str]:
     """Yields a sentence on the pictures whose mask is false everywhere."""
-    of = f"of {len(decoded.names)} pictures"
-    if decoded.masked and decoded.bare:
-        yield f"{len(decoded.bare)} {of} have no object, and so no concentration ('{decoded.bare[0]}' is one)."
-    if decoded.masked and decoded.lost:
-        yield (
-            f"{len(decoded.lost)} {of} show nothing of their object in the size and crop that they are brought to, and "
-            f"so have no concentration ('{decoded.lost[0]}' is one)."
-        )
+    kinds = {
+        "Pictures without an object, and so without a concentration": decoded.bare,
+        "Pictures of whose object nothing is left in the size and crop, and so no concentration": decoded.lost,
+    }
+    for what, names in kinds.items():
+        if decoded.masked and names:
+            yield f"{what}: {len(names)} of {len(decoded.names)}, such as '{names[0]}'."
 
 
 def _shape(shape: Sequence[int] | None) -> str:

@@ -113,7 +113,7 @@ def _checked(names: list[str], pairs: Mapping[str, str], found: Annotations, pat
         )
     if not absent:
         return ()
-    return (f"{len(absent)} of the pictures in '{found.file}' are not in '{path}' ('{min(absent)}' is one).",)
+    return (f"Pictures in '{found.file}' that are not in '{path}': {len(absent)}, such as '{min(absent)}'.",)
 
 
 def _samples(layout: _Layout, annotations: Mapping[str, Annotation] | None) -> Iterator[Sample]:

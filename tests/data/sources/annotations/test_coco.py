@@ -43,7 +43,7 @@ def load(folder: Path, *annotations: dict[str, Any], images: Any = (IMAGE,), nam
 def test_boxes_polygons_and_run_lengths(tmp_path: Path, annotation: dict[str, Any], name: str) -> None:
     found = load(tmp_path, annotation, name=name)
     assert found.masks is not None and torch.equal(found.masks[0], BOX) and not found.masks[1].any()
-    assert found.notes == ("1 of 2 pictures have no object, and so no concentration ('b.png' is one).",)
+    assert found.notes == ("Pictures without an object, and so without a concentration: 1 of 2, such as 'b.png'.",)
     assert found.labels is None
 
 

@@ -61,7 +61,8 @@ def test_a_real_bird_has_the_object_that_cub_says(tmp_path: Path) -> None:
     number = next(number for number, name in tables["images"].items() if name == cub.names[0])
     x, y, w, h = map(float, tables["bounding_boxes"][number].split())
     (tmp_path / "bird.jpg").write_bytes((BIRDS / "images" / cub.names[0]).read_bytes())
-    width, height = Image.open(tmp_path / "bird.jpg").size
+    with Image.open(tmp_path / "bird.jpg") as picture:
+        width, height = picture.size
     for place in write_all(tmp_path, "bird.jpg", (x, y, w, h), height, width):
         found = data.load(f"folder:{tmp_path}", size=(48, 64), annotations=place)
         assert found.masks is not None and cub.masks is not None and 0.05 < found.masks.float().mean() < 0.95
@@ -110,4 +111,4 @@ def test_pictures_that_are_missing_are_told(tmp_path: Path) -> None:
     write_pictures(tmp_path, "a.png")
     (tmp_path / "boxes.csv").write_text(f"{HEADER}a.png,2,1,3,4\nb.png,0,0,2,2\nc.png,0,0,2,2\n")
     found = data.load(f"folder:{tmp_path}")
-    assert found.notes == (f"2 of the pictures in 'boxes.csv' are not in '{tmp_path}' ('b.png' is one).",)
+    assert found.notes == (f"Pictures in 'boxes.csv' that are not in '{tmp_path}': 2, such as 'b.png'.",)

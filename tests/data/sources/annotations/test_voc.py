@@ -29,7 +29,7 @@ def test_corner_pixels_are_counted_from_one_and_belong_to_the_box(tmp_path: Path
     (tmp_path / place).write_text(annotation(CORNERS))
     found = data.load(f"folder:{tmp_path}")
     assert found.masks is not None and torch.equal(found.masks[0], BOX) and not found.masks[1].any()
-    assert found.names == ("a.png", "b.png") and "'b.png' is one" in found.notes[0]
+    assert found.names == ("a.png", "b.png") and "such as 'b.png'" in found.notes[0]
 
 
 def test_classes_several_objects_parts_and_a_zero_for_the_edge(tmp_path: Path) -> None:
