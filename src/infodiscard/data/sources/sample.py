@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -99,7 +100,9 @@ def _upright(picture: Image.Image) -> Image.Image:
 
     picture.load()  # so that what fails below are the EXIF data
     try:
-        return ImageOps.exif_transpose(picture)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ImageOps.exif_transpose(picture)
     except Exception:  # of any kind: they are other programs' bytes, and of no use but for this
         return picture
 
