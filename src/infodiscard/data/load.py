@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from math import inf
 from os import PathLike, fspath
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,8 @@ from .sources.stack import Stack
 
 SPECS = ("demo", "cifar10", "cub:DIR", "folder:DIR", "parquet:PATTERN", "npz:FILE")
 SPLITS = ("train", "test")
+FILES = {".npz": "npz", ".parquet": "parquet"}
+"""Suffix → kind of the spec that takes such a file."""
 
 
 def load(
@@ -108,6 +111,8 @@ def _open(spec: str, split: str, crop: float | None, annotations: str | None) ->
             return _Opened(*parquet.read(place))
         case "npz", True:
             return _Opened(*npz.read(place))
+    if meant := "folder" if spec and Path(spec).expanduser().is_dir() else FILES.get(Path(spec).suffix.lower()):
+        raise InfodiscardError(f"'{spec}' does not say what it is; write '{meant}:{spec}'.")
     raise InfodiscardError(
         f"There is no data set '{spec}'; near it is {nearest(spec, SPECS, 1)}, and allowed are {', '.join(SPECS)}."
     )
