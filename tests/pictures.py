@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -19,6 +20,14 @@ def png(picture: np.ndarray) -> bytes:
     stream = BytesIO()
     Image.fromarray(picture.squeeze()).save(stream, "PNG")
     return stream.getvalue()
+
+
+def write_pictures(folder: Path, *names: str, height: int = 8, width: int = 10) -> Path:
+    """Writes random pictures, PNG whatever their names end in, and returns the folder."""
+    for seed, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(png(pixels(seed, height, width)))
+    return folder
 
 
 def deep_png(picture: np.ndarray) -> bytes:

@@ -6,9 +6,10 @@ import os
 
 import numpy as np
 import pytest
+from platformdirs import user_cache_path
 from safetensors.numpy import save_file
 
-from infodiscard.core.files import read_safetensors_header, translate_os_errors, write_atomically
+from infodiscard.core.files import cache_folder, read_safetensors_header, translate_os_errors, write_atomically
 from infodiscard.errors import InfodiscardError
 
 SIZE = 1 << 20
@@ -76,3 +77,15 @@ def test_errors_of_the_system_become_a_sentence(tmp_path):
         (tmp_path / "nothing").read_text()
     with pytest.raises(KeyError), translate_os_errors("read", tmp_path):
         raise KeyError("ours")
+
+
+def test_the_cache_is_where_the_variable_says_or_the_users(tmp_path, monkeypatch):
+    monkeypatch.setenv("INFODISCARD_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("INFODISCARD_CACHE")
+    assert cache_folder() == user_cache_path("infodiscard", appauthor=False)
+
+
+def test_a_path_that_is_too_long_is_to_be_shorter(tmp_path):
+    with pytest.raises(InfodiscardError, match=r"too long; give a shorter path\.$"), translate_os_errors("read", "x"):
+        (tmp_path / ("x" * 3000)).read_bytes()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from infodiscard import data
@@ -18,6 +20,8 @@ from infodiscard.errors import InfodiscardError
         ("npz:", "names no file or folder"),
         ("cifar10:x", "There is no data set"),
         ("npz:absent.npz", "There is no file"),
+        (str(Path(__file__).parent), "does not say what it is; write 'folder:"),
+        ("images.npz", "write 'npz:images.npz'"),
         ("parquet:absent-*.parquet", "No file matches"),
     ],
 )

@@ -11,6 +11,7 @@ from infodiscard.report.content import read
 from infodiscard.report.provenance import command, recipes
 from infodiscard.report.sentences import warnings
 from pages import HOSTILE, SMALL, hostile_run
+from pictures import write_pictures
 from synthetic import RESNET, make_run, shared_run
 
 
@@ -28,18 +29,33 @@ def test_the_command_names_what_a_run_is_of_and_runs_as_printed(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my nets").mkdir()
     Path("my nets/net.py").write_text("from infodiscard import zoo\ndef build():\n    return zoo.load('demo').module\n")
-    words = ["my nets/net.py:build", "--data", "demo", "--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"]
+    boxes = "".join(f"{name},4,5,20,10\n" for name in ("a.png", "b.png"))
+    for place, name in (("pictures", "x.csv"), ("my nets/pictures", "../x.csv")):
+        write_pictures(tmp_path / place, "a.png", "b.png", height=48, width=40)
+        Path(place, name).write_text(f"name,x,y,width,height\n{boxes}")
+    words = [
+        "my nets/net.py:build",
+        "--data",
+        "folder:pictures",
+        "--size",
+        "32",
+        "--mean",
+        "0.485,0.456,0.406",
+        "--std",
+        "0.229,0.224,0.225",
+    ]
+    words += ["--annotations", "pictures/x.csv"]
     words += ["--samples", "2", "--layers", "conv1", "--max-passes", "96", "--out", "a", "--tolerance", "0.5"]
     result = CliRunner().invoke(app, ["measure", *words])
     assert result.exit_code == 0, result.output
     run = open_run(tmp_path / "a")
-    assert run.plan.origin["network/build"] == "net.py:build" and run.plan.origin["data"] == "demo"
+    assert run.plan.origin["network/build"] == "net.py:build" and run.plan.origin["data"] == "folder:pictures"
     assert str(tmp_path) not in str(dict(run.dataset.attrs)) and "my nets" not in str(dict(run.dataset.attrs))
     monkeypatch.chdir(tmp_path / "my nets")
     again = CliRunner().invoke(app, [*shlex.split(command(run))[1:], "--out", "b"])
     assert again.exit_code == 0, again.output
     assert open_run("b").to_dataframe().equals(run.to_dataframe())
-    assert "build: net.py:build\ndata: demo\n" in CliRunner().invoke(app, ["status", "b"]).stdout
+    assert "build: net.py:build\ndata: folder:pictures\n" in CliRunner().invoke(app, ["status", "b"]).stdout
 
 
 def test_random_weights_are_told_and_asked_for_again(tmp_path):

@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 import infodiscard
-from infodiscard import compare
+from infodiscard import compare, data
 from infodiscard.cli import app
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +36,7 @@ NEEDS = {  # pages whose code is run, and what for
     "pictures": "matplotlib",
     "text": "transformers",
     "tabular": "torch",
+    "data": "torch",
     "torchvision": "torchvision",
     "timm": "timm",
     "transformers": "transformers",
@@ -162,6 +163,14 @@ def _tabular(names):
     assert Path("columns.png").exists()
 
 
+def _data(names):
+    box, xml = names["images"].masks, data.load("folder:pictures", size=224, annotations="voc").masks
+    assert box.equal(xml) and box[0].float().mean() > 0.2
+    objects = data.load("folder:pictures", size=224, annotations="objects.json")
+    assert (objects.masks & box).equal(box) and not objects.masks[1].any() and len(objects.notes) == 1
+    assert data.load("folder:pictures", size=224).masks.flatten(1).any(1).all()
+
+
 def _torchvision(names):
     assert list(names["table"]["layer"]) == ["features.0", "features.3", "features.8"]
     assert len(names["blocks"].plan.layers["small ViT"]) == 4 and Path("maps.png").exists()
@@ -204,6 +213,7 @@ _checks = {
     "pictures": _pictures,
     "text": _text,
     "tabular": _tabular,
+    "data": _data,
     "torchvision": _torchvision,
     "timm": _timm,
     "transformers": _transformers,

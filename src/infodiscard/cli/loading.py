@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import typer
 from .. import data as datasets
 from ..api.measure import measure
 from ..data.coerce import coerce_inputs
+from ..data.load import SizesDifferError
 from ..errors import InfodiscardError
 from ..measurement.prepared_network import PreparedNetwork
 from ..zoo.huggingface import embedding_tau, takes_text, tokenizer_place
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from ..api.run import Run
     from ..data import ImageSet, TextSet
     from ..networks.network import Network
+
+USUAL = 224, 224
+"""Height and width of images of several sizes, for networks that do not say what they take."""
 
 
 def load(specs: list[str], options: Measuring) -> dict[str, Network]:
@@ -65,13 +70,28 @@ def images_of(
 ) -> ImageSet:
     """Returns the images that `data` names, in the size that the networks take, or `size` if any will do.
 
+    Where that is not known, they stay as they are if they have one size, and become `USUAL` if they have several.
+
     Raises:
         InfodiscardError: they cannot be loaded, or the networks take different sizes.
     """
     if language := [name for name, network in networks.items() if takes_text(network)]:
         raise InfodiscardError(f"'{language[0]}' takes text, not images; measure it with --text FILE and no --data.")
     size = common_size(networks) or size
-    images = datasets.load(data, options.samples, size, options.split, options.crop, keep_unreadable=True)
+    load = partial(
+        datasets.load, data, options.samples,
+        split=options.split, crop=options.crop, keep_unreadable=True, annotations=options.annotations,
+    )  # fmt: skip
+    try:
+        images = load(size=size)
+    except SizesDifferError:
+        typer.echo(
+            f"Images are brought to {USUAL[0]}x{USUAL[1]}: they differ in size, and the network does not say which it "
+            "takes; --size gives another."
+        )
+        images = load(size=USUAL)
+    for note in images.notes:
+        typer.echo(note, err=True)
     if images.unreadable:
         several = f" and {len(images.unreadable) - 1} more" if len(images.unreadable) > 1 else ""
         typer.echo(f"Left out: {next(iter(images.unreadable))}{several}, which cannot be read.", err=True)

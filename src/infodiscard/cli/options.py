@@ -147,6 +147,15 @@ class Measuring:
     crop: Annotated[
         float | None, typer.Option(help="For 'cub': times the bird's box to keep.", rich_help_panel=IMAGES)
     ] = None
+    annotations: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="For 'folder': boxes (.csv), COCO (.json), folder of Pascal VOC's .xml or of masks; "
+            "by default what lies in it.",
+            rich_help_panel=IMAGES,
+        ),
+    ] = None
     mean: Mean = None
     std: Std = None
     size: Size = None

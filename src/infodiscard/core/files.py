@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 
 from ..errors import InfodiscardError
@@ -55,6 +57,12 @@ def read_safetensors_header(path: Path) -> dict[str, str]:
         raise ValueError(str(error)) from error
 
 
+def cache_folder() -> Path:
+    """Returns the folder that `INFODISCARD_CACHE` names, else `infodiscard` in the user's cache."""
+    named = os.environ.get("INFODISCARD_CACHE")
+    return (Path(named) if named else user_cache_path("infodiscard", appauthor=False)).expanduser()
+
+
 @contextmanager
 def translate_os_errors(action: str, path: Any) -> Iterator[None]:
     """Turns a full disk, missing permission, a bucket that is not there and the like into one sentence.
@@ -69,6 +77,17 @@ def translate_os_errors(action: str, path: Any) -> Iterator[None]:
         if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in ("botocore", "aiohttp"):
             raise
         raise InfodiscardError(
-            f"Could not {action} '{path}': {getattr(error, 'strerror', None) or error}; fix that (free space, "
-            "permissions, another directory) and run the same command again: what was finished is kept."
+            f"Could not {action} '{path}': {getattr(error, 'strerror', None) or error}; {_remedy(error)}."
         ) from error
+
+
+def _remedy(error: Exception) -> str:
+    """Returns what a user can do about an error of the system, or of S3's libraries."""
+    if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+        return "give a shorter path"
+    if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"):
+        return "log in to S3, such as with AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    return (
+        "fix that (free space, permissions, another directory) and run the same command again: "
+        "what was finished is kept"
+    )

@@ -26,7 +26,7 @@ class _Parts:
     Attributes:
         arguments: the network's arguments by place or name, `n × …` each.
         masks, valid: those that come with the data, if any.
-        names, labels, classes, unreadable, tokens, words, source: as in `Inputs`.
+        names, labels, classes, unreadable, tokens, words, source, options: as in `Inputs`.
     """
 
     arguments: Mapping[Argument, torch.Tensor]
@@ -39,6 +39,7 @@ class _Parts:
     tokens: tuple[tuple[str, ...], ...] = ()
     words: tuple[tuple[int, ...], ...] = ()
     source: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 def coerce_inputs(
@@ -70,6 +71,7 @@ def coerce_inputs(
         tokens=parts.tokens,
         words=parts.words,
         source=parts.source,
+        options=parts.options,
     )
     valid = parts.valid if valid is None else valid
     return replace(inputs, valid=_valid(_attended(inputs) if valid is None else valid, inputs))
@@ -88,6 +90,7 @@ def _image_parts(data: ImageSet) -> _Parts:
         classes=data.classes,
         unreadable=data.unreadable,
         source=data.source,
+        options=data.options,
     )
 
 

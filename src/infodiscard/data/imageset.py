@@ -22,6 +22,9 @@ class ImageSet:
         classes: what the labels mean; empty if nothing says it.
         source: the spec that it was loaded from, for the record.
         unreadable: names of images that could not be decoded, and are zeros here → why.
+        options: how they were loaded from `source`, for the record: `split`, `crop`, `size` and `annotations`, as on
+            the command line, where these matter.
+        notes: what is odd about the set, in sentences, such as pictures without an object.
 
     Raises:
         InfodiscardError: the parts do not fit together.
@@ -34,6 +37,8 @@ class ImageSet:
     classes: tuple[str, ...] = ()
     source: str = ""
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4:

@@ -45,6 +45,7 @@ class Inputs:
         span: least and greatest value of all images; those of the whole set also in a part of it.
         tokens, words: of texts, what each token stands for and its word, as a `TextSet` has them; else empty.
         source: the spec or file they were loaded from, for the record; "" if unknown.
+        options: how they were loaded from it, as an `ImageSet` has them.
     """
 
     values: torch.Tensor
@@ -61,6 +62,7 @@ class Inputs:
     tokens: tuple[tuple[str, ...], ...] = ()
     words: tuple[tuple[int, ...], ...] = ()
     source: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.span is None and self.layout is IMAGE and len(self.values):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -29,12 +30,16 @@ def box_masks(boxes: torch.Tensor, height: int, width: int) -> torch.Tensor:
     Raises:
         InfodiscardError: one is not x, y, width, height in pixels of its image, or holds no pixel.
     """
-    masks = [_checked(place, box, height, width) for place, box in enumerate(boxes.double().tolist())]
+    masks = [checked_mask(box, height, width, f"Box {place}") for place, box in enumerate(boxes.double().tolist())]
     return torch.stack(masks) if masks else torch.zeros(0, height, width, dtype=torch.bool)
 
 
-def _checked(place: int, box: list[float], height: int, width: int) -> torch.Tensor:
-    """Returns the mask of one box."""
+def checked_mask(box: Sequence[float], height: int, width: int, what: str) -> torch.Tensor:
+    """Returns the mask of one box that a user gives, `height × width`; `what` it is, for the message.
+
+    Raises:
+        InfodiscardError: as for `box_masks`.
+    """
     x, y, w, h = box
     mask = box_mask((x, y, w, h), height, width)
     inside = min(x, y) >= -BEYOND and x + w <= width + BEYOND and y + h <= height + BEYOND
@@ -52,7 +57,7 @@ def _checked(place: int, box: list[float], height: int, width: int) -> torch.Ten
     else:
         fault = "leaves it"
     raise InfodiscardError(
-        f"Box {place} is ({x:g}, {y:g}, {w:g}, {h:g}); a box is x, y, width, height in pixels of an image of "
+        f"{what} is ({x:g}, {y:g}, {w:g}, {h:g}); a box is x, y, width, height in pixels of an image of "
         f"{height}×{width}, and this one {fault}."
     )
 

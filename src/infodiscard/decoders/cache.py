@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -12,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from platformdirs import user_cache_path
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
-from ..core.files import read_safetensors_header, translate_os_errors, write_atomically
+from ..core.files import cache_folder, read_safetensors_header, translate_os_errors, write_atomically
 from ..core.fingerprint import Fingerprint, alike
 from ..errors import InfodiscardError
 from ..networks.network import weights_hash
@@ -90,10 +88,8 @@ class TrainedDecoder:
 
 
 def default_folder() -> Path:
-    """Returns `decoders` in the folder that `INFODISCARD_CACHE` names, else in `infodiscard` in the user's cache."""
-    named = os.environ.get("INFODISCARD_CACHE")
-    cache = Path(named) if named else user_cache_path("infodiscard", appauthor=False)
-    return cache.expanduser() / "decoders"
+    """Returns `decoders` in the package's cache (`core.files.cache_folder`)."""
+    return cache_folder() / "decoders"
 
 
 def fixed_input(shape: Sequence[int]) -> torch.Tensor:

@@ -149,6 +149,7 @@ def _plan(networks: Mapping[str, PreparedNetwork], inputs: Inputs, settings: Set
     channels, height, width = next(iter(networks.values())).inputs.shape
     hashes = {f"weights/{name}": network.weights_hash() for name, network in networks.items()}
     origin = {"text" if inputs.tokens else "data": without_folders(inputs.source)} if inputs.source else {}
+    origin |= {name: without_folders(value) for name, value in inputs.options.items()}
     predictions = {name: network.predictions() for name, network in networks.items()}
     for name, network in networks.items():
         hashes |= {f"decoder/{name}/{layer}": decoder.digest for layer, decoder in network.decoders.items()}

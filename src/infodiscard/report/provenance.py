@@ -52,6 +52,8 @@ def _words(run: StoredRun, networks: Sequence[str], cap: object) -> Iterator[str
     yield from ("infodiscard", "measure", *(origin.get(f"network/{name}", "NETWORK") for name in networks))
     kind = "text" if plan.tokens or "text" in origin else "data"
     yield from (f"--{kind}", origin.get(kind, "FILE" if kind == "text" else "SPEC"))
+    options = ("split", "crop", "size", "annotations")
+    yield from (word for name in options if name in origin for word in (f"--{name}", origin[name]))
     files = ["-" if name in plan.random else origin.get(f"weights/{name}", "-") for name in networks]
     if set(files) != {"-"}:
         yield from (word for file in files for word in ("--weights", file))

@@ -44,8 +44,8 @@ class Plan:
         kind: of input, one of `core.kinds.LAYOUTS`.
         tokens, words: of texts, what each token of each sample stands for, and the number of its word (−1: none).
         origin: for the record, where the parts came from, as far as it is known: "network/NAME", a spec;
-            "weights/NAME", the name of a file or `RANDOM`; "mean/NAME", "std/NAME"; "data" or "text", a spec. Without
-            folders.
+            "weights/NAME", the name of a file or `RANDOM`; "mean/NAME", "std/NAME"; "data" or "text", a spec;
+            "split", "crop", "size", "annotations" of the data. Without folders.
         predictions: for the record, network → the class that it gives each sample (−1: unreadable), where it is known.
 
     Raises:

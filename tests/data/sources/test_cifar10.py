@@ -27,6 +27,7 @@ def test_cifar10_is_fetched_into_the_cache(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(torchvision.datasets, "CIFAR10", download)
     images = data.load("cifar10", split="train")
     assert images.names == ("train-00000",) and images.classes == ("a", "b") and images.images.shape == (1, 3, 32, 32)
+    assert images.options == {"split": "train"}
 
 
 def test_cifar10_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,7 @@ def test_cub_crops_to_the_box(cub: Path) -> None:
 def test_cub_maps_the_box_into_a_wider_crop_and_a_size(cub: Path) -> None:
     images = data.load(f"cub:{cub}", crop=1.5)
     assert images.masks is not None and torch.equal(images.masks[0], box_mask((1, 1, 4, 4), 6, 6))
+    assert images.options == {"split": "test", "crop": "1.5"}
     larger = data.load(f"cub:{cub}", size=(12, 12), crop=1.5)
     assert larger.masks is not None and torch.equal(larger.masks[0], box_mask((2, 2, 8, 8), 12, 12))
     assert data.load(f"cub:{cub}", crop=float("inf")).images.shape == (1, 3, 10, 12)

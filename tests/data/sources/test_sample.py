@@ -115,3 +115,31 @@ def test_a_black_picture_of_16_bits_is_black() -> None:
 def test_a_picture_whose_white_is_not_known_is_refused(file: bytes, message: str) -> None:
     with pytest.raises(InfodiscardError, match=f"'x.tif' .*{message}.*convert it to 8 bits per channel"):
         decode(file, "x.tif")
+
+
+UPRIGHT = {  # EXIF's orientation → how the picture is stored
+    1: lambda picture: picture,
+    2: np.fliplr,
+    3: lambda picture: np.rot90(picture, 2),
+    4: np.flipud,
+    6: lambda picture: np.rot90(picture, 1),
+    8: lambda picture: np.rot90(picture, 3),
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("white", [255, 65535])
+def test_pictures_are_turned_upright_as_exif_says(orientation: int, white: int) -> None:
+    array, stream = ramp(white, "uint8" if white == 255 else "uint16")[:5], BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(UPRIGHT[orientation](array))).save(stream, "PNG", exif=exif)
+    found = decode(stream.getvalue(), "x")
+    torch.testing.assert_close(found, torch.from_numpy(array / white).float().expand(3, -1, -1))
+
+
+@pytest.mark.parametrize("exif", [b"garbage", b"Exif\0\0MM\0*\0\0\0\x08\0\x05\x01\x12\xff\xff"])
+def test_broken_exif_data_leave_the_picture_as_it_is(exif: bytes) -> None:
+    stream = BytesIO()
+    Image.fromarray(ramp(255, "uint8")[:5]).save(stream, "PNG", exif=exif)
+    assert decode(stream.getvalue(), "x").shape == (3, 5, 8)

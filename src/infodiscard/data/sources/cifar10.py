@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from ...core.files import cache_folder
 from ...errors import InfodiscardError
 from .sample import Sample, to_float
-
-
-def cache() -> Path:
-    """Returns the folder for downloads: `INFODISCARD_CACHE` if set, else `~/.cache/infodiscard`."""
-    return Path(os.environ.get("INFODISCARD_CACHE") or "~/.cache/infodiscard").expanduser()
 
 
 def read(split: str) -> tuple[Iterator[Sample], tuple[str, ...]]:
@@ -27,7 +21,7 @@ def read(split: str) -> tuple[Iterator[Sample], tuple[str, ...]]:
     """
     from torchvision.datasets import CIFAR10
 
-    folder = cache()
+    folder = cache_folder()
     try:
         data = CIFAR10(root=str(folder), train=split == "train", download=True)
     except (OSError, RuntimeError) as error:

@@ -11,8 +11,8 @@ import torch
 
 from ...errors import InfodiscardError
 from ..masks import Box, box_mask
-from .folder import directory
-from .sample import Sample, crop_window, decode
+from .files import directory
+from .sample import PictureError, Sample, crop_window, decode
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _segmentation(root: Path, bird: Bird, shape: tuple[int, int]) -> torch.Tenso
         return None
     mask = decode(path, str(relative), "L")[0] >= 0.5
     if mask.shape != shape:
-        raise InfodiscardError(
+        raise PictureError(
             f"The segmentation '{relative}' is {tuple(mask.shape)} pixels and its picture {shape}; fetch both again."
         )
     return mask

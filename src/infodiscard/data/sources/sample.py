@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 DIM = 0.25
 """Share of its 16 bits that a picture must use: one that uses fewer may hold 10, 12 or 14 bits, whose white is less."""
+
+
+class PictureError(InfodiscardError):
+    """A picture that cannot be used; others of its set can."""
 
 
 @dataclass(frozen=True)
@@ -41,30 +46,46 @@ def decode(source: bytes | Path, name: str, mode: str = "RGB") -> torch.Tensor:
     """Returns the picture in a file or in a file's bytes, float32 `C × H × W` in [0, 1].
 
     Every picture is converted to `mode` (three channels for RGB), since real sets have a few grey ones among the rest;
-    transparency is dropped.
+    transparency is dropped. It is turned upright, as its EXIF data say.
 
     Raises:
-        InfodiscardError: it cannot be decoded, or its white is not known.
+        PictureError: it cannot be decoded, or its white is not known.
     """
-    from PIL import Image
-
-    try:
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as picture:
-            deep = ";16" in _raw_mode(picture)
-            pixels, white = _pixels(picture, mode)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InfodiscardError(
-            f"The picture '{name}' cannot be read ({_brief(error)}); give a whole JPEG, PNG or WebP file."
-        ) from error
+    pixels, white, deep = upright_pixels(source, name, mode)
     low, high = float(pixels.min()), float(pixels.max())
     if not 0 <= low <= high <= white or ((deep or white == 65535) and 0 < high < DIM * white):
         what = f"uses less than {DIM:.0%} of its 16 bits" if 0 <= low <= high <= white else "does not lie in [0, 1]"
-        raise InfodiscardError(
+        raise PictureError(
             f"The picture '{name}' {what} (its values go from {low:g} to {high:g}), so which value is white is not "
             "known; convert it to 8 bits per channel."
         )
     channels = torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
     return to_float(channels.expand(len(mode), -1, -1), white)
+
+
+def upright_pixels(source: bytes | Path, name: str, mode: str = "RGB") -> tuple[np.ndarray, float, bool]:
+    """Returns a picture's pixels, `H × W` or `H × W × C`, the value that is white, and whether it has 16 bits.
+
+    Pillow would clip whatever has more than 8 bits to 255, except colours, of which it keeps the upper 8 bits.
+
+    Raises:
+        PictureError: it cannot be decoded.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as picture:
+            raw = _raw_mode(picture)
+            upright = _upright(picture)
+            if upright.mode.startswith("I;16") or (upright.mode == "I" and raw == "I;16B"):
+                return np.array(upright).astype(np.int32), 65535, ";16" in raw
+            if upright.mode in ("I", "F"):  # 32 bits, or floats: not known to be in [0, 1], which the caller checks
+                return np.array(upright), 1, False
+            return np.array(upright.convert(mode)), 255, ";16" in raw
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise PictureError(
+            f"The picture '{name}' cannot be read ({_brief(error)}); give a whole JPEG, PNG or WebP file."
+        ) from error
 
 
 def _raw_mode(picture: Image.Image) -> str:
@@ -73,16 +94,17 @@ def _raw_mode(picture: Image.Image) -> str:
     return str(tiles[0][3]) if tiles else ""
 
 
-def _pixels(picture: Image.Image, mode: str) -> tuple[np.ndarray, float]:
-    """Returns the pixels, `H × W` or `H × W × C`, and the value that is white.
+def _upright(picture: Image.Image) -> Image.Image:
+    """Returns a picture as viewers show it; as it is stored, where its EXIF data are broken."""
+    from PIL import ImageOps
 
-    Pillow would clip whatever has more than 8 bits to 255, except colours, of which it keeps the upper 8 bits.
-    """
-    if picture.mode.startswith("I;16") or (picture.mode == "I" and _raw_mode(picture) == "I;16B"):
-        return np.array(picture).astype(np.int32), 65535
-    if picture.mode in ("I", "F"):  # integers of 32 bits, or floats: not known to be in [0, 1], which the caller checks
-        return np.array(picture), 1
-    return np.array(picture.convert(mode)), 255
+    picture.load()  # so that what fails below are the EXIF data
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ImageOps.exif_transpose(picture)
+    except Exception:  # of any kind: they are other programs' bytes, and of no use but for this
+        return picture
 
 
 def to_float(pixels: torch.Tensor, white: float = 255) -> torch.Tensor:
