@@ -13,7 +13,7 @@ from ..data import ImageSet
 from ..decoders.cache import Origin, TrainedDecoder, default_folder, fixed_input, halve, load, save
 from ..decoders.recipe import DecoderRecipe
 from ..errors import InfodiscardError
-from ..networks.addresses import choose_layers
+from ..networks.usual import choose_layers
 from ..networks.features import LayerFeatures
 from ..networks.network import Network, weights_hash
 from ..networks.preserve import preserved, unwrap
