@@ -52,8 +52,12 @@ def measurable(network: PreparedNetwork, tau: float) -> PreparedNetwork:
     if len(faults) == len(network.layers):
         raise next(iter(faults.values()))
     layers = tuple(address for address in network.layers if address not in faults)
-    skipped = {address: str(error).partition(" cannot be measured: ")[2] or str(error) for address, error in faults.items()}
-    return replace(network, layers=layers, skipped=skipped)
+    return replace(network, layers=layers, skipped={address: _reason(error) for address, error in faults.items()})
+
+
+def _reason(error: InfodiscardError) -> str:
+    """Returns why a layer cannot be measured, without which it is."""
+    return str(error).partition(" cannot be measured: ")[2] or str(error)
 
 
 def check_layer(network: PreparedNetwork, address: str, tau: float) -> None:

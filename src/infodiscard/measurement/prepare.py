@@ -176,5 +176,5 @@ def _plan(networks: Mapping[str, PreparedNetwork], inputs: Inputs, settings: Set
         },
         origin=origin,
         predictions={name: classes for name, classes in predictions.items() if classes is not None},
-        skipped={f"{name}/{layer}": why for name, network in networks.items() for layer, why in network.skipped.items()},
+        skipped={f"{name}/{layer}": why for name, each in networks.items() for layer, why in each.skipped.items()},
     )
