@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .measurement.forecast import Forecast
     from .networks.addresses import Layer
     from .networks.network import Network
+    from .networks.quantised import dequantise
 
 _HOMES = {
     "Forecast": "measurement.forecast",
@@ -34,6 +35,7 @@ _HOMES = {
     "Run": "api.run",
     "check": "api.check",
     "compare": "api.compare",
+    "dequantise": "networks.quantised",
     "forecast": "api.forecast",
     "list_layers": "api.layers",
     "measure": "api.measure",
@@ -53,6 +55,7 @@ __all__ = [
     "Run",
     "check",
     "compare",
+    "dequantise",
     "forecast",
     "list_layers",
     "measure",
