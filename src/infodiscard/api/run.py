@@ -114,17 +114,18 @@ class Run(StoredRun):
 
     def plot_layers(self, path: str | Path | None = None, metric: str | None = None, ax: Axes | None = None) -> Figure:
         """Draws the layer curve, and writes it to `path` if given; see `infodiscard.plots.layer_curve`."""
-        return layer_curve(self, metric=metric, path=path, ax=ax)
+        figure = layer_curve(self, metric=metric, path=path, ax=ax)
+        return _shown(figure) if ax is None else figure
 
     def plot_maps(
         self, path: str | Path | None = None, network: str | None = None, metric: str | None = None
     ) -> Figure:
         """Draws the sheet of maps, and writes it to `path` if given; see `infodiscard.plots.map_sheet`."""
-        return map_sheet(self, network=network, metric=metric, path=path)
+        return _shown(map_sheet(self, network=network, metric=metric, path=path))
 
     def plot_reconstructions(self, path: str | Path | None = None, network: str | None = None) -> Figure:
         """Draws the inputs as decoders restore them; see `infodiscard.plots.reconstruction_sheet`."""
-        return reconstruction_sheet(self, network=network, path=path)
+        return _shown(reconstruction_sheet(self, network=network, path=path))
 
     def report(self, path: str | Path | None = None) -> Path:
         """Writes one self-contained page, to `report.html` in the run's directory if not to `path`.
@@ -140,6 +141,14 @@ class Run(StoredRun):
     def _repr_html_(self) -> str:
         """Shows the summary and the layer curve in a notebook; see `infodiscard.report.notebook`."""
         return run_html(self)
+
+
+def _shown(figure: Figure) -> Figure:
+    """Returns a figure, which from now on shows itself in a notebook."""
+    from .showing import ShownFigure  # Matplotlib, which is slow
+
+    figure.__class__ = ShownFigure
+    return figure
 
 
 def _called(run: StoredRun) -> str:
