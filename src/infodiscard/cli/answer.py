@@ -13,6 +13,8 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..core.files import translate_os_errors
+from ..errors import InfodiscardError
 from .console import for_programs, write_table
 
 if TYPE_CHECKING:
@@ -64,9 +66,19 @@ class Answer:
         return {"table": Path(str(self._csv))}
 
 
+def _check_place(file: Path) -> None:
+    """Raises InfodiscardError if a table cannot be written there, before anything is done for it."""
+    with translate_os_errors("write the table", file):
+        if file.is_dir() or not file.parent.is_dir():
+            what = "is a directory" if file.is_dir() else "is in a directory that does not exist"
+            raise InfodiscardError(f"--csv was '{file}', which {what}; name a file, or '-' to print the table.")
+
+
 @contextmanager
 def answering(as_json: bool, csv: str | None) -> Iterator[Answer]:
     """Yields what takes the table; where programs read it, tables for people are omitted and notes are no output."""
+    if csv not in (None, PRINTED):
+        _check_place(Path(str(csv)))
     if not as_json and csv != PRINTED:
         yield Answer(as_json, csv, sys.stdout)
         return

@@ -102,7 +102,9 @@ def texts_of(file: Path | None, networks: Mapping[str, Network], options: Measur
                 "the texts; measure them in separate runs."
             )
     if texts.cut:
-        typer.echo(f"{len(texts.cut)} of {len(texts)} texts are cut to what the model takes: {'; '.join(texts.cut)}.")
+        typer.echo(
+            f"{len(texts.cut)} of {len(texts)} texts are cut to what the model takes: {'; '.join(texts.cut)}.", err=True
+        )
     _say_how_many(str(file), len(texts), "texts", options.samples)
     return texts
 
@@ -110,7 +112,7 @@ def texts_of(file: Path | None, networks: Mapping[str, Network], options: Measur
 def _say_how_many(source: str, count: int, what: str, samples: int) -> None:
     """Prints that there are fewer samples than were asked for."""
     if count < samples:
-        typer.echo(f"'{source}' holds {count} {what}, fewer than the {samples} of --samples; all are taken.")
+        typer.echo(f"'{source}' holds {count} {what}, fewer than the {samples} of --samples; all are taken.", err=True)
 
 
 def tau_of(networks: Mapping[str, Network], options: Measuring) -> Measuring:

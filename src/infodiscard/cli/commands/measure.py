@@ -16,6 +16,7 @@ from ...api.layers import example_of, list_layers
 from ...api.run import Run, open_run
 from ...core.metrics.ru import RU
 from ...core.metrics.sid import SID
+from ...errors import InfodiscardError
 from ...networks.preserve import unwrap
 from ...networks.usual import choose_layers
 from ...report import write_page, write_pictures, write_report
@@ -166,6 +167,17 @@ def report(
     places = named_runs(runs)
     opened = {name: open_run(place) for name, place in places.items()}
     alone = next(iter(opened.values())) if runs == list(places.values())[:1] else None  # under its networks' own names
+    page = out is not None and out.suffix.lower() in (".html", ".htm")
+    taken = next((each for each in ([out, *out.parents] if out else []) if each.is_file()), None)
+    if taken is not None and not (page and taken == out):
+        raise InfodiscardError(
+            f"--out was '{out}', but '{taken}' is a file; name a page ending in .html, or a directory."
+        )
+    if alone is not None and not page:
+        folder, shown = write_report(alone, out).parent, {}
+    else:
+        place = out if page or out is None else out / "report.html"
+        folder, shown = None, {"report": write_page(alone or opened, place)}
     console = plain_console()
     for run in opened.values():
         show_run(console, run)
@@ -173,9 +185,7 @@ def report(
     written = answer.give(
         pd.concat({name: run.summary() for name, run in opened.items()}, names=["run"]).reset_index(0)
     )
-    page = out is not None and out.suffix.lower() in (".html", ".htm")
-    if alone is not None and not page:
-        show_files(console, write_report(alone, out).parent, **written)
+    if folder is not None:
+        show_files(console, folder, **written)
     else:
-        place = out if page or out is None else out / "report.html"
-        show_paths(console, {"report": write_page(alone or opened, place), **written})
+        show_paths(console, shown | written)
