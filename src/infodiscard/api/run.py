@@ -72,7 +72,8 @@ class Run(StoredRun):
 
         Args:
             other: a run, or its directory.
-            metric, by: as for `infodiscard.compare`, which says what the columns are.
+            metric: as for `infodiscard.compare`, which says what the columns are.
+            by: as there.
 
         Raises:
             InfodiscardError: as for `infodiscard.compare`.
