@@ -1,8 +1,8 @@
 """How much information about its input a neural network discards, layer by layer and pixel by pixel.
 
     import infodiscard
-    run = infodiscard.measure(model, images, layers=["layer*"], out="runs/mine")
-    run.summary()
+    run = infodiscard.measure(model, images, out="runs/mine")
+    print(run)
 
 Everything public is here; see the README for a tour. Names are imported when they are first used.
 """
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .api.check import check
     from .api.compare import compare
     from .api.forecast import forecast
+    from .api.layers import list_layers
     from .api.measure import measure
     from .api.run import Run, open_run
     from .data.imageset import ImageSet
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .measurement.forecast import Forecast
     from .networks.addresses import Layer
     from .networks.network import Network
-    from .networks.probe import list_layers
+    from .networks.quantised import dequantise
 
 _HOMES = {
     "Forecast": "measurement.forecast",
@@ -34,13 +35,16 @@ _HOMES = {
     "Run": "api.run",
     "check": "api.check",
     "compare": "api.compare",
+    "dequantise": "networks.quantised",
     "forecast": "api.forecast",
-    "list_layers": "networks.probe",
+    "list_layers": "api.layers",
     "measure": "api.measure",
     "open_run": "api.run",
 }
 
 _PACKAGES = ("data", "plots", "report", "training", "zoo")
+
+_VERSION = "__version__"
 
 __all__ = [
     "Forecast",
@@ -51,6 +55,7 @@ __all__ = [
     "Run",
     "check",
     "compare",
+    "dequantise",
     "forecast",
     "list_layers",
     "measure",
@@ -66,9 +71,16 @@ def __getattr__(name: str) -> Any:
         return value
     if name in _PACKAGES:
         return import_module(f"{__name__}.{name}")
+    if name == _VERSION:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version(__name__)
+        except PackageNotFoundError:
+            return "unknown"
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    """Lists the public names, whether or not they are imported yet."""
-    return sorted({*globals(), *__all__})
+    """Lists the public names and packages, whether or not they are imported yet, and nothing else."""
+    return sorted({*__all__, *_PACKAGES, _VERSION, "__doc__", "__file__", "__name__", "__path__", "__spec__"})

@@ -1,8 +1,11 @@
 """The one error that users meet, and what is said about others."""
 
 import math
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
+from pathlib import Path
+from traceback import FrameSummary, extract_tb
 from typing import Any
 
 LARGE = 2**63
@@ -12,8 +15,26 @@ class InfodiscardError(ValueError):
     """Input that cannot be measured.
 
     The message is one sentence (or two) that says what was given, what is allowed and how to mend it. The command line
-    prints it without a traceback and exits with code 2.
+    prints it without a traceback and exits with code 2; notebooks show it with the line that led to it.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """Returns what IPython shows in place of a traceback: the sentence, and the lines of the user's own code."""
+        lines, deepest = [f"{type(self).__name__}: {self}"], self.__cause__
+        while deepest is not None and deepest.__cause__ is not None:
+            deepest = deepest.__cause__
+        for what, error, frame in (("at", self, 0), ("raised at", deepest, -1)):
+            frames = [] if error is None else [each for each in extract_tb(error.__traceback__) if _is_users(each)]
+            if frames:
+                place = f"{frames[frame].filename}:{frames[frame].lineno}"
+                lines.append(f"  {what} {place}: {frames[frame].line or '…'}")
+        return lines
+
+
+def _is_users(frame: FrameSummary) -> bool:
+    """Whether a line of code belongs to neither this package nor an installed one, nor to Python."""
+    folders = (str(Path(__file__).parent), str(Path(traceback.__file__).parent))
+    return not frame.filename.startswith((*folders, "<frozen")) and "site-packages" not in frame.filename
 
 
 class SampleError(InfodiscardError):
@@ -37,7 +58,8 @@ def nearest(given: str, allowed: list[str] | tuple[str, ...], count: int = 3) ->
     """Returns the names in `allowed` nearest to `given`, quoted and comma-separated, for an error message."""
     from difflib import get_close_matches
 
-    close = get_close_matches(given, list(allowed), n=count, cutoff=0.3) or list(allowed)[:count]
+    names = list(dict.fromkeys(allowed))
+    close = get_close_matches(given, names, n=count, cutoff=0.3) or names[:count]
     return ", ".join(f"'{name}'" for name in close)
 
 

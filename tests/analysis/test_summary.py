@@ -30,14 +30,32 @@ def test_summary_has_the_columns_of_what_was_measured():
     ru = ["ru", "ru_se", "ru_concentration", "ru_concentration_se", "ru_floor"]
     ru_trust = ["ru_converged", "ru_feature_distance", "ru_passes", "ru_gap"]
     assert list(make_run(masks=True, **small).summary()) == [
-        *("network", "layer", "n", *sid, "uncorrected_share", *trust)
+        *("network", "layer", "n", *sid, "uncorrected_share", *trust, "trust")
     ]
-    assert list(make_run(masks=True, metrics=["ru"], **small).summary()) == ["network", "layer", "n", *ru, *ru_trust]
+    assert list(make_run(masks=True, metrics=["ru"], **small).summary()) == [
+        "network",
+        "layer",
+        "n",
+        *ru,
+        *ru_trust,
+        "trust",
+    ]
     run = make_run(masks=True, metrics=["sid", "ru"], **small)
     table, frame = run.summary(), run.to_dataframe()
-    assert list(table) == ["network", "layer", "n", *sid, *ru[:4], "uncorrected_share", *trust, "ru_floor", *ru_trust]
+    assert list(table) == [
+        "network",
+        "layer",
+        "n",
+        *sid,
+        *ru[:4],
+        "uncorrected_share",
+        *trust,
+        "ru_floor",
+        *ru_trust,
+        "trust",
+    ]
     old = make_run(masks=True, old=True, **small).summary()
-    assert list(old) == ["network", "layer", "n", *(name for name in sid if "corrected" not in name), *trust]
+    assert list(old) == ["network", "layer", "n", *(name for name in sid if "corrected" not in name), *trust, "trust"]
     first = frame[frame["layer"] == "conv1"]
     assert table["ru"][0] == pytest.approx(first["ru"].mean(), rel=1e-5)
     assert table["ru_se"][0] == pytest.approx(first["ru"].std() / 7**0.5, rel=1e-4)

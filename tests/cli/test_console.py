@@ -19,11 +19,9 @@ def test_names_suit_every_file_system():
 
 
 def test_a_run_that_is_there_is_announced(tmp_path, capsys):
-    announce(tmp_path / "new")
-    make_run(tmp_path / "part", layers=("a", "b"), samples=2, size=4, units=1)
-    announce(tmp_path / "part")
-    make_run(tmp_path / "whole", layers=("a",), samples=2, size=4)
-    announce(tmp_path / "whole")
+    announce(make_run(tmp_path / "new", layers=("a",), samples=2, size=4), known=False)
+    announce(make_run(tmp_path / "part", layers=("a", "b"), samples=2, size=4, units=1), known=True)
+    announce(make_run(tmp_path / "whole", layers=("a",), samples=2, size=4), known=True)
     new, part, whole = capsys.readouterr().out.splitlines()
     assert new == f"Run in {tmp_path / 'new'}"
     assert "1 of 2 parts are finished; going on" in part and "finished; it is reopened" in whole

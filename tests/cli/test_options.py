@@ -40,9 +40,10 @@ def test_options_that_are_not_given_say_what_the_library_does():
 
 
 def test_quick_stands_for_other_options_where_these_are_not_given():
-    plain, quick = Measuring(), Measuring(quick=True)
+    plain, quick = Measuring(), Measuring(quick=True).hastened(())
     assert (quick.samples, quick.max_passes, quick.tolerance, quick.block) == tuple(QUICK.values())
-    assert Measuring(quick=True, samples=7).samples == 7 and plain.max_passes is None
+    assert Measuring(quick=True, samples=16).hastened({"samples"}).samples == 16 and plain.max_passes is None
+    assert plain.hastened(()) == plain
 
 
 def test_only_the_options_asked_for_are_returned():

@@ -2,7 +2,8 @@
 
 import pytest
 
-from infodiscard.cli.parsing import common_size, named_runs, number_or_word, numbers, patterns, pixels
+from infodiscard.api.specs import common_size
+from infodiscard.cli.parsing import named_runs, number_or_word, numbers, patterns, pixels
 from infodiscard.errors import InfodiscardError
 from infodiscard.networks.network import Network
 

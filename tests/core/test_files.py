@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,9 +73,28 @@ def test_the_header_of_a_safetensors_file(tmp_path):
 
 
 def test_errors_of_the_system_become_a_sentence(tmp_path):
-    expected = pytest.raises(InfodiscardError, match=r"Could not read '.*/nothing': No such file .*; fix that")
+    expected = pytest.raises(InfodiscardError, match=r"Could not read '.*/nothing': No such file .*; check its name")
     with expected, translate_os_errors("read", tmp_path / "nothing"):
         (tmp_path / "nothing").read_text()
+    expected = pytest.raises(InfodiscardError, match=r"Could not write '.*/nothing': .*; fix that \(free space")
+    with expected, translate_os_errors("write", tmp_path / "nothing"):
+        (tmp_path / "nothing").read_text()
+    with pytest.raises(InfodiscardError) as long, translate_os_errors("read", "x" * 9000):
+        Path("x" * 9000).read_text()
+    assert len(str(long.value)) < 400 and "name too long" in str(long.value)
+
+
+def test_a_bucket_without_an_account_says_how_to_name_one():
+    class NoCredentials(Exception):
+        pass
+
+    NoCredentials.__module__ = "botocore.exceptions"
+    expected = pytest.raises(InfodiscardError, match=r"credentials; name your account of the bucket \(AWS_PROFILE")
+    with expected, translate_os_errors("read the run in", "s3://bucket/run"):
+        raise NoCredentials("Unable to locate credentials")
+
+
+def test_other_errors_stay_what_they_are(tmp_path):
     with pytest.raises(KeyError), translate_os_errors("read", tmp_path):
         raise KeyError("ours")
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from infodiscard import InfodiscardError, Network
 from infodiscard.core.settings import Settings
 from infodiscard.data.coerce import coerce_inputs
-from infodiscard.measurement.checks import check_layers
+from infodiscard.measurement.checks import measurable
 from infodiscard.measurement.prepared_network import PreparedNetwork
 from infodiscard.networks.state import State
 from probing import Lambda, seeded
@@ -26,7 +26,7 @@ def check(function, images=None, kind=None):
 
 def check_network(network, samples, layers, kind=None):
     prepared = PreparedNetwork.prepare("net", network, coerce_inputs(samples, kind=kind), layers, Settings(), None)
-    check_layers(prepared, 0.01)
+    measurable(prepared, 0.01)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import pytest
 from torch import nn
 
 from infodiscard.errors import InfodiscardError
-from infodiscard.networks.addresses import Address, Layer, choose_layers, resolve
+from infodiscard.networks.addresses import Address, Layer, resolve
+from infodiscard.networks.usual import choose_layers
 
 
 def test_addresses_are_taken_apart():

@@ -141,6 +141,10 @@ class Gate:
     left_out: tuple[str, ...] = ()
     unit: str = "pixel"
 
+    def __repr__(self) -> str:
+        """Returns the verdict in a sentence."""
+        return f"<Gate: {self.sentence}>"
+
     @property
     def passed(self) -> bool:
         """Whether the verdict is "PASS"."""

@@ -86,6 +86,7 @@ def of_run(run: StoredRun) -> list[str]:
     warnings = [f"the run is not finished: {left} of {total} units are missing"] if left else []
     if len(run.plan.samples) == 1:
         warnings.append("one sample has no standard error; measure more to tell networks or layers apart")
+    warnings += [f"{layer} is not measured: {why.rstrip('.')}" for layer, why in run.plan.skipped.items()]
     return warnings + [
         f"{name} has random weights, and so says nothing of a trained network" for name in run.plan.random
     ]

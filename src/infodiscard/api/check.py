@@ -14,6 +14,7 @@ from ..core.settings import Settings
 from ..errors import InfodiscardError
 from ..networks.network import Network
 from .measure import measure
+from .run import Run
 
 
 def check(
@@ -89,6 +90,7 @@ def _sides(base: Any, candidate: Any, metric: str, by: str, data: Any, options: 
         names = _names(base, candidate)
         arguments = {"metrics": (metric,)} | dict(options)
         run = measure(dict(zip(names, (base, candidate), strict=True)), data, **arguments)
+        _refuse_skipped(run)
         return Side("base", run, names[0]), Side("candidate", run, names[1])
     known = side_of(candidate, "candidate") if fresh[0] else side_of(base, "base")
     value, role = (base, "base") if fresh[0] else (candidate, "candidate")
@@ -97,8 +99,21 @@ def _sides(base: Any, candidate: Any, metric: str, by: str, data: Any, options: 
     settings = Settings.of(**{name: value for name, value in arguments.items() if name in Settings.names()})
     refuse_settings(known.run.plan.settings, settings)
     run = measure({name: value}, data, **arguments)
+    _refuse_skipped(run)
     new = Side(role, run, name)
     return (new, known) if fresh[0] else (known, new)
+
+
+def _refuse_skipped(run: Run) -> None:
+    """Raises InfodiscardError if a layer could not be measured of one network alone: no verdict may pass over it."""
+    skipped: dict[str, list[str]] = {}
+    for key in run.plan.skipped:
+        network = next(name for name in run.plan.networks if key.startswith(f"{name}/"))
+        skipped.setdefault(key.removeprefix(f"{network}/"), []).append(key)
+    for layer, keys in skipped.items():
+        if len(keys) < max(2, len(run.plan.networks)):
+            name, why = keys[0].removesuffix(f"/{layer}"), run.plan.skipped[keys[0]]
+            raise InfodiscardError(f"Layer '{layer}' of '{name}' cannot be measured: {why}")
 
 
 def _names(base: Any, candidate: Any) -> tuple[str, str]:

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from ..core.settings import Settings
-from ..data.coerce import coerce_inputs
 from ..errors import InfodiscardError, number, quoted, whole
 from ..measurement.execution import CALIBRATION, EFFICIENCY, WORKERS, Execution
 from ..measurement.first_look import Clock
 from ..measurement.forecast import Forecast, predict
-from ..measurement.prepare import Measurement, prepare
-from .measure import measure
+from ..measurement.prepare import Measurement
+from .measure import measure, prepared
+from .specs import data_of, networks_of
 
 
 def forecast(
@@ -64,12 +64,14 @@ def forecast(
     settings = Settings.of(**_those(options, Settings.names()))
     execution = Execution(**_those(options, Execution.names()))
 
-    def prepared() -> Measurement:
-        inputs = coerce_inputs(data, **_those(options, ("masks", "kind", "noise_on", "valid")))
-        return prepare(networks, inputs, layers, settings, execution)
+    named = networks_of(networks)
+    samples, inputs = data_of(data, named), _those(options, ("masks", "kind", "noise_on", "valid"))
+
+    def ready() -> Measurement:
+        return prepared(named, samples, layers, settings, execution, inputs)
 
     with _threads(cores) as used:
-        return predict(prepared, seconds, workers, used, efficiency, clock)
+        return predict(ready, seconds, workers, used, efficiency, clock)
 
 
 def _those(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from ..data.coerce import coerce_inputs
 from ..measurement.carry_out import carry_out
 from ..measurement.engines import Engine
 from ..measurement.execution import Execution
-from ..measurement.prepare import prepare
+from ..measurement.prepare import Measurement, prepare
 from ..networks.network import Network
 from .run import Run
+from .specs import data_of, networks_of
 
 
 def measure(
-    networks: nn.Module | Network | Mapping[str, nn.Module | Network],
+    networks: str | nn.Module | Network | Sequence[str | nn.Module | Network] | Mapping[str, str | nn.Module | Network],
     data: Any,
     layers: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
     metrics: Sequence[str] = Settings.metrics,
@@ -52,14 +54,17 @@ def measure(
     """Measures how much of the input each layer discards (SID), and how much cannot be reconstructed from it (RU).
 
     Args:
-        networks: a module, a `Network`, or several by name. A `Network` that knows its normalisation takes images in
-            [0, 1]; a bare module takes its inputs as they are.
-        data: an `ImageSet`, a `TextSet` (`infodiscard.data.text`), a float tensor `n × C × H × W`, a map-style data set
-            of such images (or of tuples that begin with an image and a label), or a data loader; or inputs of another
-            `kind`. For a network with several inputs, a dict by their names (or a data set or loader of such), or with
-            `noise_on` a tuple.
+        networks: a module, a `Network`, or the spec of one (`infodiscard.zoo.load`), such as
+            "torchvision:resnet18,weights=DEFAULT"; or several, in a list or by name. A `Network` that knows its
+            normalisation takes images in [0, 1]; a bare module takes its inputs as they are.
+        data: a spec (`infodiscard.data.load`) such as "folder:pictures", of which the first 16 images are taken, in the
+            networks' size; an `ImageSet`, a `TextSet` (`infodiscard.data.text`), a float tensor `n × C × H × W`, a
+            map-style data set of such images (or of tuples that begin with an image and a label), or a data loader; or
+            inputs of another `kind`. For a network with several inputs, a dict by their names (or a data set or loader
+            of such), or with `noise_on` a tuple.
         layers: names or patterns (see `infodiscard.networks.addresses`), for all networks or by network; by default the
-            network's own `default_layers`.
+            network's own `default_layers`, or else the parts of its trunk that carry spatial features, and its output.
+            One that cannot be measured is skipped, if others can: `run.plan.skipped` says why.
         metrics: `sid`, `ru` or both. RU needs a decoder of every layer (`infodiscard.training.train_decoders`).
         alpha: the feature distance at which values are reported, in units of δ_f².
         tau: variance of the noise that defines δ_f²; or `paper` (0.01), or `code` (1e-4, as in the authors' code).
@@ -112,7 +117,47 @@ def measure(
         decoders=decoders, block=block, batch_size=batch_size, device=device, engine=engine, log=log, progress=progress,
         budget=budget, callback=callback,
     )  # fmt: skip
-    ready = prepare(networks, coerce_inputs(data, masks, kind, noise_on, valid), layers, settings, execution)
+    inputs = {"masks": masks, "kind": kind, "noise_on": noise_on, "valid": valid}
+    return carry(prepared(networks, data, layers, settings, execution, inputs), execution, out)
+
+
+def prepared(
+    networks: Any, data: Any, layers: Any, settings: Settings, execution: Execution, inputs: Mapping[str, Any]
+) -> Measurement:
+    """Checks everything that a measurement needs, before anything is written.
+
+    Args:
+        networks, data, layers: as for `measure`.
+        settings, execution: checked.
+        inputs: the arguments of `measure` that go with the data.
+
+    Raises:
+        InfodiscardError: as for `measure`.
+    """
+    named = networks_of(networks)
+    return prepare(named, coerce_inputs(data_of(data, named), **inputs), layers, settings, execution)
+
+
+def carry(
+    ready: Measurement,
+    execution: Execution,
+    out: str | Path | None = None,
+    started: Callable[[Run], object] = lambda run: None,
+) -> Run:
+    """Measures what is prepared.
+
+    Args:
+        ready: checked.
+        execution: as it was checked with.
+        out: as for `measure`.
+        started: is called with the run before anything of it is measured now.
+
+    Raises:
+        InfodiscardError: `out` holds something else, or cannot be written.
+    """
     with Run.resume_or_create(ready.plan, out, **ready.inputs.pictures(), former=ready.former) as run:
+        started(run)
+        for layer, why in ready.plan.skipped.items() if execution.progress else ():
+            print(f"Skipped: layer '{layer}', as {why}", file=sys.stderr)
         carry_out(run, ready, execution)
     return run

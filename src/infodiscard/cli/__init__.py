@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
+from functools import cache
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ..errors import InfodiscardError, first_line
+from ..errors import InfodiscardError, first_line, nearest
 from ..measurement.memory import keep_memory
 from .exit_codes import BAD_INPUT, CLOSED, INTERNAL, INTERRUPTED
 
@@ -75,15 +77,20 @@ class Command(TyperCommand):
 
     def load(self) -> TyperCommand:
         """Returns the command itself, with its parameters."""
-        name = str(self.name)
-        module = import_module(f"{__name__}.commands.{COMMANDS[name][0]}")
-        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        alone.command(name)(getattr(module, name.replace("-", "_")))
-        return typer.main.get_command(alone)  # type: ignore[return-value]
+        return _loaded(str(self.name))
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
         """Returns the context of the command itself, parsed."""
         return self.load().make_context(*args, **extra)
+
+
+@cache
+def _loaded(name: str) -> TyperCommand:
+    """Returns the command of a name, from its module."""
+    module = import_module(f"{__name__}.commands.{COMMANDS[name][0]}")
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command(name)(getattr(module, name.replace("-", "_")))
+    return typer.main.get_command(alone)  # type: ignore[return-value]
 
 
 class Commands(TyperGroup):
@@ -96,7 +103,10 @@ class Commands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses the arguments; `--debug` may stand behind the command, too."""
-        return super().parse_args(ctx, sorted(args, key=DEBUG.__ne__))
+        try:
+            return super().parse_args(ctx, sorted(args, key=DEBUG.__ne__))
+        except Exception as error:
+            raise _usage(error) from error
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; exits with 2 for bad input, 130 for Ctrl-C and 70 for an error of its own."""
@@ -110,11 +120,27 @@ class Commands(TyperGroup):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write goes nowhere
                 raise typer.Exit(CLOSED) from error
             if isinstance(error, typer.Abort) or hasattr(error, "exit_code"):  # typer's own
-                raise
+                raise _usage(error) from error
             if ctx.params.get("debug"):
                 traceback.print_exception(error)
             typer.echo(f"Error: {_sentence(error)}", err=True)
             raise typer.Exit(BAD_INPUT if isinstance(error, InfodiscardError | OSError) else INTERNAL) from error
+
+
+def _usage(error: BaseException) -> BaseException:
+    """Prints what is wrong with the words of a command line, in one sentence, and returns an exit with 2.
+
+    Other errors are returned as they are, and so is the help that is shown where a command is given no words.
+    """
+    said = getattr(error, "format_message", None)
+    if said is None or type(error).__name__ == "NoArgsIsHelpError":
+        return error
+    sentence = " ".join(said().split()).rstrip(".")
+    words = getattr(getattr(error, "ctx", None), "command_path", "") or "infodiscard"
+    if found := re.fullmatch(r"No such command '(.*?)'.*", sentence):
+        sentence = f"There is no command '{found[1]}'; near it are {nearest(found[1], list(COMMANDS))}"
+    typer.echo(f"Error: {sentence}; see '{words} --help'.", err=True)
+    return typer.Exit(BAD_INPUT)
 
 
 def _sentence(error: BaseException) -> str:
@@ -129,7 +155,7 @@ def _sentence(error: BaseException) -> str:
     )
 
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,6 @@ from rich.console import Console
 
 from ..api.run import Run
 from ..core.files import translate_os_errors
-from ..results.store import holds_run
 from .exit_codes import INTERRUPTED, TERMINATED
 from .tables import show_paths
 
@@ -26,6 +26,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..networks.network import Network
+
+
+_programs: ContextVar[bool] = ContextVar("programs", default=False)
+
+
+@contextmanager
+def for_programs() -> Iterator[None]:
+    """Keeps what is meant for people off the consoles that are made in the block."""
+    token = _programs.set(True)
+    try:
+        yield
+    finally:
+        _programs.reset(token)
 
 
 def fresh(networks: Mapping[str, Network]) -> Path:
@@ -38,15 +51,11 @@ def file_name(text: str) -> str:
     return re.sub(r"[^\w.+-]+", "-", text)[:80]
 
 
-def announce(path: str | Path) -> None:
-    """Prints where the run goes, and whether it is there already, in whole or in part."""
-    if not holds_run(path):
-        typer.echo(f"Run in {path}")
-        return
-    run = Run.open(path)
+def announce(run: Run, known: bool) -> None:
+    """Prints where a run goes, and how much of it is there already if it was `known` before."""
     left, total = len(run.pending()), len(run.plan.units())
     state = f"{total - left} of {total} parts are finished; going on" if left else "finished; it is reopened"
-    typer.echo(f"Run in {path}: there already, {state} if its settings are these.")
+    typer.echo(f"Run in {run.path}" + f": there already, {state}." * known)
 
 
 @contextmanager
@@ -104,7 +113,7 @@ def show_files(console: Console, folder: Path, **others: str | Path | None) -> N
 
 def plain_console() -> Console:
     """Returns the console that results are printed on, without highlighting."""
-    return Console(highlight=False)
+    return Console(highlight=False, quiet=_programs.get())
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -6,20 +6,24 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from .. import data as datasets
-from ..api.measure import measure
+from ..api.measure import carry, prepared
+from ..api.specs import common_size
+from ..core.settings import Settings
 from ..data.coerce import coerce_inputs
 from ..data.load import SizesDifferError
 from ..errors import InfodiscardError
+from ..measurement.execution import Execution
 from ..measurement.prepared_network import PreparedNetwork
+from ..results.store import holds_run
 from ..zoo.huggingface import embedding_tau, takes_text, tokenizer_place
 from .console import announce, fresh, interruptible
 from .options import Measuring
-from .parsing import common_size, load_networks, patterns
+from .parsing import load_networks, patterns
 
 if TYPE_CHECKING:
     from ..api.run import Run
@@ -118,7 +122,9 @@ def texts_of(file: Path | None, networks: Mapping[str, Network], options: Measur
                 "the texts; measure them in separate runs."
             )
     if texts.cut:
-        typer.echo(f"{len(texts.cut)} of {len(texts)} texts are cut to what the model takes: {'; '.join(texts.cut)}.")
+        typer.echo(
+            f"{len(texts.cut)} of {len(texts)} texts are cut to what the model takes: {'; '.join(texts.cut)}.", err=True
+        )
     _say_how_many(str(file), len(texts), "texts", options.samples)
     return texts
 
@@ -126,7 +132,7 @@ def texts_of(file: Path | None, networks: Mapping[str, Network], options: Measur
 def _say_how_many(source: str, count: int, what: str, samples: int) -> None:
     """Prints that there are fewer samples than were asked for."""
     if count < samples:
-        typer.echo(f"'{source}' holds {count} {what}, fewer than the {samples} of --samples; all are taken.")
+        typer.echo(f"'{source}' holds {count} {what}, fewer than the {samples} of --samples; all are taken.", err=True)
 
 
 def tau_of(networks: Mapping[str, Network], options: Measuring) -> Measuring:
@@ -155,9 +161,24 @@ def run_of(
         InfodiscardError: something cannot be measured.
     """
     path = options.out or str(fresh(networks))
-    announce(path)
+    given = replace(options, out=path).arguments() | {"callback": callback}
     with interruptible(path, named=options.out is not None):
-        return measure(networks, images, **replace(options, out=path).arguments(), callback=callback)
+        return announced(networks, images, **given)
+
+
+def announced(networks: Mapping[str, Network], images: ImageSet | TextSet, **given: Any) -> Run:
+    """Measures networks, and prints where the run goes once all has been checked; errors as for `infodiscard.measure`.
+
+    Args:
+        networks: by name.
+        images: or texts.
+        given: other arguments of `infodiscard.measure`, with `out` among them.
+    """
+    settings = Settings.of(**{name: value for name, value in given.items() if name in Settings.names()})
+    execution = Execution(**{name: value for name, value in given.items() if name in Execution.names()})
+    ready = prepared(networks, images, given.get("layers"), settings, execution, {})
+    known = holds_run(given["out"])
+    return carry(ready, execution, given["out"], lambda run: announce(run, known))
 
 
 def layers_of(networks: Mapping[str, Network], images: ImageSet, options: Measuring) -> dict[str, tuple[str, ...]]:

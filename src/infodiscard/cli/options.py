@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import typer
 
+from ..api.specs import SAMPLES
 from ..core.metrics import METRICS
 from ..core.settings import Settings
 from ..errors import InfodiscardError
@@ -35,6 +36,7 @@ NETWORK = (
 DATA = "'demo', 'cifar10', 'cub:DIR', 'folder:DIR', 'parquet:PATTERN' (quoted) or 'npz:FILE'."
 
 PASSES = ", ".join(f"{metric.passes:,} for {metric.title}" for metric in METRICS.values())
+CONTEXT = "context"  # the parameter by which a command knows which options were typed
 NETWORKS, IMAGES, TEXTS, METHOD, WHERE = "Networks", "Images", "Texts", "Method", "Where it runs"  # panels of --help
 
 Spec = Annotated[str, typer.Argument(metavar="NETWORK", help=NETWORK, show_default=False)]
@@ -56,7 +58,6 @@ Truncate = Annotated[
 Pairing = Annotated[
     str, typer.Option(help="Pair layers by 'name', by 'position', or 'auto': by name if any is shared.")
 ]
-Csv = Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the table here.")]
 Layers = Annotated[
     list[str] | None,
     typer.Option(
@@ -99,7 +100,9 @@ class Measuring:
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Networks without weights will do.", rich_help_panel=NETWORKS)
     ] = False
-    samples: Annotated[int, typer.Option(help="How many images or texts, from the first.", rich_help_panel=IMAGES)] = 16
+    samples: Annotated[int, typer.Option(help="How many images or texts, from the first.", rich_help_panel=IMAGES)] = (
+        SAMPLES
+    )
     layers: Layers = None
     metrics: Annotated[
         str, typer.Option(help="'sid', 'ru' or 'sid,ru'; RU needs decoders.", rich_help_panel=METHOD)
@@ -201,12 +204,10 @@ class Measuring:
         typer.Option(metavar="TIME", help="End after 90s, 5min or 2h with what is finished; run it again for more."),
     ] = None
 
-    def __post_init__(self) -> None:
-        """Fills in what `--quick` stands for."""
-        for name, value in QUICK.items() if self.quick else ():
-            key = name.replace("-", "_")
-            if getattr(self, key) == type(self).__dataclass_fields__[key].default:
-                object.__setattr__(self, key, value)
+    def hastened(self, chosen: Collection[str]) -> Self:
+        """Returns the options with what `--quick` stands for, where that is given, but for those that were `chosen`."""
+        usual = {name.replace("-", "_"): value for name, value in QUICK.items()} if self.quick else {}
+        return replace(self, **{name: value for name, value in usual.items() if name not in chosen})
 
     @property
     def space(self) -> dict[str, Any]:
@@ -266,16 +267,19 @@ def measures(command: Callable[..., None], but: Collection[str] = ()) -> Callabl
     """
     own = list(inspect.signature(command, eval_str=True).parameters.values())
     shared = list(inspect.signature(Measuring, eval_str=True).parameters.values())
-    kept = [each for each in own if each.name != "options"]
+    names = {each.name for each in own}
+    kept = [each for each in own if each.name not in ("options", CONTEXT)]
     taken = [each for each in shared if each.name not in but]
 
     @wraps(command)
-    def called(**values: Any) -> None:
+    def called(context: typer.Context, **values: Any) -> None:
+        values |= {CONTEXT: context} if CONTEXT in names else {}
         options = Measuring(**{each.name: values.pop(each.name) for each in taken})
-        command(**values, options=options)
+        command(**values, options=options.hastened(typed(context)))
 
     # Keywords only, as an option without a default may then follow one with a default.
-    keywords = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*kept, *taken)]
+    first = inspect.Parameter(CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    keywords = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (first, *kept, *taken)]
     called.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
     return called
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,22 +74,6 @@ def seconds(text: str, option: str) -> float:
     if not value > 0:
         raise InfodiscardError(f"--{option} was '{text}'; give a duration above 0, such as 90s, 5min or 2h.")
     return value
-
-
-def common_size(networks: Mapping[str, Network]) -> tuple[int, int] | None:
-    """Returns the (height, width) that all the networks take; `None` if any size will do.
-
-    Raises:
-        InfodiscardError: they take different ones.
-    """
-    sizes = {name: network.input_size for name, network in networks.items() if network.input_size is not None}
-    if len(set(sizes.values())) > 1:
-        listed = ", ".join(f"'{name}' {height}x{width}" for name, (height, width) in sizes.items())
-        raise InfodiscardError(
-            f"The networks take images of different sizes ({listed}), and a run holds images of one; give one --size, "
-            "or measure them apart."
-        )
-    return next(iter(sizes.values()), None)
 
 
 def patterns(texts: list[str] | None) -> list[str] | None:

@@ -65,20 +65,27 @@ def show_run(console: Console, run: Run) -> None:
     show_warnings(console, warnings + of_run(run))
 
 
-def show_progress(console: Console, run: Run) -> None:
-    """Prints how much of each layer is measured, and what could not be."""
+def progress_table(run: Run) -> pd.DataFrame:
+    """Returns a row per network and layer: how many samples it has, how many are done, and how many of those failed."""
+    import pandas as pd
+
     left: dict[tuple[str, str], int] = {}
     for unit in run.pending():
         left[unit.network, unit.layer] = left.get((unit.network, unit.layer), 0) + unit.stop - unit.start
     failures, samples = run.failures(), len(run.plan.samples)
     failed = failures.groupby(["network", "layer"], sort=False).size().to_dict()
-    table = new_table("", None)
-    for heading in ("network", "layer", "samples", "done", "failed"):
+    places = [(network, layer) for network in run.plan.networks for layer in run.plan.layers[network]]
+    rows = [(*place, samples, samples - left.get(place, 0), failed.get(place, 0)) for place in places]
+    return pd.DataFrame(rows, columns=["network", "layer", "samples", "done", "failed"])
+
+
+def show_progress(console: Console, run: Run) -> None:
+    """Prints how much of each layer is measured, and what could not be."""
+    progress, table = progress_table(run), new_table("", None)
+    for heading in progress.columns:
         table.add_column(heading, justify="left" if heading in ("network", "layer") else "right")
-    for network in run.plan.networks:
-        for layer in run.plan.layers[network]:
-            done, lost = samples - left.get((network, layer), 0), failed.get((network, layer), 0)
-            table.add_row(escape(network), escape(layer), f"{samples:,}", f"{done:,}", f"{lost:,}" if lost else "–")
+    for network, layer, samples, done, lost in progress.itertuples(index=False):
+        table.add_row(escape(network), escape(layer), f"{samples:,}", f"{done:,}", f"{lost:,}" if lost else "–")
     show_table(console, table)
     _show_failures(console, run)
 
@@ -172,7 +179,7 @@ def by_reason(table: pd.DataFrame) -> list[str]:
 
 def show_paths(console: Console, paths: Mapping[str, str | Path | None]) -> None:
     """Prints where things are, one a line and never broken, so that they can be copied."""
-    width = max(map(len, paths))
+    width = max(map(len, paths), default=0)
     for what, path in paths.items():
         console.print(f"{what:<{width}}  {path}", markup=False, highlight=False, soft_wrap=True)
 
@@ -197,7 +204,13 @@ def new_table(title: str, first: str | None = "layer") -> Table:
 
 
 def show_table(console: Console, table: Table) -> None:
-    """Prints a table with every cell on one line, even where it is wider than the terminal: names are to be copied."""
+    """Prints a table with every cell on one line, even where it is wider than the terminal: names are to be copied.
+
+    What is no terminal, such as a pipe, gets columns without a frame.
+    """
+    if not console.is_terminal:
+        table.box = None
+        table.padding = (0, 2, 0, 0)
     for column in table.columns:
         column.no_wrap = True
     usual, needed = console.width, Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum

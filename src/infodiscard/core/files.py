@@ -63,6 +63,10 @@ def cache_folder() -> Path:
     return (Path(named) if named else user_cache_path("infodiscard", appauthor=False)).expanduser()
 
 
+LONGEST = 200
+"""Characters of a path up to which messages show it whole."""
+
+
 @contextmanager
 def translate_os_errors(action: str, path: Any) -> Iterator[None]:
     """Turns a full disk, missing permission, a bucket that is not there and the like into one sentence.
@@ -76,18 +80,23 @@ def translate_os_errors(action: str, path: Any) -> Iterator[None]:
         # Of S3's libraries, those errors too that say "no credentials" or "no connection", which are no OSErrors.
         if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in ("botocore", "aiohttp"):
             raise
-        raise InfodiscardError(
-            f"Could not {action} '{path}': {getattr(error, 'strerror', None) or error}; {_remedy(error)}."
-        ) from error
+        why = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise InfodiscardError(f"Could not {action} '{_brief(path)}': {why}; {_remedy(action, error)}.") from error
 
 
-def _remedy(error: Exception) -> str:
-    """Returns what a user can do about an error of the system, or of S3's libraries."""
+def _remedy(action: str, error: Exception) -> str:
+    """Returns what to do about an error of the operating system or of a bucket."""
     if getattr(error, "errno", None) == errno.ENAMETOOLONG:
         return "give a shorter path"
-    if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"):
-        return "log in to S3, such as with AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    return (
-        "fix that (free space, permissions, another directory) and run the same command again: "
-        "what was finished is kept"
-    )
+    if "credentials" in str(error).lower() or type(error).__name__ == "ProfileNotFound":
+        return "name your account of the bucket (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+    if not action.startswith(("write", "verify", "keep")):
+        return "check its name and its permissions, or give another"
+    how = "fix that (free space, permissions, another directory)"
+    return f"{how} and run the same command again: what was finished is kept"
+
+
+def _brief(path: Any) -> str:
+    """Returns a path for a message: one that is far too long without its middle."""
+    text = str(path)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 :]}"

@@ -78,6 +78,14 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        """Describes the set in one line."""
+        size = "×".join(map(str, self.images.shape[1:]))
+        parts = [f"{len(self)} images of {size}", self.source]
+        parts += [f"{len(self.classes)} classes" if self.classes else "labels"] if self.labels is not None else []
+        parts += ["masks"] if self.masks is not None else []
+        return f"<ImageSet of {', '.join(filter(None, parts))}>"
+
     def take(self, n: int) -> ImageSet:
         """Returns the first `n` samples (all of them if there are fewer).
 

@@ -49,6 +49,11 @@ class TextSet:
     def __len__(self) -> int:
         return len(self.names)
 
+    def __repr__(self) -> str:
+        """Describes the texts in one line."""
+        of = f" of {self.source}" if self.source else ""
+        return f"<TextSet{of}: {len(self)} texts of up to {self.ids.shape[1]} tokens>"
+
 
 @dataclass(frozen=True)
 class _Text:

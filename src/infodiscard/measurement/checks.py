@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import torch
 
@@ -32,28 +33,49 @@ COUPLED, ROUNDED = 0.1, 8
 kernels for other sizes of the batch are free to do otherwise."""
 
 
-def check_layers(network: PreparedNetwork, tau: float) -> None:
-    """Checks all layers of a network.
+def measurable(network: PreparedNetwork, tau: float) -> PreparedNetwork:
+    """Returns the network with those of its layers that can be measured; `skipped` says of the others why not.
 
     Args:
         network: whose layers.
         tau: variance of the noise that a layer is tried with.
 
     Raises:
-        InfodiscardError: a layer is random, changes from pass to pass, mixes samples, is constant or passes no
-            gradient.
+        InfodiscardError: none can; about the first of them.
     """
+    faults: dict[str, InfodiscardError] = {}
     for address in network.layers:
-        two = network.first(2, address)
-        noise = SampleNoise(network.normalised(two), 0, "batch").draw(list(range(len(two.names))), 4)
-        noisy = network.call(two, tau**0.5 * noise[:, 0])
-        with network.layer(address) as probe:
-            with torch.no_grad():
-                _check_repeatable(probe, network.call(two.part([0])), noisy)
-                _check_alone(network, probe, two, tau**0.5 * noise)
-            _try(network, probe, tau)
-            if probe.moved and (names := probe.moved.names):
-                _check_slope(network, probe, two, tau**0.5 * noise, names)
+        try:
+            check_layer(network, address, tau)
+        except InfodiscardError as error:
+            faults[address] = error
+    if len(faults) == len(network.layers):
+        raise next(iter(faults.values()))
+    layers = tuple(address for address in network.layers if address not in faults)
+    return replace(network, layers=layers, skipped={address: _reason(error) for address, error in faults.items()})
+
+
+def _reason(error: InfodiscardError) -> str:
+    """Returns why a layer cannot be measured, without which it is."""
+    return str(error).partition(" cannot be measured: ")[2] or str(error)
+
+
+def check_layer(network: PreparedNetwork, address: str, tau: float) -> None:
+    """Checks that a layer can be measured; arguments as for `measurable`.
+
+    Raises:
+        InfodiscardError: it is random, changes from pass to pass, mixes samples, is constant or passes no gradient.
+    """
+    two = network.first(2, address)
+    noise = SampleNoise(network.normalised(two), 0, "batch").draw(list(range(len(two.names))), 4)
+    noisy = network.call(two, tau**0.5 * noise[:, 0])
+    with network.layer(address) as probe:
+        with torch.no_grad():
+            _check_repeatable(probe, network.call(two.part([0])), noisy)
+            _check_alone(network, probe, two, tau**0.5 * noise)
+        _try(network, probe, tau)
+        if probe.moved and (names := probe.moved.names):
+            _check_slope(network, probe, two, tau**0.5 * noise, names)
 
 
 def _check_repeatable(probe: Probe, call: Call, others: Call) -> None:

@@ -70,6 +70,8 @@ class Execution(Options):
         for name in ("decoders", "log"):
             if not isinstance(getattr(self, name), str | PathLike | None):
                 raise InfodiscardError(f"{name} was {quoted(getattr(self, name))}; it must be a path, or None.")
+        if self.log is not None and not Path(self.log).expanduser().parent.is_dir():
+            raise InfodiscardError(f"log was {quoted(str(self.log))}, whose directory does not exist; make that first.")
         object.__setattr__(self, "progress", flag("progress", self.progress))
         if self.callback is not None and not callable(self.callback):
             raise InfodiscardError(f"callback was {quoted(self.callback)}; it must be a function of the run, or None.")

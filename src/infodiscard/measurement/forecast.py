@@ -18,7 +18,7 @@ from .calibration import Calibration, LayerTimings, Timing
 from .execution import EFFICIENCY, WORKERS
 from .first_look import Clock
 from .memory import peak_memory
-from .pace import SPREAD
+from .pace import SPREAD, duration, duration_range
 from .prepare import Measurement
 
 if TYPE_CHECKING:
@@ -90,6 +90,10 @@ class Forecast:
     objects: int
     workers: tuple[int, ...] = WORKERS
     efficiency: float = EFFICIENCY
+
+    def __repr__(self) -> str:
+        """Describes the forecast in one line."""
+        return f"<Forecast: {duration(self.seconds)} ({duration_range(*self.range)}) for {self.problems:,} problems>"
 
     @property
     def problems(self) -> int:

@@ -17,7 +17,7 @@ from ..errors import InfodiscardError, nearest
 from ..networks.network import Network
 from ..results.plan import Plan
 from ..solver.sigma_space import SigmaSpace
-from .checks import check_layers
+from .checks import measurable
 from .engines import Engine, Work, find_engine
 from .execution import DEFAULT_BLOCK, Execution
 from .prepared_network import PreparedNetwork
@@ -75,7 +75,7 @@ def prepare(
     _check_shapes(prepared, settings)
     # Before anything is written: a run that cannot be finished must not take up the directory.
     for name, network in prepared.items():
-        check_layers(network, settings.tau)
+        prepared[name] = network = measurable(network, settings.tau)
         if any(METRICS[name].needs_decoders for name in settings.metrics):
             prepared[name] = network.with_decoders(execution.decoders)
     devices = [engine.device_type or network.device.type for network in prepared.values()]
@@ -177,4 +177,5 @@ def _plan(networks: Mapping[str, PreparedNetwork], inputs: Inputs, settings: Set
         },
         origin=origin,
         predictions={name: classes for name, classes in predictions.items() if classes is not None},
+        skipped={f"{name}/{layer}": why for name, each in networks.items() for layer, why in each.skipped.items()},
     )

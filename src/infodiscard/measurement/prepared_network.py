@@ -20,7 +20,7 @@ from ..core.settings import Settings
 from ..data.inputs import Inputs, network_cap
 from ..decoders.cache import TrainedDecoder, find, fixed_input
 from ..errors import InfodiscardError, out_of_memory
-from ..networks.addresses import Address, Layer, choose_layers
+from ..networks.addresses import Address, Layer
 from ..networks.control import reads_values
 from ..networks.features import LayerFeatures
 from ..networks.network import Network, placed, weights_hash
@@ -28,6 +28,7 @@ from ..networks.outputs import default_tensor
 from ..networks.preserve import preserved, unwrap
 from ..networks.probe import Call, Probe, arguments, joined, list_layers, written_buffers
 from ..networks.raised import network_errors
+from ..networks.usual import choose_layers
 from ..results.plan import Unit
 from ..solver.decoder_error import ReconstructionError
 from ..solver.feature_distance import FeatureDistance
@@ -51,6 +52,7 @@ class PreparedNetwork:
         precision: `full` or `bf16`.
         decoders: of each layer, where RU is measured.
         calls: sample → layer → how often it is called, where that may depend on the sample; else empty.
+        skipped: layer that was to be measured and cannot be → why.
     """
 
     network: Network
@@ -63,6 +65,7 @@ class PreparedNetwork:
     precision: str
     decoders: Mapping[str, TrainedDecoder] = field(default_factory=dict)
     calls: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def prepare(

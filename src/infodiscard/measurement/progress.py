@@ -23,6 +23,7 @@ from ..results.unfinished import Unfinished
 from ..solver.stage import Stage
 from .engines import Finished
 from .pace import Layer, Pace, duration_range
+from .text_bar import TextBar, in_notebook
 from .unit import Follower
 
 EVERY, KEPT, SHOWN = (2.0, 15.0), 15.0, 0.2
@@ -68,7 +69,8 @@ class Watch:
         folder = run.path if isinstance(run.path, Path) else None
         self._unfinished = Unfinished(folder, run.created)
         self._every, self._next, self._keep = EVERY[folder is None], 0.0, time.monotonic() + KEPT
-        self._bar = _Bar(self.done, self.total) if bar and pending else None
+        kind = TextBar if in_notebook() else _Bar
+        self._bar = kind(self.done, self.total) if bar and pending else None
         self._log: IO[str] | None = None
         if log is None and folder is not None:
             log = folder / LOG

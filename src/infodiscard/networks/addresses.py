@@ -17,7 +17,7 @@ tensor.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,28 +124,6 @@ def resolve(
         for layer, text, call in _meant(each, known, network, modules):
             addresses[text] = (layer.places[call] if layer.places else layers.index(layer)), text
     return tuple(sorted(addresses, key=addresses.__getitem__))
-
-
-def choose_layers(
-    layers: Sequence[Layer],
-    wanted: Any,
-    usual: Sequence[str],
-    network: str,
-    modules: Mapping[str, nn.Module] | None = None,
-) -> tuple[str, ...]:
-    """Converts the layers that the user named, or else the network's usual ones, to addresses, as `resolve` does.
-
-    Raises:
-        InfodiscardError: also if there are neither, or they are no names and no modules.
-    """
-    alone = isinstance(wanted, str | nn.Module) or not isinstance(wanted, Iterable | None)
-    patterns = ([wanted] if alone else [] if wanted is None else list(wanted)) or list(usual)
-    if not patterns:
-        raise InfodiscardError(
-            f"No layers were given for '{network}' and it has no usual ones; name some, such as "
-            f"{nearest('layer', [layer.name for layer in layers if '.' not in layer.name])}."
-        )
-    return resolve(layers, patterns, network, modules)
 
 
 Meant = tuple[Layer, str, int]

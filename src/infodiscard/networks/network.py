@@ -62,6 +62,13 @@ class Network:
         for name, value in converted.items():
             object.__setattr__(self, name, value)
 
+    def __repr__(self) -> str:
+        """Describes the network in one line."""
+        size = "any size" if self.input_size is None else "×".join(map(str, self.input_size))
+        parts = [type(self.module).__name__, *([f"images of {size}"] if self.mean is not None else [])]
+        parts += [text for text in (self.source, self.weights and f"weights {self.weights}") if text]
+        return f"<Network {self.name}: {', '.join(parts)}>"
+
     def check(self) -> None:
         """Raises InfodiscardError if something that was given is none of what is allowed."""
         if not isinstance(self.module, nn.Module):

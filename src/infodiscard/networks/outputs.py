@@ -25,6 +25,8 @@ def choose(output: Any, entry: Sequence[str], address: str) -> torch.Tensor:
         output = _default_entry(output)
     if not is_feature(output):
         how = "measure a layer whose output is one"
+        if isinstance(output, torch.Tensor) and output.is_quantized:
+            how = "measure what infodiscard.dequantise makes of the network"
         if not isinstance(output, torch.Tensor):
             how = f"name one of its entries as '{address}[0]' or '{address}[key]'"
         raise InfodiscardError(f"The output of '{address}' is {structure(output)}, not a tensor of floats; {how}.")

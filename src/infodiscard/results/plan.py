@@ -47,6 +47,7 @@ class Plan:
             "weights/NAME", the name of a file or `RANDOM`; "mean/NAME", "std/NAME"; "data" or "text", a spec;
             "split", "crop", "size", "annotations" of the data. Without folders.
         predictions: for the record, network → the class that it gives each sample (−1: unreadable), where it is known.
+        skipped: for the record, "NETWORK/LAYER" → why it cannot be measured, of layers that were to be.
 
     Raises:
         InfodiscardError: the parts do not fit together.
@@ -70,6 +71,7 @@ class Plan:
     fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
     origin: dict[str, str] = field(default_factory=dict, compare=False)
     predictions: dict[str, tuple[int, ...]] = field(default_factory=dict, compare=False)
+    skipped: dict[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         """Coerces to the exact types, so that a plan equals what is read back from a store."""
@@ -89,6 +91,7 @@ class Plan:
             "tokens": tuple(tuple(map(str, row)) for row in self.tokens),
             "words": tuple(tuple(map(int, row)) for row in self.words),
             "origin": dict(self.origin),
+            "skipped": dict(self.skipped),
             "predictions": {str(name): tuple(map(int, row)) for name, row in self.predictions.items()},
         }
         for name, value in coerced.items():

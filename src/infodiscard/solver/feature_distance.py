@@ -230,7 +230,7 @@ def _differentiable() -> Iterator[None]:
 _NO_GRADIENT = (
     "The layer passes no gradient back to the input (it is detached, rounded, quantised or does not depend on it, or "
     "lies in a block that is checkpointed with use_reentrant=True), so its σ cannot be optimised; measure another "
-    "layer, or change that."
+    "layer, or change that (of a network of 8-bit integers, infodiscard.dequantise makes one of floats)."
 )
 _REENTRANT = (
     "A block before the layer is checkpointed with use_reentrant=True, and no gradient can be taken through it with "

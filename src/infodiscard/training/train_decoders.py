@@ -13,11 +13,11 @@ from ..data import ImageSet
 from ..decoders.cache import Origin, TrainedDecoder, default_folder, fixed_input, halve, load, save
 from ..decoders.recipe import DecoderRecipe
 from ..errors import InfodiscardError
-from ..networks.addresses import choose_layers
 from ..networks.features import LayerFeatures
 from ..networks.network import Network, weights_hash
 from ..networks.preserve import preserved, unwrap
 from ..networks.probe import list_layers
+from ..networks.usual import choose_layers
 from .decoder_progress import DecoderTraining
 from .decoder_quality import quality, quality_images
 from .feature_extractor import FeatureExtractor

@@ -63,7 +63,6 @@ def train(
     _check(plan, keep_epochs, keep_every, stop_after)
     new_head = plan.spec.startswith("torchvision:") and "classes=" not in plan.spec
     untrained = load_network(plan.spec, None if new_head else plan.weights, allow_random=True, seed=plan.seed)
-    folder = make_folder(Path(out))
     images = load_data(data, plan.samples, untrained.input_size, "train", plan.crop)
     if new_head:
         named = f"{network},classes={len(images.classes)}" if images.classes else network
@@ -74,6 +73,7 @@ def train(
     pixels, labels = as_bytes(images)
     del images  # which takes four times the memory
     record = recipe_record(plan, objective, digest(pixels, labels))
+    folder = make_folder(Path(out))  # once all is checked
     task = NetworkTraining(plan, untrained, objective, record, folder, test, frozenset(keep_epochs), keep_every)
     if (done := task.finished()) is not None:
         return _report(done)

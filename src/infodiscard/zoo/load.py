@@ -24,6 +24,7 @@ from .spec import Spec
 from .weights import SUFFIXES, load_weights, trained_spec
 
 SPECS = ("demo", "zoo:NAME", "torchvision:NAME", "timm:NAME", "hf:DIR", "FILE.py:FUNCTION", "FILE.safetensors")
+WEIGHTS = ",weights="
 DEMO = "resnet20", "resnet20_cifar10.safetensors"
 
 # He et al.'s CIFAR networks are mostly passed around as trained with ImageNet's statistics.
@@ -59,7 +60,8 @@ def load(
             names its network itself; or `FILE.py:FUNCTION`, which runs the file and calls the function without
             arguments for a module, with its weights in it or to be given here, or for a `Network`. Options may follow
             the names of zoo and torchvision after commas: `classes=200`, `size=64x64`, and in the zoo `width=0.25`
-            (times the usual channels) and `damage=layer2.1` (see `zoo.cifar_resnet`).
+            (times the usual channels) and `damage=layer2.1` (see `zoo.cifar_resnet`). `weights=…`, last, is the
+            argument of that name, as in `torchvision:resnet18,weights=DEFAULT`.
         weights: a `.safetensors`, `.pt` or `.pth` file with the state dict; for torchvision also `DEFAULT` or another
             name of its weights, and for timm `pretrained`, which these libraries download.
         mean: per-channel mean of images in [0, 1]; `None` for the network's own.
@@ -76,7 +78,8 @@ def load(
         if not isinstance(given, str | PathLike):
             raise InfodiscardError(f"{what} was {quoted(given)}; it must be a text or a path, such as {SPECS[1]!r}.")
     allow_random = flag("allow_random", allow_random)
-    spec, seed = fspath(spec), whole("seed", seed, "a whole number of at most 64 bits", -(2**63)) % 2**64
+    spec, weights = _with_weights(fspath(spec), weights)
+    seed = whole("seed", seed, "a whole number of at most 64 bits", -(2**63)) % 2**64
     if spec.endswith(".safetensors") and not spec.startswith("hf:"):
         spec, weights, name = _trained(spec, weights, name)
     with translate_os_errors("load the network", spec):
@@ -89,7 +92,8 @@ def load(
     if unknown and file is None and not allow_random:
         raise InfodiscardError(
             f"No weights were given for '{spec}', and what a network with random weights discards says nothing; give "
-            f"--weights {_weights_hint(spec)}, or --random-weights if random ones are what you want."
+            f"--weights {_weights_hint(spec)} (or '{spec},weights=…'), or --random-weights (allow_random=True of "
+            "infodiscard.zoo.load) if random ones are what you want."
         )
     network.module.eval()
     origin = RANDOM if unknown else file.name if file is not None else str(weights or "")
@@ -98,6 +102,23 @@ def load(
     network = replace(network, **{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     network.check()
     return network
+
+
+def _with_weights(spec: str, weights: str | Path | None) -> tuple[str, str | Path | None]:
+    """Returns a spec without the weights that stand at its end, and these, if they do.
+
+    Raises:
+        InfodiscardError: weights are given twice, or none behind the sign.
+    """
+    name, sign, given = spec.partition(WEIGHTS)
+    if not sign or Path(spec).exists():
+        return spec, weights
+    if weights is not None or not given:
+        raise InfodiscardError(
+            f"'{spec}' names {'weights, which were given apart, too' if given else 'no weights'}; write one file or "
+            f"name of weights, as in '{name}{WEIGHTS}FILE.safetensors'."
+        )
+    return name, given
 
 
 @contextmanager

@@ -18,11 +18,12 @@ from ...core.metrics import METRICS
 from ...errors import InfodiscardError
 from ...measurement.execution import Execution
 from ...report import write_report
-from ..console import announce, fresh, interruptible, plain_console, show_files, write_table
+from ..answer import Answer, answers
+from ..console import fresh, interruptible, plain_console, show_files, write_table
 from ..exit_codes import FAILED, UNDECIDED
 from ..gate_table import show_gate
 from ..loading import images_of, layers_of, load, run_of
-from ..options import Csv, DataSpec, Measuring, NetworkData, Pairing, Specs, measures, typed
+from ..options import DataSpec, Measuring, NetworkData, Pairing, Specs, measures, typed
 from ..parsing import load_network, named_runs, one_each
 from ..tables import show_comparison, show_paths
 
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 SIDE = "Directory of a run, DIR/NETWORK for one network of it, or a network as for 'measure'."
 
 
+@answers
 def compare(
+    answer: Answer,
     runs: Annotated[
         list[str],
         typer.Argument(metavar="RUN", help="Directories of runs, or NAME=DIR; one run compares its own networks."),
@@ -43,21 +46,20 @@ def compare(
     ] = "sid",
     by: Pairing = "name",
     reference: Annotated[str | None, typer.Option(metavar="NAME", help="Whom to compare with; the first.")] = None,
-    csv: Csv = None,
 ) -> None:
     """Compares runs or networks layer by layer, over the samples that both have."""
     entries: Any = runs[0] if len(runs) == 1 else named_runs(runs)
     table = compare_runs(entries, metric=metric, reference=reference, by=by)  # type: ignore[arg-type]
     console = plain_console()
     show_comparison(console, table, metric)
-    if csv is not None:
-        write_table(table, csv)
+    if written := answer.give(table, metric=metric):
         console.print()
-        show_paths(console, {"table": csv})
+        show_paths(console, written)
 
 
 @measures
-def compare_networks(networks: Specs, data: DataSpec, options: Measuring) -> None:
+@answers
+def compare_networks(networks: Specs, data: DataSpec, options: Measuring, answer: Answer) -> None:
     """Measures networks on the same images into one run, compares them with the first, and writes a report.
 
     Layers are paired by name where two networks share any name, else by position.
@@ -82,17 +84,20 @@ def compare_networks(networks: Specs, data: DataSpec, options: Measuring) -> Non
     for name, table in tables.items():
         show_comparison(console, table, name)
     path = page.parent / "comparison.csv"
-    write_table(pd.concat(tables, names=["metric"]).reset_index("metric"), path)
+    table = pd.concat(tables, names=["metric"]).reset_index("metric")
+    write_table(table, path)
     console.print()
-    show_files(console, page.parent, run=run.path, comparison=path)
+    show_files(console, page.parent, run=run.path, comparison=path, **answer.give(table, run=run.path))
 
 
 @measures
+@answers
 def check(
     context: typer.Context,
     base: Annotated[str, typer.Argument(metavar="BASE", help=SIDE, show_default=False)],
     candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="The same.", show_default=False)],
     options: Measuring,
+    answer: Answer,
     max_change: Annotated[
         float | None,
         typer.Option(
@@ -108,7 +113,6 @@ def check(
     metric: Annotated[str, typer.Option(help="What to check: 'sid' or 'ru'.")] = "sid",
     by: Pairing = "name",
     confidence: Annotated[float, typer.Option(help="Of the tests and intervals.")] = 0.95,
-    csv: Csv = None,
     data: NetworkData = None,
 ) -> None:
     """Exits with 0 if CANDIDATE discards the same as BASE, with 1 if it differs, with 3 if that cannot be told.
@@ -128,16 +132,21 @@ def check(
     Allowed(*allowed.values())
     check_arguments(metric, by, confidence)
     sides, settings = _sides(base, candidate, data, options, typed(context), metric)
-    if options.out is not None:
-        announce(options.out)
     with nullcontext() if options.out is None else interruptible(options.out):
         gate = run_check(**sides, **allowed, metric=metric, by=by, confidence=confidence, **settings)  # type: ignore[arg-type]
     console = plain_console()
     show_gate(console, gate)
     console.print()
-    if csv is not None:
-        write_table(gate.table, csv)
-    if paths := {name: path for name, path in (("run", options.out), ("table", csv)) if path is not None}:
+    accuracy = None if gate.accuracy is None else gate.accuracy.sentence
+    written: dict[str, Any] = answer.give(
+        gate.table,
+        verdict=gate.verdict,
+        sentence=gate.sentence,
+        metric=gate.metric,
+        worst=gate.worst,
+        accuracy=accuracy,
+    )
+    if paths := ({"run": options.out} if options.out is not None else {}) | written:
         show_paths(console, paths)
     code, colour = {PASS: (0, "green"), DIFFERS: (FAILED, "red")}.get(gate.verdict, (UNDECIDED, "yellow"))
     console.print(gate.sentence, markup=False, soft_wrap=True, style=colour)

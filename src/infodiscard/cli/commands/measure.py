@@ -6,35 +6,34 @@ import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import pandas as pd
 import typer
 
 from ... import data, zoo
-from ...api.measure import measure as run_measurement
+from ...api.layers import example_of, list_layers
 from ...api.run import Run, open_run
 from ...core.metrics.ru import RU
 from ...core.metrics.sid import SID
 from ...errors import InfodiscardError
-from ...networks.probe import list_layers
+from ...networks.preserve import unwrap
+from ...networks.usual import choose_layers
 from ...report import write_page, write_pictures, write_report
-from ...zoo import huggingface
-from ..console import announce, interruptible, plain_console, show_files
-from ..loading import inputs_of, load, run_of
+from ..answer import Answer, answers
+from ..console import interruptible, plain_console, show_files
+from ..loading import announced, inputs_of, load, run_of
 from ..options import DEMO, ImageData, Mean, Measuring, Size, Spec, Specs, TextFile, Truncate, measures, typed
 from ..parsing import named_runs, numbers, pixels
 from ..tables import show_layers, show_paths, show_run
-
-if TYPE_CHECKING:
-    from ...networks.network import Network
-    from ...networks.probe import Call
-
 
 DRAWING = 0.05
 """Most of the time that goes into pictures of a run that is not finished."""
 
 
+@answers
 def demo(
+    answer: Answer,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the run and its report go.")] = Path("runs/demo"),
     progress: Annotated[bool, typer.Option(help="Show the time left.")] = True,
 ) -> None:
@@ -49,18 +48,17 @@ def demo(
         f"passes per image and layer (a full measurement may take {SID.passes:,} and {RU.passes:,}).",
         highlight=False,
     )
-    announce(out)
     with interruptible(out):
-        run = run_measurement(
-            {network.name: network}, images, out=out, progress=progress, **DEMO, callback=first_picture()
-        )
+        run = announced({network.name: network}, images, out=out, progress=progress, **DEMO, callback=first_picture())
     page = write_report(run)
     show_run(console, run)
     console.print()
-    show_files(console, page.parent, run=run.path)
+    show_files(console, page.parent, run=run.path, **answer.give(run.summary(), run=run.path))
 
 
+@answers
 def layers(
+    answer: Answer,
     network: Spec,
     weights: Annotated[str | None, typer.Option(metavar="FILE", help="Not needed to list layers.")] = None,
     mean: Mean = None,
@@ -71,31 +69,34 @@ def layers(
     The input has as many channels as --mean has numbers, 3 if that is not known.
     """
     loaded = zoo.load(network, weights, mean=numbers(mean, "mean"), input_size=pixels(size), allow_random=True)
-    call, what = _example(loaded, network)
-    listed = list_layers(loaded.module, call)
+    call, what = example_of(loaded)
+    listed, modules = list_layers(loaded.module, call), dict(unwrap(loaded.module).named_modules())
+    usual = [
+        name.partition("#")[0] for name in choose_layers(listed, None, loaded.default_layers, loaded.name, modules)
+    ]
+    rows = [
+        {
+            "layer": layer.name,
+            "type": layer.type,
+            "shape": layer.shape,
+            "calls": layer.calls,
+            "usual": layer.name in usual,
+        }
+        for layer in listed
+    ]
     console = plain_console()
-    show_layers(console, listed, f"{loaded.name}, input {what}", loaded.default_layers)
-    if loaded.default_layers:
-        console.print("• measured if no --layers are given", style="dim")
-
-
-def _example(network: Network, spec: str) -> tuple[Call, str]:
-    """Returns an input on which layers can be listed, and what it is in words."""
-    import torch
-
-    if huggingface.takes_text(network):
-        return huggingface.example(network), f"{huggingface.EXAMPLE} tokens"
-    if network.input_size is None:
-        raise InfodiscardError(f"The input size of '{spec}' is not known; give it as --size, such as --size 32x32.")
-    shape = (len(network.mean) if network.mean else 3, *network.input_size)
-    return torch.zeros(1, *shape), "×".join(map(str, shape))
+    show_layers(console, listed, f"{loaded.name}, input {what}", usual)
+    console.print("• measured if no --layers are given", style="dim")
+    show_paths(console, answer.give(pd.DataFrame(rows), network=loaded.name, input=what))
 
 
 @measures
+@answers
 def measure(
     context: typer.Context,
     networks: Specs,
     options: Measuring,
+    answer: Answer,
     data: ImageData = None,
     text: TextFile = None,
     truncate: Truncate = False,
@@ -109,6 +110,7 @@ def measure(
         console.print(
             f"Nothing is finished within {options.budget}; what was begun is kept, and the same command goes on."
         )
+        answer.give(run.summary(), run=run.path, finished=False)
         return
     show_run(console, run)
     console.print()
@@ -117,11 +119,12 @@ def measure(
         console.print(
             f"Ended after {options.budget}: {total - left} of {total} samples × layers; the same command goes on."
         )
+    written = answer.give(run.summary(), run=run.path, finished=not left)
     if isinstance(run.path, Path):
-        show_files(console, write_pictures(run), run=run.path)
+        show_files(console, write_pictures(run), run=run.path, **written)
         console.print(f"next: infodiscard report {shlex.quote(str(run.path))}", highlight=False, soft_wrap=True)
     else:
-        show_paths(console, {"run": run.path})
+        show_paths(console, {"run": run.path, **written})
 
 
 def first_picture() -> Callable[[Run], None]:
@@ -145,13 +148,15 @@ def first_picture() -> Callable[[Run], None]:
     return draw
 
 
+@answers
 def report(
+    answer: Answer,
     runs: Annotated[
         list[str], typer.Argument(metavar="RUN", help="Directories of runs, or NAME=DIR.", show_default=False)
     ],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The page, ending in .html; or a directory, for pictures and tables, too."),
+        typer.Option(metavar="FILE", help="The page, ending in .html; else a directory, for pictures and tables, too."),
     ] = None,
 ) -> None:
     """Writes one page of HTML about one run or several, which needs no other file.
@@ -162,11 +167,25 @@ def report(
     places = named_runs(runs)
     opened = {name: open_run(place) for name, place in places.items()}
     alone = next(iter(opened.values())) if runs == list(places.values())[:1] else None  # under its networks' own names
+    page = out is not None and out.suffix.lower() in (".html", ".htm")
+    taken = next((each for each in ([out, *out.parents] if out else []) if each.is_file()), None)
+    if taken is not None and not (page and taken == out):
+        raise InfodiscardError(
+            f"--out was '{out}', but '{taken}' is a file; name a page ending in .html, or a directory."
+        )
+    if alone is not None and not page:
+        folder, shown = write_report(alone, out).parent, {}
+    else:
+        place = out if page or out is None else out / "report.html"
+        folder, shown = None, {"report": write_page(alone or opened, place)}
     console = plain_console()
     for run in opened.values():
         show_run(console, run)
     console.print()
-    if alone is not None and (out is None or out.suffix != ".html"):
-        show_files(console, write_report(alone, out).parent)
+    written = answer.give(
+        pd.concat({name: run.summary() for name, run in opened.items()}, names=["run"]).reset_index(0)
+    )
+    if folder is not None:
+        show_files(console, folder, **written)
     else:
-        show_paths(console, {"report": write_page(alone or opened, out)})
+        show_paths(console, shown | written)

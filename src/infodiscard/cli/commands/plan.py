@@ -9,21 +9,25 @@ import typer
 
 from ...api.forecast import forecast
 from ...measurement.execution import CALIBRATION, EFFICIENCY, WORKERS, Execution
+from ..answer import Answer, answers
 from ..console import plain_console
 from ..forecast_tables import show_forecast
 from ..loading import inputs_of, load
 from ..options import WHERE, ImageData, Measuring, Specs, TextFile, Truncate, measures, typed
 from ..parsing import whole_numbers
+from ..tables import show_paths
 
 NOT_TAKEN = ("out", *Execution.names("run"), "address", "workers", "gpus")
 """Options of measuring that a forecast does without."""
 
 
 @partial(measures, but=NOT_TAKEN)
+@answers
 def plan(
     context: typer.Context,
     networks: Specs,
     options: Measuring,
+    answer: Answer,
     data: ImageData = None,
     text: TextFile = None,
     truncate: Truncate = False,
@@ -51,4 +55,9 @@ def plan(
         efficiency=efficiency,
         **chosen,
     )
-    show_forecast(plain_console(), forecasted)
+    console = plain_console()
+    show_forecast(console, forecasted)
+    times = forecasted.table().to_dict("records")
+    known = {"workers": times, "memory": forecasted.memory, "storage": forecasted.size}
+    if written := answer.give(forecasted.layer_table(), **known):
+        show_paths(console, written)

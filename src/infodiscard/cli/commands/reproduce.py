@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import pandas as pd
 import typer
 
 from ...experiments import STUDIES, collect
 from ...experiments import reproduce as run_study
+from ..answer import Answer, answers
 from ..console import interruptible, plain_console
 from ..options import Device
-from ..tables import show_paths
+from ..tables import new_table, show_paths
 
 if TYPE_CHECKING:
     from ...experiments.findings import Findings
@@ -20,7 +22,9 @@ NAMES = "coherency, maps, networks, flaws, compression, distillation, epochs, ro
 SIZES = "'quick' (minutes, for tests), 'cpu' (real training on two cores) or 'paper' (the full setting, for a GPU)."
 
 
+@answers
 def reproduce(
+    answer: Answer,
     study: Annotated[str, typer.Argument(metavar="STUDY", help=f"{NAMES}.", show_default=False)],
     profile: Annotated[str, typer.Option(help=SIZES)] = "cpu",
     data_dir: Annotated[
@@ -32,26 +36,33 @@ def reproduce(
 ) -> None:
     """Reruns one of the paper's studies, or all: trains what is missing, measures it, and says which claims held."""
     place = out or Path("runs") / f"reproduce-{profile}"
+    rows = []
     with interruptible(place):
         for each in STUDIES if study == "all" else [study]:
-            _show(*run_study(each, profile, data_dir, place, device))
+            findings, folder = run_study(each, profile, data_dir, place, device)
+            _show(findings, folder)
             plain_console().print()
+            rows += [
+                {"study": each, "claim": claim.text, "verdict": claim.verdict, "statistic": claim.statistic}
+                for claim in findings.claims
+            ]
     if study == "all":
         typer.echo(f"All of them: {collect(place)}")
+    if written := answer.give(pd.DataFrame(rows), folder=place):
+        show_paths(plain_console(), written)
 
 
 def _show(findings: Findings, folder: Path) -> None:
     """Prints the verdicts and where the figures are."""
-    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
-    from rich.table import Table
 
     console = plain_console()
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, title=f"{findings.study}: {findings.title}")
+    table = new_table(f"{findings.study}: {findings.title}", None)
     for heading in ("claim", "here", "statistic"):
         table.add_column(heading, overflow="fold")
     for claim in findings.claims:
         table.add_row(escape(claim.text), claim.verdict, escape(claim.statistic))
+    table.box = table.box if console.is_terminal else None
     console.print(table)
     for note in findings.notes:
         console.print(escape(note), style="dim")

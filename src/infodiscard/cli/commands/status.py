@@ -15,9 +15,10 @@ from ...api.run import open_run
 from ...measurement.pace import duration
 from ...measurement.progress import read_status
 from ...results.verify import verify_run
+from ..answer import Answer, answers
 from ..console import plain_console
 from ..exit_codes import FAILED
-from ..tables import show_progress
+from ..tables import progress_table, show_paths, show_progress
 
 if TYPE_CHECKING:
     from ...api.run import Run
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 RunPlace = Annotated[str, typer.Argument(metavar="RUN", help="Directory or URL of a run.", show_default=False)]
 
 
+@answers
 def status(
+    answer: Answer,
     run: RunPlace,
     follow: Annotated[bool, typer.Option("--follow", help="Say it again every few seconds until it ends.")] = False,
 ) -> None:
@@ -35,6 +38,10 @@ def status(
         opened = open_run(run)
         going = _print_state(opened)
         show_progress(console, opened)
+        last, left = read_status(opened.path), opened.pending()
+        known = {"run": opened.path, "finished": not left, "state": "finished" if not left else _state(last)}
+        if written := answer.give(progress_table(opened), **known):
+            show_paths(console, written)
         if not (follow and going):
             return
         time.sleep(5)

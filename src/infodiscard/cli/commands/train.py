@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import pandas as pd
 import typer
 
 from ... import zoo
@@ -14,6 +15,7 @@ from ...training.compress import compress as run_compression
 from ...training.train_decoders import train_decoders
 from ...training.train_network import train as run_training
 from ...zoo.weights import trained_spec
+from ..answer import Answer, answers
 from ..console import file_name, interruptible, plain_console, write_table
 from ..options import NETWORKS, DataSpec, Layers, Mean, Size, Spec, Std
 from ..parsing import numbers, patterns, pixels, whole_numbers
@@ -136,7 +138,9 @@ def train(
         typer.echo(f"Stopped before the last epoch; the same command without --stop-after goes on in '{folder}'.")
 
 
+@answers
 def compress(
+    answer: Answer,
     network: Annotated[str, typer.Argument(metavar="NETWORK", help="A .safetensors file trained here, or a spec.")],
     data: DataSpec,
     threshold: Annotated[
@@ -183,10 +187,13 @@ def compress(
             seed=seed,
         )
     write_table(compressed.report, folder / "sizes.csv")
-    _show_compression(compressed, folder / "sizes.csv")
+    written = answer.give(compressed.report, weights=compressed.weights, accuracy=compressed.accuracy)
+    _show_compression(compressed, folder / "sizes.csv", written)
 
 
+@answers
 def train_decoder(
+    answer: Answer,
     network: Spec,
     data: DataSpec,
     weights: Annotated[
@@ -243,7 +250,9 @@ def train_decoder(
         )
     if trained:
         _show_decoders(loaded.name, trained.values())
-        typer.echo(f"Decoders in {folder}")
+        rows = [{"layer": each.layer, **each.quality, "measured_on": each.held_out} for each in trained.values()]
+        written = answer.give(pd.DataFrame(rows), network=loaded.name, decoders=folder)
+        show_paths(plain_console(), {"decoders": folder, **written})
     else:
         typer.echo(f"Stopped before the last epoch; the same command without --stop-after goes on in '{folder}'.")
 
@@ -266,9 +275,8 @@ def _show_decoders(network: str, trained: Iterable[TrainedDecoder]) -> None:
     console.print(f"Measured on {escape('; '.join(sorted(measured)))}.", style="dim")
 
 
-def _show_compression(compressed: Compressed, sizes: Path) -> None:
+def _show_compression(compressed: Compressed, sizes: Path, written: Mapping[str, Path]) -> None:
     """Prints what is left of each layer, the sizes, the accuracies and where the files are."""
-    import pandas as pd
     from rich.markup import escape
 
     table = new_table("", "weights\nof")
@@ -284,4 +292,4 @@ def _show_compression(compressed: Compressed, sizes: Path) -> None:
     accuracies = ", ".join(f"{stage} {share:.2%}" for stage, share in compressed.accuracy.items() if share is not None)
     if accuracies:
         console.print(f"Test accuracy: {accuracies}.")
-    show_paths(console, {"weights": compressed.weights, "all sizes": sizes})
+    show_paths(console, {"weights": compressed.weights, "all sizes": sizes, **written})
