@@ -24,7 +24,9 @@ def test_a_trained_resnet_has_its_skip_connections():
         Stage("layer1.0", (3, 4)),
     )
     names = [stage.name for stage in found]
-    assert names[-3:] == ["layer3.2.conv1 … bn2", "layer3", "linear"] and [names.count(each) for each in RESNET] == [1] * 5
+    assert (
+        names[-3:] == ["layer3.2.conv1 … bn2", "layer3", "linear"] and [names.count(each) for each in RESNET] == [1] * 5
+    )
     blocks = [stage for stage in found if len(stage.sources) == 2]
     assert len(blocks) == 9 and all(max(stage.sources) < place for place, stage in enumerate(found[1:], 1))
     assert not any(module._forward_hooks for module in network.modules())
@@ -62,7 +64,10 @@ def test_branches_in_place_and_layers_of_one_feature(branches):
         Stage("relu#1", (3, 4)),
         Stage("output[1]", (5,)),
     )
-    assert stages(branches, x, ["relu#1", "output[0]"])[-2:] == (Stage("relu#1", (2, 3)), Stage("output[0]", (4,)))  # one feature
+    assert stages(branches, x, ["relu#1", "output[0]"])[-2:] == (
+        Stage("relu#1", (2, 3)),
+        Stage("output[0]", (4,)),
+    )  # one feature
 
 
 def test_of_many_stages_whole_blocks_are_taken(branches, monkeypatch):

@@ -93,7 +93,9 @@ def _passed(model: nn.Module, example: Call, layers: Sequence[str]) -> _Pass:
     Raises:
         InfodiscardError: the network raised something, or an address means no feature.
     """
-    seen, modules, wanted, ask = _Pass(), dict(model.named_modules()), {}, {}
+    seen, modules = _Pass(), dict(model.named_modules())
+    wanted: dict[tuple[str, int], list[tuple[str, tuple[str, ...]]]] = {}
+    ask: dict[str, bool] = {}
     for text in layers:
         address = Address.parse(text, modules)
         name, entry, more = located(address, modules)

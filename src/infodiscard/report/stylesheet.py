@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..plots.palette import ink
 from . import colours
 from .rendering import asset
 
@@ -24,5 +25,5 @@ def _networks() -> str:
 def _shades() -> str:
     """Returns the rules of the classes of shaded words."""
     grounds = [colours.shade(number / (colours.SHADES - 1)) for number in range(colours.SHADES)]
-    rules = (f".w{i}{{background:{ground};color:{colours.ink(ground)}}}" for i, ground in enumerate(grounds))
+    rules = (f".w{i}{{background:{ground};color:{ink(ground)}}}" for i, ground in enumerate(grounds))
     return "".join(rules) + "\n"
