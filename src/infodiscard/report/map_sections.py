@@ -80,7 +80,7 @@ def scales(content: Content, maps: Maps) -> dict[str, Scale]:
     """Returns the colour bar of the maps of each metric."""
     after = f", {content.unit}; one scale for all networks, layers and samples"
     return {
-        metric: _scale(limits, colours.SEQUENTIAL, of_maps(metric) + after, page_scalars()[metric].ends)
+        metric: bar(limits, colours.SEQUENTIAL, of_maps(metric) + after, page_scalars()[metric].ends)
         for metric, limits in maps.scales.items()
     }
 
@@ -91,11 +91,12 @@ def difference_scales(content: Content, maps: Maps) -> dict[str, Scale]:
     for metric, limit in maps.limits.items():
         text = f"difference in {of_maps(metric)}, {content.unit}; one scale for all pairs"
         less, more = page_scalars()[metric].ends
-        bars[metric] = _scale((-limit, limit), colours.DIVERGING, text, (f"the first named {less}", f"it {more}"))
+        bars[metric] = bar((-limit, limit), colours.DIVERGING, text, (f"the first named {less}", f"it {more}"))
     return bars
 
 
-def _scale(limits: tuple[float, float], table: str, text: str, ends: tuple[str, str]) -> Scale:
+def bar(limits: tuple[float, float], table: str, text: str, ends: tuple[str, str]) -> Scale:
+    """Returns a colour bar: its ends in nats, Matplotlib's name of its colours, what it shows, what its ends mean."""
     picture = png(np.arange(NOTHING, dtype=np.uint8)[None].repeat(4, 0), colours.table(table))
     low, high = (formatted(value, ".2f") for value in limits)
     return Scale(picture, low, high, text, ends)

@@ -44,15 +44,14 @@
   }
 
   function readable(region) {
-    const svg = region.querySelector("svg"), cursor = svg.querySelector(".cursor");
+    const svg = region.querySelector(".plot"), cursor = svg.querySelector(".cursor");
     const readout = region.parentElement.querySelector(".readout"), values = data.curves[region.dataset.metric];
     let layer = null;
     const read = (at = layer) => {
       layer = at;
       if (layer === null) return;
       cursor.removeAttribute("hidden");
-      const x = Number(svg.dataset.left) + Number(svg.dataset.step) * (layer + 0.5);
-      cursor.setAttribute("transform", `translate(${x} 0)`);
+      for (const end of ["x1", "x2"]) cursor.setAttribute(end, `${(100 * (layer + 0.5)) / data.layers.length}%`);
       readout.replaceChildren(make("span", {}, `${data.layers[layer]}:`));
       for (const entry of shown) {
         if (!values[entry][layer]) continue;
@@ -63,8 +62,8 @@
       }
     };
     svg.addEventListener("pointermove", (event) => {
-      const { a, e } = svg.getScreenCTM(), x = (event.clientX - e) / a;
-      const at = Math.floor((x - Number(svg.dataset.left)) / Number(svg.dataset.step));
+      const { left, width } = svg.getBoundingClientRect();
+      const at = Math.floor(((event.clientX - left) / width) * data.layers.length);
       if (at >= 0 && at < data.layers.length && at !== layer) read(at);
     });
     region.addEventListener("keydown", (event) => {
