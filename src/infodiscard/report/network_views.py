@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,8 +41,8 @@ class Graph(NamedTuple):
     left: float
     size: tuple[float, float]
 
-    box: ClassVar = BOX
-    dot: ClassVar = DOT
+    box: float = BOX
+    dot: float = DOT
 
     @property
     def middle(self) -> float:

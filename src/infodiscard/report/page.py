@@ -70,6 +70,12 @@ def _lead(content: Content) -> str:
     )
 
 
+def _maps(content: Content, maps: Maps, bars: Mapping[str, map_sections.Scale]) -> tuple[object, ...]:
+    """Returns what the sheets of maps show: sentences, colour bars, those of one scale for all layers, and sheets."""
+    sheets = map_sections.sheets(content, maps)
+    return map_sections.about(content, maps), bars, map_sections.whole_scales(content, maps), sheets
+
+
 def _sections(content: Content, maps: Maps, curves: Mapping[str, Curve]) -> list[Section]:
     """Returns the sections that this page has something to show in, in their order."""
     tables, solver = (
@@ -84,7 +90,7 @@ def _sections(content: Content, maps: Maps, curves: Mapping[str, Curve]) -> list
         Section("values", "Values", tables),
         Section("differences", "Differences", html_tables.differences(content)),
         Section("words", "By word", content.texts and shaded_runs(content.texts)),
-        Section("maps", "Maps", (map_sections.about(content, maps), bars, map_sections.sheets(content, maps))),
+        Section("maps", "Maps", _maps(content, maps, bars)),
         Section("over", "Over the image", bars if content.wide else {}),
         Section("map-differences", "Differences of maps", map_sections.difference_scales(content, maps)),
         Section("restored", "Reconstructions", map_sections.reconstructions(content, maps)),
