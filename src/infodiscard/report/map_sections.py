@@ -159,7 +159,7 @@ def _sheet(content: Content, maps: Maps, entry: Entry, metric: str) -> Sheet:
 
 def _ends(scale: tuple[float, float]) -> str:
     """Returns the ends of a scale in print."""
-    return " … ".join(formatted(end, ".2f") for end in scale)
+    return "…".join(formatted(end, ".2f") for end in scale)
 
 
 def about(content: Content, maps: Maps) -> list[str]:

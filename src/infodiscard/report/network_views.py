@@ -110,7 +110,7 @@ def glance(content: Content) -> Glance:
         names=list(marks),
         says=[f"{says.capitalize()}." for says in dict.fromkeys(graph.says for graph in graphs)],
         doubtful=any(mark.doubts for each in marks.values() for mark in each.values()),
-        scale=bar(limits, colours.SEQUENTIAL, f"{title}; one scale for all networks", scalar.ends),
+        scale=bar(limits, colours.SEQUENTIAL, f"{title}{'; one scale for all networks' if heat else ''}", scalar.ends),
     )
 
 
