@@ -34,7 +34,7 @@ def test_a_trained_resnet_has_its_skip_connections():
 
 
 class Branches(nn.Module):
-    """Two branches that are concatenated, in-place activations, one module called twice, and an output that is a pair."""
+    """Two branches that are concatenated, activations in place, one module called twice, and a pair for an output."""
 
     def __init__(self):
         super().__init__()

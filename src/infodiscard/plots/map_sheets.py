@@ -53,23 +53,26 @@ def map_sheet(
     Raises:
         InfodiscardError: an unknown network or sample, nothing measured yet, or the file cannot be written.
     """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
     metric = metric or run.metrics[0]
     data = chosen_data(run, network, samples, metric, f"{metric}_map")
     layout = run.plan.layout
     maps = data[f"{metric}_map"].transpose("sample", "layer", *layout.dims).values
     layers = data["layer"].values.tolist()
     own = layer_scales(dict(zip(layers, np.moveaxis(maps, 1, 0), strict=True))) if limits is None else {}
-    if own:  # the share of its layer's scale that each value is at
-        low, high = np.array([own.get(layer, (0.0, 1.0)) for layer in layers]).T.reshape(2, -1, *[1] * len(layout.dims))
-        maps, limits = (maps - low) / (high - low), (0.0, 1.0)
-    scale, extend = colour_scale(maps, limits)
+    shares = _shares(maps, own, layers)
+    scale, extend = colour_scale(shares if own else maps, (0.0, 1.0) if own else limits)
     style = {"cmap": MAP, "norm": scale}
     if len(layout.dims) == 1:
-        figure, picture, bar = _strips(run, data, maps, style, own)
+        figure, _, bar = _strips(run, data, shares, style, own)
     else:
-        sheet = draw_sheet(run, data, maps, "", bar=True, below=[_ends(own, layer) for layer in layers], **style)
-        figure, picture, bar = sheet.figure, sheet.ax.images[-1], sheet.bar
-    drawn = figure.colorbar(picture, cax=bar, extend=extend)
+        norms = [Normalize(*own[layer]) if layer in own else scale for layer in layers]
+        below = [_ends(own, layer) for layer in layers]
+        sheet = draw_sheet(run, data, maps, "", bar=True, norms=norms, below=below, cmap=MAP)
+        figure, bar = sheet.figure, sheet.bar
+    drawn = figure.colorbar(ScalarMappable(scale, MAP), cax=bar, extend=extend)
     if own:
         drawn.set_ticks([0, 1], labels=["low", "high"])
     label = layout.words(axis_label(metric)).replace("\n", ", ")
@@ -78,6 +81,14 @@ def map_sheet(
     bar.set_ylabel(f"{label}{OWN if own else ''}{clipped}", fontsize=7)
     bar.tick_params(labelsize=7)
     return saved(figure, path)
+
+
+def _shares(maps: np.ndarray, own: Mapping[str, tuple[float, float]], layers: Sequence[str]) -> np.ndarray:
+    """Returns maps, `samples × layers × …`, as shares of each layer's own scale; as they are where there are none."""
+    if not own:
+        return maps
+    low, high = np.array([own.get(layer, (0.0, 1.0)) for layer in layers]).T.reshape(2, -1, *[1] * (maps.ndim - 2))
+    return (maps - low) / (high - low)
 
 
 def _ends(own: Mapping[str, tuple[float, float]], layer: str) -> str:

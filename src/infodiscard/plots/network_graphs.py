@@ -199,7 +199,7 @@ def _draw(ax: Axes, each: Layout, marks: Mapping[str, Mark], title: str, scale: 
     for row, y in zip(each.rows, places, strict=True):
         mark = marks.get(row.name) if row.is_layer else None
         colour = GREY if mark is None else "black"
-        name = elide(row.name, letters) if mark or letters >= LEGIBLE else ""
+        name = elide(row.name, letters) if mark or letters >= min(LEGIBLE, len(row.name)) else ""
         ax.text(beside, y - (0.05 if mark and mark.verdict else 0), name, color=colour,
                 fontsize=7 if mark else 6, va="center")  # fmt: skip
         if mark is None:

@@ -65,6 +65,7 @@ def draw_sheet(
     title: str,
     bar: bool = False,
     below: Sequence[str] = (),
+    norms: Sequence[Any] = (),
     **style: Any,
 ) -> Sheet:
     """Draws the inputs, where the run holds them, and pictures to their right.
@@ -76,6 +77,7 @@ def draw_sheet(
         title: follows the network's name.
         bar: whether there is a colour bar.
         below: what stands below each column of pictures.
+        norms: Matplotlib's colour scale of each column of pictures, where they have different ones.
         style: of Matplotlib's `imshow`.
     """
     inputs = [as_pictures(data["image"].values, ends(data["image"].values))] if "image" in data else []
@@ -91,8 +93,8 @@ def draw_sheet(
     for i, row in enumerate(pictures):
         for j, image in enumerate(inputs):
             sheet.draw(i, j, image[i], **GREYS)
-        for j, picture in enumerate(row, start=len(inputs)):
-            sheet.draw(i, j, picture, **style)
+        for k, picture in enumerate(row):
+            sheet.draw(i, len(inputs) + k, picture, **style | ({"norm": norms[k]} if norms else {}))
     for column, text in enumerate(below, start=len(inputs)):
         sheet.note(column, text)
     if "mask" in data:

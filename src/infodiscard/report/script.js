@@ -125,7 +125,7 @@
     if (!entry.outlines[row]) return;
     const context = canvas.getContext("2d"), path = new Path2D(), [height, width] = entry.full;
     path.addPath(new Path2D(entry.outlines[row]), new DOMMatrix([canvas.width / width, 0, 0, canvas.height / height, 0, 0]));
-    for (const [colour, thickness] of [["#000", 4], ["#fff", 2]]) {
+    for (const [colour, thickness] of [["#000", 4], ["#fff", 2]].map(([each, width]) => [each, (width * canvas.width) / 448])) {
       context.strokeStyle = colour;
       context.lineWidth = thickness;
       context.stroke(path);
