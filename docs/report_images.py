@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from infodiscard.report import write_page
 
 DOCS = Path(__file__).parent
-WIDTH = 1320
+WIDTH = 1440
 
 
 def pictures(demo: str, depth: str, carried: str, small: str) -> None:

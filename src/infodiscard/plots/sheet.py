@@ -96,7 +96,8 @@ def draw_sheet(
         for k, picture in enumerate(row):
             sheet.draw(i, len(inputs) + k, picture, **style | ({"norm": norms[k]} if norms else {}))
     for column, text in enumerate(below, start=len(inputs)):
-        sheet.note(column, text)
+        if text:
+            sheet.note(column, text)
     if "mask" in data:
         sheet.outline(data["mask"].values)
     sheet.figure.suptitle(f"{elide(data['network'].item(), 60 - len(title))}{title}", x=0.02, ha="left", y=0.995,
