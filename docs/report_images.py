@@ -2,8 +2,8 @@
 
     python docs/report_images.py DEMO DEPTH CARRIED SMALL
 
-DEMO is the directory of `infodiscard demo --out DEMO`, DEPTH that of the two networks in report.md, CARRIED and SMALL those
-of the tutorial. Needs playwright, and Chromium on the path or its path in CHROMIUM.
+DEMO is the directory of `infodiscard demo --out DEMO`, DEPTH that of the two networks in report.md, CARRIED and SMALL
+those of the tutorial. Needs playwright, and Chromium on the path or its path in CHROMIUM.
 """
 
 from __future__ import annotations
