@@ -315,7 +315,9 @@
       });
       const region = make("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": title });
       region.append(table);
-      place.replaceChildren(region);
+      const hint = make("div", { class: "hint small" }, document.querySelector("#maps .hint").textContent);
+      place.replaceChildren(hint, region);
+      widths.observe(region);
     };
     for (const list of [pair, metric]) list.addEventListener("change", draw);
     draw();
