@@ -5,7 +5,7 @@ import pytest
 
 from infodiscard.errors import InfodiscardError
 from infodiscard.plots import map_sheet
-from infodiscard.plots.sheet import _border
+from infodiscard.plots.sheet import border
 from synthetic import RESNET, shared_run
 
 SMALL = {"layers": RESNET[:3], "samples": 5, "size": 6}
@@ -35,11 +35,11 @@ def test_the_samples_are_chosen_by_name_or_place():
 def test_the_outline_follows_the_pixels():
     mask = np.zeros((4, 5), bool)
     mask[1:3, 2:4] = True
-    lines = {tuple(map(tuple, np.sort(line, axis=0))) for line in _border(mask)}
+    lines = {tuple(map(tuple, np.sort(line, axis=0))) for line in border(mask)}
     assert lines == {
         ((1.5, 0.5), (3.5, 0.5)),
         ((1.5, 2.5), (3.5, 2.5)),
         ((1.5, 0.5), (1.5, 2.5)),
         ((3.5, 0.5), (3.5, 2.5)),
     }
-    assert _border(np.zeros((4, 5), bool)) == []
+    assert border(np.zeros((4, 5), bool)) == []

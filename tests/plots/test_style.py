@@ -5,7 +5,16 @@ import pytest
 
 from infodiscard.core.metrics import METRICS
 from infodiscard.errors import InfodiscardError
-from infodiscard.plots.style import as_pictures, axis_label, colour_scale, elide, ends, measured, short_names
+from infodiscard.plots.style import (
+    as_pictures,
+    axis_label,
+    colour_scale,
+    elide,
+    ends,
+    layer_scales,
+    measured,
+    short_names,
+)
 from synthetic import shared_run
 
 
@@ -62,3 +71,11 @@ def test_a_variable_that_is_not_measured_is_refused():
         measured(run, "sdi")
     with pytest.raises(InfodiscardError, match="measured yet"):
         measured(shared_run(units=0, layers=("a",), samples=2, size=4), "sid")
+
+
+def test_layers_have_scales_of_their_own_where_one_would_flatten_a_map():
+    wide, flat = np.linspace(0, 1, 101), np.linspace(0, 0.2, 101)
+    assert layer_scales({"a": wide, "b": wide + 0.9}) == {} and layer_scales({"a": flat}) == {}
+    found = layer_scales({"a": wide, "b": flat - 1, "c": np.full(9, 5.0), "d": np.full(4, np.nan)})
+    assert list(found) == ["a", "b", "c"]
+    np.testing.assert_allclose([found["a"], found["b"], found["c"]], [(0.01, 0.99), (-0.998, -0.802), (4.95, 5.05)])

@@ -175,7 +175,11 @@ def test_a_map_over_its_image(open_page):
 def test_differences_of_maps_are_those_of_the_maps(open_page, files):
     page, pair = open_page("pair"), files[1]
     data, table = json.loads(page.locator("#data").text_content()), colours.table(colours.DIVERGING).astype(int)
-    limit, (low, high) = data["limits"]["sid"], data["scales"]["sid"]
+    limit, scales = data["limits"]["sid"], data["scales"]["sid"]["layers"]
+    low, high = (
+        np.repeat([scales[layer][end] for layer in data["layers"]], 9)[None] for end in (0, 1)
+    )  # maps with gaps
+    assert data["scales"]["sid"]["own"]
     for place, row in ((0, 0), (5, 5)):
         a, b = codes(page, f"0|sid|{row}")[0], codes(page, f"1|sid|{row}")[0]
         share = ((b - a) / 254 * (high - low) / limit).clip(-1, 1)
@@ -216,6 +220,51 @@ def test_tables_are_sorted_by_number_and_by_letter(open_page):
     assert head.get_attribute("aria-sort") == "descending"
     table.locator("thead button").nth(1).click()
     assert column(2) == sorted(layers) and head.get_attribute("aria-sort") is None
+
+
+def test_a_map_is_seen_large_by_mouse_and_by_keyboard(open_page):
+    page = open_page("pair")
+    dialog, title = page.locator("dialog"), page.locator("#large-title")
+    strip = page.locator("#maps .strip button").nth(1)
+    box = strip.bounding_box()
+    strip.click(position={"x": box["width"] / 2, "y": box["height"] / 2})  # the middle one of three layers
+    says = playwright.expect(title).to_contain_text
+    says("SID reached of first, layer1.0, car (test-00001): mean ")
+    assert dialog.is_visible() and dialog.locator("canvas").count() == 2
+    strip_codes, palette = codes(page, "0|sid|1")
+    drawn = pixels(page, "dialog canvas", 1)[56::112, 56::112, :3].astype(int)
+    assert (np.abs(drawn - palette[strip_codes[:, 9:17]]).max(-1) <= 2).mean() > 0.7  # the rest is the object's border
+    assert (pixels(page, "dialog canvas", 0)[..., :3] == 255).all(-1).any()  # which is on the input, too
+    page.keyboard.press("ArrowRight")
+    says("layer1.1")
+    page.keyboard.press("ArrowDown")
+    says("test-00002")
+    dialog.get_by_text("← layer").click()
+    says("layer1.0")
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible() and strip.evaluate("each => each === document.activeElement")
+    page.keyboard.press("Enter")
+    says("conv1")
+    dialog.get_by_text("Close").click()
+    assert not dialog.is_visible()
+
+
+def test_layers_can_be_put_on_one_scale(open_page):
+    page = open_page("pair")
+    ends, bars = page.locator("#maps .ends").first, page.locator("#maps .panel:not([hidden]) .scale")
+    assert ends.is_visible() and [bar.is_visible() for bar in bars.all()] == [True, False]
+    page.locator("[name=whole]").check()
+    page.wait_for_selector("#maps .panel:not([hidden]) .framed canvas")
+    assert not ends.is_visible() and [bar.is_visible() for bar in bars.all()] == [False, True]
+    scales = json.loads(page.locator("#data").text_content())["scales"]["sid"]
+    own, palette = codes(page, "0|sid|0")
+    low, high = scales["layers"]["conv1"]
+    value = low + own[:, :8] / 254 * (high - low)
+    code = ((value - scales["whole"][0]) / np.ptp(scales["whole"])).clip(0, 1) * 254
+    drawn = pixels(page, "#maps .framed canvas")[:, :8, :3]
+    np.testing.assert_allclose(drawn, palette[code.round().astype(int)], atol=6)
+    page.locator("[name=whole]").uncheck()
+    assert ends.is_visible() and page.locator("#maps .framed canvas").count() == 0
 
 
 # -- names, lines, sizes ---------------------------------------------------------------------------------------------
@@ -294,6 +343,9 @@ def test_texts_stand_out_and_axe_finds_nothing_serious(open_page, scheme):
 def test_nothing_runs_out_of_a_narrow_screen(open_page, name):
     page = open_page(name, width=390)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+    wide = "region => [region.scrollWidth > region.clientWidth + 1, region.previousElementSibling.checkVisibility()]"
+    hints = [page.evaluate(wide, region.element_handle()) for region in page.locator(".scroll:visible").all()]
+    assert [True, True] in hints and all(wider == said for wider, said in hints)  # and only there
 
 
 def test_every_control_has_a_name_and_is_reached_by_tab(open_page):

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 
+from infodiscard.plots import palette
 from infodiscard.report import colours
 
 
@@ -19,7 +20,7 @@ def contrast(one, other):
 
 def test_words_can_be_read_on_every_shade():
     shades = [colours.shade(share) for share in np.linspace(0, 1, 500)]
-    assert min(contrast(shade, colours.ink(shade)) for shade in shades) >= 4.5
+    assert min(contrast(shade, palette.ink(shade)) for shade in shades) >= 4.5
 
 
 def test_shades_rise_and_what_is_beyond_has_that_of_the_end():

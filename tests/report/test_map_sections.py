@@ -1,5 +1,7 @@
 """The sections about maps: sheets, the map over its image, differences, reconstructions."""
 
+from dataclasses import replace
+
 import pytest
 
 from infodiscard.report import content, map_sections, packed_maps
@@ -42,3 +44,15 @@ def test_differences_have_a_scale_about_zero():
 def test_the_number_of_samples_in_words(samples, text):
     read, packed = read_and_packed(make_run(**SMALL | {"samples": samples}))
     assert map_sections.about(read, packed)[0] == f"resnet20: {text}, every pixel."
+
+
+def test_layers_that_differ_have_their_ends_at_their_names():
+    read, packed = read_and_packed(shared_run(metrics=("sid", "ru"), pictures=True, **SMALL))
+    bar, whole = map_sections.scales(read, packed)["sid"], map_sections.whole_scales(read, packed)["sid"]
+    assert (bar.low, bar.high) == ("low", "high") and "a scale for each layer" in bar.text and "one scale" in whole.text
+    ends = map_sections.sheets(read, packed)["0|sid"].ends
+    assert len(ends) == 3 and ends[0] == "…".join(
+        f"{end:.2f}".replace("-", "−") for end in packed.scales["sid"].layers["conv1"]
+    )
+    same = packed.scales["sid"]._replace(own=False)
+    assert "one scale for all networks" in map_sections.scales(read, replace(packed, scales={"sid": same}))["sid"].text

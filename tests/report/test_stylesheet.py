@@ -2,6 +2,7 @@
 
 import re
 
+from infodiscard.plots import palette
 from infodiscard.report import colours
 from infodiscard.report.stylesheet import stylesheet
 
@@ -13,12 +14,12 @@ def test_networks_have_their_colours_in_light_and_dark():
         assert f".n{number}{{--network:var(--n{number})}}" in sheet
 
 
-def test_only_pages_of_texts_have_shades():
-    assert ".w0{" not in stylesheet()
-    rules = re.findall(r"\.w(\d+)\{background:(#\w{6});color:(#\w{6})\}", stylesheet(words=True))
+def test_what_is_on_a_shade_can_be_read():
+    rules = re.findall(r"\.w(\d+)\{--ground:(#\w{6});--ink:(#\w{6});", stylesheet())
     assert [int(number) for number, _, _ in rules] == list(range(colours.SHADES))
-    assert all(colours.ink(ground) == ink for _, ground, ink in rules)
+    assert all(palette.ink(ground) == ink for _, ground, ink in rules)
 
 
 def test_nothing_is_fetched():
-    assert not re.search(r"url\(|@import|http", stylesheet(words=True))
+    assert not re.search(r"url\(|@import|http", stylesheet(plot=500))
+    assert ".plot{min-width:500px}" in stylesheet(plot=500)

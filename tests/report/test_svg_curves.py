@@ -1,6 +1,5 @@
 """The curves as SVG: points stand where their values are on the scale of the ticks."""
 
-import re
 from xml.etree import ElementTree
 
 import numpy as np
@@ -19,16 +18,17 @@ def test_points_and_ticks_lie_where_they_belong(shift):
     read = content.read(make_run(metrics=["sid", "ru"], layers=RESNET[:4], samples=6, size=8, shift=shift))
     for scalar in read.scalars:
         drawn = ElementTree.fromstring(MACROS.layer_curve(svg_curves.layer_curve(read, scalar), read.unit))
-        texts = [text for text in drawn.findall("g[@class='grid']/text")]
+        axis, plot = drawn.findall("svg")
+        texts = [text for text in axis.findall("text") if text.get("class") is None]
         heights = np.array([float(text.get("y")) - 4 for text in texts])
         values = np.array([float(text.text.replace("−", "-")) for text in texts])
         slope, start = np.polyfit(heights, values, 1)
         np.testing.assert_allclose(start + slope * heights, values, atol=2e-3)  # coordinates have one decimal
-        marks = drawn.findall("g[@data-entry='0']/g")
-        places = np.array([re.findall(r"[\d.]+", mark.get("transform")) for mark in marks], float)
+        marks = plot.findall("g[@data-entry='0']/svg[@class='point']")
+        places = np.array([[mark.get("x").rstrip("%"), mark.get("y")] for mark in marks], float)
         expected = read.entries[0].summary[{"sid": "sid_corrected"}.get(scalar.name, scalar.name)]
         np.testing.assert_allclose(start + slope * places[:, 1], expected, atol=0.01 * np.ptp(expected))
-        assert len(set(np.diff(places[:, 0]).round())) == 1
+        assert len(set(np.diff(places[:, 0]).round())) == 1 and 0 < places[0, 0] < places[-1, 0] < 100
 
 
 def test_every_network_has_its_look_and_every_text_stays_one():
@@ -37,8 +37,8 @@ def test_every_network_has_its_look_and_every_text_stays_one():
     curve = svg_curves.layer_curve(read, read.scalars[0])
     assert len({(series.colour, series.mark) for series in curve.series}) == 9
     drawn = ElementTree.fromstring(MACROS.layer_curve(curve, read.unit))
-    assert drawn.find("g[@data-entry='8']/g/title").text.startswith("<b>8, conv1: ")
-    assert drawn.findall("path[@class='level']") and not drawn.findall(".//path[@class='line floor']")
+    assert drawn.find(".//g[@data-entry='8']/svg/title").text.startswith("<b>8, conv1: ")
+    assert drawn.findall(".//line[@class='level']") and not drawn.findall(".//line[@class='line floor']")
 
 
 def test_one_sample_has_no_interval_and_what_is_missing_no_point():

@@ -29,6 +29,22 @@ def test_one_scale_for_all_runs_and_as_many_texts_as_asked_for():
     assert shaded.shown == 1
 
 
+def test_layers_that_differ_have_scales_of_their_own_which_the_page_says(tmp_path):
+    shaded = shaded_runs({"a": run_of_texts()})
+    assert shaded.ends == {} and float(shaded.low.replace("−", "-")) < float(shaded.high)
+    run = run_of_texts()
+    far = type(run).create(run.plan)
+    for place, unit in enumerate(far.pending()):
+        values = np.random.default_rng(1).normal(size=(3, 5)).astype(np.float32) + 20 * place
+        far.write(unit, {"sid": values.mean(1), "sid_map": values, "converged": np.ones(3, bool)})
+    shaded = shaded_runs({"a": far})
+    assert [*shaded.ends] == ["conv1", "layer1.0"] and (shaded.low, shaded.high) == ("low", "high")
+    first, second = ([word.shade for word in words] for words in next(iter(shaded.runs["a"].values())).values())
+    assert first == second and len({*first}) > 2
+    page = Page(write_texts(far, tmp_path / "texts.html"))
+    assert "A scale for each layer" in page.text and shaded.ends["layer1.0"] in page.texts
+
+
 def test_words_stay_texts_and_spaces_are_where_they_were(tmp_path):
     page = Page(path := write_texts(run_of_texts(), tmp_path / "texts.html"))
     assert not {"script", "img"} & {tag for tag, _ in page.tags}

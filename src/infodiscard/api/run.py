@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,7 +11,7 @@ from ..analysis.paired import check_pairing, compare_runs
 from ..analysis.side import Source
 from ..analysis.summary import summarise
 from ..core.files import translate_os_errors
-from ..plots import layer_curve, map_sheet, reconstruction_sheet
+from ..plots import heat_map, layer_curve, map_sheet, network_graph, reconstruction_sheet
 from ..report import write_page, write_texts
 from ..report.notebook import run_html
 from ..results import words
@@ -123,6 +124,16 @@ class Run(StoredRun):
     ) -> Figure:
         """Draws the sheet of maps, and writes it to `path` if given; see `infodiscard.plots.map_sheet`."""
         return _shown(map_sheet(self, network=network, metric=metric, path=path))
+
+    def plot_network(
+        self, path: str | Path | None = None, networks: Sequence[str] | None = None, metric: str | None = None
+    ) -> Figure:
+        """Draws the networks as graphs, coloured by layer; see `infodiscard.plots.network_graph`."""
+        return _shown(network_graph(self, networks=networks, metric=metric, path=path))
+
+    def plot_heat_map(self, path: str | Path | None = None, metric: str | None = None) -> Figure:
+        """Draws networks × layers, with their means in numbers; see `infodiscard.plots.heat_map`."""
+        return _shown(heat_map(self, metric=metric, path=path))
 
     def plot_reconstructions(self, path: str | Path | None = None, network: str | None = None) -> Figure:
         """Draws the inputs as decoders restore them; see `infodiscard.plots.reconstruction_sheet`."""

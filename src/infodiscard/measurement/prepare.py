@@ -14,6 +14,7 @@ from ..core.origin import without_folders
 from ..core.settings import Settings
 from ..data.inputs import Inputs
 from ..errors import InfodiscardError, nearest
+from ..networks.data_flow import stages
 from ..networks.network import Network
 from ..results.plan import Plan
 from ..solver.sigma_space import SigmaSpace
@@ -151,6 +152,7 @@ def _plan(networks: Mapping[str, PreparedNetwork], inputs: Inputs, settings: Set
     origin = {"text" if inputs.tokens else "data": without_folders(inputs.source)} if inputs.source else {}
     origin |= {name: without_folders(value) for name, value in inputs.options.items()}
     predictions = {name: network.predictions() for name, network in networks.items()}
+    parts = {name: stages(each.module, each.call(each.first(1)), each.layers) for name, each in networks.items()}
     for name, network in networks.items():
         hashes |= {f"decoder/{name}/{layer}": decoder.digest for layer, decoder in network.decoders.items()}
         origin |= network.origin(name)
@@ -178,4 +180,5 @@ def _plan(networks: Mapping[str, PreparedNetwork], inputs: Inputs, settings: Set
         origin=origin,
         predictions={name: classes for name, classes in predictions.items() if classes is not None},
         skipped={f"{name}/{layer}": why for name, each in networks.items() for layer, why in each.skipped.items()},
+        stages={name: found for name, found in parts.items() if found},
     )

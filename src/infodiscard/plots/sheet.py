@@ -59,7 +59,14 @@ def row_names(run: StoredRun, samples: Sequence[str]) -> list[str]:
 
 
 def draw_sheet(
-    run: StoredRun, data: xr.Dataset, pictures: np.ndarray, title: str, bar: bool = False, **style: Any
+    run: StoredRun,
+    data: xr.Dataset,
+    pictures: np.ndarray,
+    title: str,
+    bar: bool = False,
+    below: Sequence[str] = (),
+    norms: Sequence[Any] = (),
+    **style: Any,
 ) -> Sheet:
     """Draws the inputs, where the run holds them, and pictures to their right.
 
@@ -69,16 +76,28 @@ def draw_sheet(
         pictures: `samples × layers × height × width`, or the same `× 3`.
         title: follows the network's name.
         bar: whether there is a colour bar.
+        below: what stands below each column of pictures.
+        norms: Matplotlib's colour scale of each column of pictures, where they have different ones.
         style: of Matplotlib's `imshow`.
     """
     inputs = [as_pictures(data["image"].values, ends(data["image"].values))] if "image" in data else []
     columns = ["input"] * len(inputs) + short_names(data["layer"].values.tolist())
-    sheet = Sheet(row_names(run, data["sample"].values.tolist()), columns, pictures.shape[2], pictures.shape[3], bar)
+    sheet = Sheet(
+        row_names(run, data["sample"].values.tolist()),
+        columns,
+        pictures.shape[2],
+        pictures.shape[3],
+        bar,
+        0.32 if any(below) else 0.15,
+    )
     for i, row in enumerate(pictures):
         for j, image in enumerate(inputs):
             sheet.draw(i, j, image[i], **GREYS)
-        for j, picture in enumerate(row, start=len(inputs)):
-            sheet.draw(i, j, picture, **style)
+        for k, picture in enumerate(row):
+            sheet.draw(i, len(inputs) + k, picture, **style | ({"norm": norms[k]} if norms else {}))
+    for column, text in enumerate(below, start=len(inputs)):
+        if text:
+            sheet.note(column, text)
     if "mask" in data:
         sheet.outline(data["mask"].values)
     sheet.figure.suptitle(f"{elide(data['network'].item(), 60 - len(title))}{title}", x=0.02, ha="left", y=0.995,
@@ -102,8 +121,10 @@ class Sheet:
 
     gap = 0.04  # inches between pictures
 
-    def __init__(self, rows: list[str], columns: list[str], height: int, width: int, bar: bool) -> None:
-        """Sizes the figure for pictures of `height × width` pixels under these names."""
+    def __init__(
+        self, rows: list[str], columns: list[str], height: int, width: int, bar: bool, bottom: float = 0.15
+    ) -> None:
+        """Sizes the figure for pictures of `height × width` pixels under these names, with `bottom` inches below."""
         from matplotlib.figure import Figure
 
         self.figure = Figure(dpi=150)
@@ -115,7 +136,7 @@ class Sheet:
             cell = max(paper - beside, 0.5) / len(columns) - self.gap
         self.step = (height + self.gap / cell * width, width + self.gap / cell * width)  # pixels from one to the next
         total = tuple(step * n for step, n in zip(self.step, self.shape, strict=True))
-        self._place(total[0] * cell / width, total[1] * cell / width, *longest, cell, bar)
+        self._place(total[0] * cell / width, total[1] * cell / width, *longest, cell, bar, bottom)
         self.ax.set(xlim=(-0.5, total[1] - 0.5), ylim=(total[0] - 0.5, -0.5), autoscale_on=False)
         self.ax.spines[:].set_visible(False)
         middles = [
@@ -129,13 +150,16 @@ class Sheet:
             for label in self.ax.get_xticklabels():
                 label.set(rotation=50, rotation_mode="anchor", ha="left", va="bottom")
 
-    def _place(self, height: float, width: float, widest: int, longest: int, cell: float, bar: bool) -> None:
+    def _place(
+        self, height: float, width: float, widest: int, longest: int, cell: float, bar: bool, bottom: float
+    ) -> None:
         """Sizes the figure and puts in it the axes of pictures of `height × width` inches, and the colour bar if any.
 
-        `widest` and `longest` are the letters of the longest row and column names, `cell` a picture's width.
+        `widest` and `longest` are the letters of the longest row and column names, `cell` a picture's width, `bottom`
+        the inches below all.
         """
         upright = fits(longest, cell)
-        left, right, bottom = _left(widest), RIGHT if bar else 0.15, 0.15
+        left, right = _left(widest), RIGHT if bar else 0.15
         top = 0.3 + (0.2 if upright else 0.1 + 0.045 * longest)
         overhang = 0 if upright else 0.045 * longest  # slanted titles lean over the right edge
         tall = min(max(height, BAR[0]), BAR[1]) if bar else 0
@@ -155,6 +179,12 @@ class Sheet:
         extent = (x, x + self.pixels[1], y + self.pixels[0], y)
         return self.ax.imshow(picture, extent=extent, interpolation="nearest", aspect="auto", **style)
 
+    def note(self, column: int, text: str) -> None:
+        """Writes a short text of two lines below a column."""
+        x = column * self.step[1] + (self.pixels[1] - 1) / 2
+        self.ax.annotate(text.replace(" to ", "\nto "), (x, self.shape[0] * self.step[0] - 0.5), (0, -1), fontsize=6,
+                         textcoords="offset points", ha="center", va="top", annotation_clip=False)  # fmt: skip
+
     def outline(self, masks: np.ndarray) -> None:
         """Draws the borders of the masks, one per row, on every picture of the row."""
         from matplotlib.collections import LineCollection
@@ -162,7 +192,7 @@ class Sheet:
         lines = [
             line + np.array([column * self.step[1], row * self.step[0]])
             for row, mask in enumerate(masks)
-            for line in _border(mask)
+            for line in border(mask)
             for column in range(self.shape[1])
         ]
         for colour, thickness in (("black", 1.6), ("white", 0.8)):  # seen on every ground
@@ -171,7 +201,7 @@ class Sheet:
             )
 
 
-def _border(mask: np.ndarray) -> list[np.ndarray]:
+def border(mask: np.ndarray) -> list[np.ndarray]:
     """Returns the border of a mask along its pixels' edges, as straight lines from (x, y) to (x, y)."""
     lines = []
     padded = np.pad(np.asarray(mask, bool), 1)

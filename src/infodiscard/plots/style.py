@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 CLIP = (1, 99)
 """Percentiles of the maps' values that a colour scale spans."""
+
+FLAT = 0.1
+"""Least span of a layer's own colour scale, nats: what differs by less looks alike."""
 
 BAR = (2.2, 4.0)  # least and greatest height of the colour bar, in inches
 COLUMN = 3.3
@@ -123,6 +126,33 @@ def colour_scale(maps: np.ndarray, limits: tuple[float, float] | None = None) ->
         low, high = low - 0.05, high + 0.05
     below, above = bool((values < low).any()), bool((values > high).any())
     return Normalize(low, high), {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
+
+
+def layer_scales(maps: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    """Returns the ends of a colour scale for each layer, where layers differ by more than a map: else a map was flat.
+
+    Layers differ by more than a map if the medians of two are further apart than the percentiles `CLIP` of one.
+
+    Args:
+        maps: layer → its maps, of any shape; NaN where nothing is measured.
+
+    Returns:
+        Layer → the percentiles `CLIP` of its maps, at least FLAT apart; `{}` where one scale serves all.
+    """
+    values = {layer: each[np.isfinite(each)] for layer, each in maps.items()}
+    found = {layer: np.percentile(each, [CLIP[0], 50, CLIP[1]]) for layer, each in values.items() if each.size}
+    if len(found) < 2:
+        return {}
+    lows, medians, highs = np.array(list(found.values())).T
+    if np.ptp(medians) <= max((highs - lows).min(), FLAT):
+        return {}
+    return {layer: widened(float(low), float(high)) for layer, (low, _, high) in found.items()}
+
+
+def widened(low: float, high: float) -> tuple[float, float]:
+    """Returns the ends of a scale, no closer than FLAT: a flat map must not show its noise."""
+    missing = max(0.0, FLAT - (high - low)) / 2
+    return low - missing, high + missing
 
 
 def ends(images: np.ndarray) -> tuple[float, float]:

@@ -38,12 +38,3 @@ def shade(share: float) -> str:
     from matplotlib.colors import to_hex
 
     return to_hex(colormaps[SEQUENTIAL](share))
-
-
-def ink(ground: str) -> str:
-    """Returns black or white, whichever is easier to read on a colour: their contrast with it is 4.58 or more."""
-    # WCAG's contrast is (lighter + 0.05) / (darker + 0.05); that of black and that of white have the product 21.
-    parts = (int(ground[place : place + 2], 16) / 255 for place in (1, 3, 5))
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    luminance = sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-    return "#000000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#ffffff"

@@ -124,7 +124,7 @@ def write_texts(run: StoredRun, path: str | Path | None = None) -> Path:
         "texts.html.j2",
         title=f"{names}, word by word",
         names=names,
-        style=stylesheet(words=True),
+        style=stylesheet(),
         view=shaded_runs({names: run}, None),
     )
     with translate_os_errors("write the texts to", file):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import math
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.metrics import METRICS
-from ..plots.style import CLIP, as_pictures, ends
+from ..plots.sheet import border
+from ..plots.style import CLIP, as_pictures, ends, layer_scales, widened
 from . import colours
 from .content import Content, Entry
 
@@ -24,7 +25,7 @@ GAP = 1  # pixels between maps
 NOTHING = 255  # the code of what is not measured
 RECONSTRUCTION = "reconstruction"
 QUALITY = 85  # of JPEG
-THUMBNAIL, INPUT = 64, 160  # most pixels of a side of an input: in the sheets, and under a map
+THUMBNAIL, INPUT = 64, 224  # most pixels of a side of an input: in the sheets, and under a map
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,30 @@ class Strip:
     means: tuple[float, ...]
 
 
+class Scales(NamedTuple):
+    """What the codes 0 and 254 of a metric's maps mean, nats/pixel.
+
+    Attributes:
+        whole: on the one scale of all layers.
+        layers: layer → on its own, which its maps are kept on; the whole one for all, where that serves them all.
+        own: whether layers have scales of their own.
+    """
+
+    whole: tuple[float, float]
+    layers: dict[str, tuple[float, float]]
+    own: bool
+
+    @property
+    def step(self) -> float:
+        """The most that a step of the codes is, nats/pixel."""
+        return max(high - low for low, high in self.layers.values()) / 254
+
+    def of(self, layers: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the lower and the upper ends of layers, `layers × 1 × 1` each."""
+        low, high = np.array([self.layers[layer] for layer in layers]).T[..., None, None]
+        return low, high
+
+
 @dataclass(frozen=True)
 class Maps:
     """The maps of the page.
@@ -49,17 +74,17 @@ class Maps:
     Attributes:
         samples: entry's name → names of the samples shown.
         sizes: entry's name → height and width of one map on the page.
-        scales: metric → what the codes 0 and 254 mean, nats/pixel.
+        scales: metric → what the codes of its maps mean.
         limits: metric → the largest difference between two networks that has a colour of its own.
         strips: (entry's name, metric or "reconstruction", sample) → the picture.
         thumbnails: (entry's name, sample) → data URL of the input, small.
         inputs: the same, larger.
-        outlines: (entry's name, sample) → data URL of the object's border.
+        outlines: (entry's name, sample) → the object's border, a path of SVG in pixels of the input.
     """
 
     samples: dict[str, tuple[str, ...]]
     sizes: dict[str, tuple[int, int]]
-    scales: dict[str, tuple[float, float]]
+    scales: dict[str, Scales]
     limits: dict[str, float]
     strips: dict[tuple[str, str, str], Strip]
     thumbnails: dict[tuple[str, str], str]
@@ -81,7 +106,7 @@ def pack(content: Content) -> Maps:
         for entry in content.entries
         if entry.has(metric)
     }
-    scales = {metric: _scale([c for (_, m), c in charts.items() if m == metric]) for metric in content.metrics}
+    scales = {metric: _scales(content, charts, metric) for metric in content.metrics}
     strips = {}
     for (name, metric), chart in charts.items():
         for row, sample in enumerate(samples[name]):
@@ -90,7 +115,7 @@ def pack(content: Content) -> Maps:
     for entry in images:
         strips |= _restored(entry, samples[entry.name], sizes[entry.name])
     thumbnails, inputs = (_inputs(images, samples, side) for side in (THUMBNAIL, INPUT))
-    outlines = {key: url for entry in images for key, url in _outlines(entry, samples[entry.name]).items()}
+    outlines = {key: path for entry in images for key, path in _outlines(entry, samples[entry.name]).items()}
     return Maps(samples, sizes, scales, _limits(content, charts, samples), strips, thumbnails, inputs, outlines)
 
 
@@ -140,11 +165,18 @@ def shrunk(charts: np.ndarray, height: int, width: int) -> np.ndarray:
         return total / count
 
 
-def _scale(charts: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Returns the ends of the common scale, so that few values lie outside."""
-    values = np.concatenate([chart[np.isfinite(chart)] for chart in charts])
-    low, high = (float(end) for end in np.percentile(values, CLIP)) if values.size else (0.0, 1.0)
-    return (low, high) if high - low >= 0.1 else (low - 0.05, high + 0.05)  # a flat map must not show its noise
+def _scales(content: Content, charts: Mapping[tuple[str, str], np.ndarray], metric: str) -> Scales:
+    """Returns the scales of a metric's maps: one for all, or one for each layer, the same in all networks."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for (name, own), chart in charts.items():
+        if own == metric:
+            for layer, each in zip(content.entry(name).summary.index, chart, strict=True):
+                parts.setdefault(layer, []).append(each[np.isfinite(each)])
+    by_layer = {layer: np.concatenate(each) for layer, each in parts.items()}
+    values = np.concatenate(list(by_layer.values()))
+    whole = widened(*(float(end) for end in np.percentile(values, CLIP))) if values.size else (0.0, 1.0)
+    own_scales = layer_scales(by_layer)
+    return Scales(whole, dict.fromkeys(by_layer, whole) | own_scales, bool(own_scales))
 
 
 def _limits(
@@ -165,9 +197,9 @@ def _limits(
     return limits
 
 
-def _strip(entry: Entry, metric: str, sample: str, charts: np.ndarray, scale: tuple[float, float]) -> Strip:
+def _strip(entry: Entry, metric: str, sample: str, charts: np.ndarray, scales: Scales) -> Strip:
     """Returns the maps of one sample, `layers × height × width`, as an indexed PNG: side by side, lines one below."""
-    low, high = scale
+    low, high = scales.of([str(layer) for layer in entry.summary.index])
     with np.errstate(invalid="ignore"):
         codes = np.where(np.isfinite(charts), ((charts - low) / (high - low)).clip(0, 1) * 254, NOTHING)
     codes = codes.round().astype(np.uint8)
@@ -225,20 +257,11 @@ def _inputs(entries: Sequence[Entry], samples: dict[str, tuple[str, ...]], side:
 
 
 def _outlines(entry: Entry, samples: Sequence[str]) -> dict[tuple[str, str], str]:
-    """Returns the border of each sample's object: white, black around it, else transparent."""
-    from PIL import Image
-
+    """Returns the border of each sample's object as a path."""
     data, outlines = entry.run.dataset, {}
     for sample in samples if "mask" in data else ():
-        mask = data["mask"].sel(sample=sample).values.astype(bool)
-        times = max(1, 256 // max(mask.shape))
-        inside = np.pad(np.kron(mask, np.ones((times, times), bool)), 2)
-        near = [np.roll(inside, step, axis) for axis in (0, 1) for step in (-1, 1)]
-        white = (~inside & np.any(near, 0)) | (inside & ~np.all(near, 0))
-        black = np.any([np.roll(white, step, axis) for axis in (0, 1) for step in (-1, 1)], 0) & ~white
-        rgba = np.zeros((*inside.shape, 4), np.uint8)
-        rgba[white], rgba[black] = (255, 255, 255, 255), (0, 0, 0, 255)
-        outlines[entry.name, sample] = _url(Image.fromarray(rgba[2:-2, 2:-2]), "PNG", optimize=True)
+        lines = [line + 0.5 for line in border(data["mask"].sel(sample=sample).values)]
+        outlines[entry.name, sample] = "".join(f"M{a:g},{b:g}L{c:g},{d:g}" for (a, b), (c, d) in lines)
     return outlines
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
 from . import html_tables, map_sections
 from .content import Content
+from .network_views import glance
 from .packed_maps import Maps
 from .payload import payload
 from .provenance import recipes
 from .rendering import asset, render
 from .sentences import answer, findings, trusting
 from .stylesheet import stylesheet
-from .svg_curves import layer_curve
+from .svg_curves import Curve, layer_curve
 from .word_shading import shaded_runs
 
 
@@ -28,7 +30,9 @@ class Section(NamedTuple):
 
 def render_page(content: Content, maps: Maps) -> str:
     """Returns the whole page."""
-    style, script = stylesheet(words=bool(content.texts)), asset("script.js")
+    curves = {scalar.name: layer_curve(content, scalar) for scalar in content.scalars}
+    slot = next(iter(curves.values())).slot * len(content.layers)
+    style, script = stylesheet(plot=slot), asset("script.js")
     return render(
         "page.html.j2",
         policy=policy(script, style),
@@ -38,7 +42,7 @@ def render_page(content: Content, maps: Maps) -> str:
         lead=_lead(content),
         content=content,
         maps=maps,
-        sections=_sections(content, maps),
+        sections=_sections(content, maps, curves),
         data=payload(content, maps),
     )
 
@@ -66,7 +70,13 @@ def _lead(content: Content) -> str:
     )
 
 
-def _sections(content: Content, maps: Maps) -> list[Section]:
+def _maps(content: Content, maps: Maps, bars: Mapping[str, map_sections.Scale]) -> tuple[object, ...]:
+    """Returns what the sheets of maps show: sentences, colour bars, those of one scale for all layers, and sheets."""
+    sheets = map_sections.sheets(content, maps)
+    return map_sections.about(content, maps), bars, map_sections.whole_scales(content, maps), sheets
+
+
+def _sections(content: Content, maps: Maps, curves: Mapping[str, Curve]) -> list[Section]:
     """Returns the sections that this page has something to show in, in their order."""
     tables, solver = (
         [made(content, name) for name in content.metrics] for made in (html_tables.values, html_tables.solver)
@@ -74,12 +84,13 @@ def _sections(content: Content, maps: Maps) -> list[Section]:
     bars = map_sections.scales(content, maps)
     every = [
         Section("answer", "In short", answer(content)),
-        Section("curves", "By layer", {scalar.name: layer_curve(content, scalar) for scalar in content.scalars}),
+        Section("network", "The network" + "s" * (len(content.entries) > 1), glance(content)),
+        Section("curves", "By layer", curves),
         Section("findings", "Findings", findings(content)),
         Section("values", "Values", tables),
         Section("differences", "Differences", html_tables.differences(content)),
         Section("words", "By word", content.texts and shaded_runs(content.texts)),
-        Section("maps", "Maps", (map_sections.about(content, maps), bars, map_sections.sheets(content, maps))),
+        Section("maps", "Maps", _maps(content, maps, bars)),
         Section("over", "Over the image", bars if content.wide else {}),
         Section("map-differences", "Differences of maps", map_sections.difference_scales(content, maps)),
         Section("restored", "Reconstructions", map_sections.reconstructions(content, maps)),

@@ -14,7 +14,7 @@ from .svg_curves import points
 
 def payload(content: Content, maps: Maps) -> dict[str, Any]:
     """Returns the data as JSON has it; numbers that are none are null."""
-    pictures = list(dict.fromkeys([*maps.inputs.values(), *maps.outlines.values()]))  # the networks of a run share them
+    pictures = list(dict.fromkeys(maps.inputs.values()))  # the networks of a run share them
     return _finite(
         {
             "unit": content.unit,
@@ -23,7 +23,7 @@ def payload(content: Content, maps: Maps) -> dict[str, Any]:
             "entries": _entries(content, maps, {url: place for place, url in enumerate(pictures)}),
             "pairs": _pairs(content),
             "pictures": pictures,
-            "scales": maps.scales,
+            "scales": {metric: scales._asdict() for metric, scales in maps.scales.items()},
             "limits": maps.limits,
             "diverging": colours.table(colours.DIVERGING).tolist(),
             "metrics": {metric: of_maps(metric) for metric in content.metrics},
@@ -62,7 +62,8 @@ def _entries(content: Content, maps: Maps, places: dict[str, int]) -> list[dict[
                 "size": maps.sizes[name],
                 "means": means,
                 "inputs": [places.get(maps.inputs.get((name, sample), "")) for sample in samples],
-                "outlines": [places.get(maps.outlines.get((name, sample), "")) for sample in samples],
+                "outlines": [maps.outlines.get((name, sample)) for sample in samples],
+                "full": [entry.run.plan.height, entry.run.plan.width],
             }
         )
     return entries

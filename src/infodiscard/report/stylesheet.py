@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from ..plots.palette import ink
 from . import colours
 from .rendering import asset
 
 
-def stylesheet(words: bool = False) -> str:
-    """Returns the style sheet; `words`: with the shades of texts."""
-    return _networks() + asset("style.css") + (_shades() if words else "")
+def stylesheet(plot: float = 0) -> str:
+    """Returns the style sheet; `plot`: the least width of a curve, in pixels, below which it scrolls."""
+    return f"{_networks()}{asset('style.css')}.plot{{min-width:{plot:g}px}}\n{_shades()}"
 
 
 def _networks() -> str:
@@ -22,7 +23,10 @@ def _networks() -> str:
 
 
 def _shades() -> str:
-    """Returns the rules of the classes of shaded words."""
+    """Returns the rules of the classes of shades: what is on one is drawn in the ink that can be read on it."""
     grounds = [colours.shade(number / (colours.SHADES - 1)) for number in range(colours.SHADES)]
-    rules = (f".w{i}{{background:{ground};color:{colours.ink(ground)}}}" for i, ground in enumerate(grounds))
+    rules = (
+        f".w{i}{{--ground:{ground};--ink:{ink(ground)};background:var(--ground);color:var(--ink)}}"
+        for i, ground in enumerate(grounds)
+    )
     return "".join(rules) + "\n"

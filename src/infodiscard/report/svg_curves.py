@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar, NamedTuple
 
 from ..analysis.trust import diagnostics
@@ -15,6 +16,7 @@ from .rendering import formatted
 from .scalars import Scalar
 
 LETTER = 6.6  # width of one
+NARROWEST, UPRIGHT = 46.0, 640  # least width of a layer, and up to which width of all names are not slanted
 MARKS = {  # how the points of a network look, around the origin; other networks of a colour have other marks
     "circle": "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0",
     "square": "M-3.6,-3.6h7.2v7.2h-7.2z",
@@ -61,15 +63,14 @@ class Series(NamedTuple):
 
 @dataclass(frozen=True)
 class Curve:
-    """The picture of one scalar by layer, in its own units; `ends` are of the vertical axis, in values.
+    """The picture of one scalar by layer: as wide as the page, so that across it stands in percent, and down in pixels.
 
-    `levels` are values to compare with, and what they are.
+    `ends` are of the vertical axis, in values; `levels` are values to compare with, and what they are.
     """
 
     height: ClassVar = 300  # of the plot
     top: ClassVar = 14
-    left: ClassVar = 86
-    right: ClassVar = 16
+    axis: ClassVar = 86  # width of the vertical one, which stays where it is
 
     scalar: Scalar
     title: str
@@ -85,34 +86,37 @@ class Curve:
         return [layer if len(layer) <= 22 else f"{layer[:10]}…{layer[-10:]}" for layer in self.names]
 
     @property
-    def step(self) -> float:
-        """From one layer to the next."""
-        return max(52.0, min(150.0, 640 / len(self.layers)))
+    def slot(self) -> float:
+        """The least that a layer is wide, in pixels."""
+        return NARROWEST if self.slanted else max(NARROWEST, self._longest + 8)
 
     @property
     def slanted(self) -> bool:
         """Whether the names of layers are too long to stand side by side."""
-        return max(map(len, self.layers)) * LETTER > self.step - 6
+        return (self._longest + 8) * len(self.layers) > UPRIGHT
 
     @property
-    def size(self) -> tuple[float, float]:
-        """Width and height of the whole picture."""
-        below = 44 + (0.72 * max(map(len, self.layers)) * LETTER if self.slanted else 8)
-        return self.left + self.step * len(self.layers) + self.right, self.height + below
+    def _longest(self) -> float:
+        return max(map(len, self.layers)) * LETTER
+
+    @property
+    def tall(self) -> float:
+        """Height of the whole picture, with what is below."""
+        return self.height + 44 + (0.72 * self._longest if self.slanted else 8)
 
     def x(self, place: float) -> float:
-        """Returns where a layer is, by its number."""
-        return round(self.left + self.step * (place + 0.5), 1)
+        """Returns where a layer is, by its number, in percent."""
+        return round(100 * (place + 0.5) / len(self.layers), 2)
 
     def y(self, value: float) -> float:
         """Returns where a value is."""
         low, high = self.ends
         return round(self.top + (high - value) / (high - low) * (self.height - self.top), 1)
 
-    def path(self, series: Series, values: Sequence[float | None]) -> str:
-        """Returns the path through a network's values by layer; "" if there are none."""
-        places = [f"{self.x(j + series.shift)},{self.y(v)}" for j, v in enumerate(values) if v is not None]
-        return f"M{'L'.join(places)}" if places else ""
+    def lines(self, series: Series, values: Sequence[float | None]) -> list[tuple[float, float, float, float]]:
+        """Returns the lines through a network's values by layer, each from x, y to x, y."""
+        places = [(self.x(j + series.shift), self.y(v)) for j, v in enumerate(values) if v is not None]
+        return [(*before, *after) for before, after in pairwise(places)]
 
     def tick(self, value: float) -> str:
         """Returns a value with as many digits as the ticks need."""

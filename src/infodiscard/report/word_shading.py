@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 from ..core.kinds import SPECIAL
 from ..errors import InfodiscardError
 from ..plots.layer_curves import identity_level
-from ..plots.style import CLIP, colour_scale
+from ..plots.style import CLIP, colour_scale, layer_scales, widened
 from ..results.run import StoredRun
 from ..results.words import Word, mean_of, table, values_of, words_of
 from .colours import SHADES, shade_class
@@ -33,12 +33,13 @@ class ShadedWord(NamedTuple):
 
 @dataclass(frozen=True)
 class ShadedRuns:
-    """Texts of runs on one scale of colours.
+    """Texts of runs on one scale of colours, or on one for each layer.
 
     Attributes:
         runs: name → text → layer → words.
-        low: the lower end of the scale.
+        low: the lower end of the scale; "low" where layers have scales of their own.
         high: its upper end.
+        ends: layer, as in `runs` → the ends of its own scale; `{}` where one scale serves all.
         clipped: whether there are words beyond its ends.
         unit: what one position is called.
         identity: the value of a layer that passes its input on unchanged; "" if it is not known.
@@ -52,6 +53,7 @@ class ShadedRuns:
     runs: dict[str, dict[str, dict[str, list[ShadedWord]]]]
     low: str
     high: str
+    ends: dict[str, str]
     clipped: bool
     unit: str
     identity: str
@@ -62,23 +64,35 @@ class ShadedRuns:
 def shaded_runs(runs: Mapping[str, StoredRun], count: int | None = FIRST) -> ShadedRuns:
     """Returns the first `count` texts of each run, by name; all texts if `None`.
 
-    One scale for all texts, layers, networks and runs: from the 1st to the 99th percentile of the words, without
-    special tokens.
+    One scale for all texts, networks and runs: from the 1st to the 99th percentile of the words, without special
+    tokens. One for all layers, too, unless they differ by more than the words of one.
 
     Raises:
         InfodiscardError: a run is not one of texts, or nothing is measured.
     """
-    values = np.concatenate([_values(run) for run in runs.values()])
+    words = {layer: np.concatenate(each) for layer, each in _values(runs.values()).items()}
+    values = np.concatenate([np.empty(0), *words.values()])
     if not values.size:
         raise InfodiscardError("Nothing of this run is measured yet; continue it first.")
-    scale, extend = colour_scale(values)
+    own = layer_scales(words)
+    scales = {layer: colour_scale(each, own.get(layer) or _ends(values)) for layer, each in words.items()}
+    low, high = _ends(values)
     plan, total = next(iter(runs.values())).plan, max(len(run.plan.samples) for run in runs.values())
     level = identity_level(plan.settings)
     return ShadedRuns(
-        runs={name: _texts(run, scale, count) for name, run in runs.items()},
-        low=formatted(float(scale.vmin), DIGITS),
-        high=formatted(float(scale.vmax), DIGITS),
-        clipped=extend != "neither",
+        runs={
+            name: _texts(run, {layer: scale for layer, (scale, _) in scales.items()}, count)
+            for name, run in runs.items()
+        },
+        low="low" if own else formatted(low, DIGITS),
+        high="high" if own else formatted(high, DIGITS),
+        ends={
+            label: "…".join(formatted(end, DIGITS) for end in own[layer])
+            for run in runs.values()
+            for label, layer in _labels(run).items()
+            if layer in own
+        },
+        clipped=any(extend != "neither" for _, extend in scales.values()),
         unit=plan.layout.unit,
         identity="" if level is None else formatted(level, DIGITS),
         shown=total if count is None else count,
@@ -86,14 +100,33 @@ def shaded_runs(runs: Mapping[str, StoredRun], count: int | None = FIRST) -> Sha
     )
 
 
-def _values(run: StoredRun) -> np.ndarray:
-    """Returns the SID of all words; of special tokens only if there are no others."""
-    every = table(run)
-    words = every[every["word"] != SPECIAL]
-    return (every if words.empty else words)["sid"].to_numpy(float)
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    """Returns the ends of the scale that all words share."""
+    low, high = np.percentile(values, CLIP)
+    return widened(float(low), float(high))
 
 
-def _texts(run: StoredRun, scale: Any, count: int | None) -> dict[str, dict[str, list[ShadedWord]]]:
+def _values(runs: Iterable[StoredRun]) -> dict[str, list[np.ndarray]]:
+    """Returns layer → the SID of all its words; of special tokens only if there are no others."""
+    found: dict[str, list[np.ndarray]] = {}
+    for every in map(table, runs):
+        words = every[every["word"] != SPECIAL]
+        for layer, rows in (every if words.empty else words).groupby("layer", sort=False):
+            found.setdefault(str(layer), []).append(rows["sid"].to_numpy(float))
+    return found
+
+
+def _labels(run: StoredRun) -> dict[str, str]:
+    """Returns what the lines of a text are called → their layer."""
+    plan = run.plan
+    return {
+        layer if len(plan.networks) == 1 else f"{network} {layer}": layer
+        for network in plan.networks
+        for layer in plan.layers[network]
+    }
+
+
+def _texts(run: StoredRun, scales: Mapping[str, Any], count: int | None) -> dict[str, dict[str, list[ShadedWord]]]:
     """Returns the first texts, each with the layers where it was measured."""
     plan, texts = run.plan, {}
     maps = {
@@ -102,7 +135,7 @@ def _texts(run: StoredRun, scale: Any, count: int | None) -> dict[str, dict[str,
     for number, (sample, words) in enumerate(zip(plan.samples[:count], words_of(plan), strict=False)):
         texts[sample] = {
             layer if len(plan.networks) == 1 else f"{network} {layer}": [
-                _shaded(word, values[number], scale, plan.layout.unit) for word in words
+                _shaded(word, values[number], scales[layer], plan.layout.unit) for word in words
             ]
             for (network, layer), values in maps.items()
             if np.isfinite(values[number]).any()

@@ -48,6 +48,8 @@ class Plan:
             "split", "crop", "size", "annotations" of the data. Without folders.
         predictions: for the record, network → the class that it gives each sample (−1: unreadable), where it is known.
         skipped: for the record, "NETWORK/LAYER" → why it cannot be measured, of layers that were to be.
+        stages: for the record, network → its parts, each a name and the places of the parts that it is computed from,
+            which come before it: first the input; its layers by their addresses. Without networks where it is unknown.
 
     Raises:
         InfodiscardError: the parts do not fit together.
@@ -72,6 +74,7 @@ class Plan:
     origin: dict[str, str] = field(default_factory=dict, compare=False)
     predictions: dict[str, tuple[int, ...]] = field(default_factory=dict, compare=False)
     skipped: dict[str, str] = field(default_factory=dict, compare=False)
+    stages: dict[str, tuple[tuple[str, tuple[int, ...]], ...]] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         """Coerces to the exact types, so that a plan equals what is read back from a store."""
@@ -93,6 +96,10 @@ class Plan:
             "origin": dict(self.origin),
             "skipped": dict(self.skipped),
             "predictions": {str(name): tuple(map(int, row)) for name, row in self.predictions.items()},
+            "stages": {
+                str(network): tuple((str(name), tuple(map(int, sources))) for name, sources in parts)
+                for network, parts in self.stages.items()
+            },
         }
         for name, value in coerced.items():
             object.__setattr__(self, name, value)
