@@ -136,7 +136,14 @@ def accelerator() -> Iterator[Accelerator]:
         mock.patch("torch.autocast", _autocast(torch.autocast)),
         Accelerator() as within,
     ):
-        yield within
+        swaps, lifts = torch.__future__.get_swap_module_params_on_conversion(), torch._C._only_lift_cpu_tensors()
+        torch.__future__.set_swap_module_params_on_conversion(True)  # `module.to` cannot do it in place
+        torch._C._set_only_lift_cpu_tensors(True)  # `torch.tensor(…, device=…)` makes it on the CPU, and copies it
+        try:
+            yield within
+        finally:
+            torch.__future__.set_swap_module_params_on_conversion(swaps)
+            torch._C._set_only_lift_cpu_tensors(lifts)
 
 
 def _autocast(real: Any) -> Any:
