@@ -1,6 +1,7 @@
 """On a device with a memory of its own: everything is there, values are the same, and no step waits for it twice."""
 
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
@@ -61,7 +62,7 @@ def test_no_step_waits_for_the_device_more_than_once_and_values_are_the_same(sol
         there = [pretend_device.move(copy.deepcopy(each)) for each in (net, decoder)]
         found = solve(*there, There(inputs), watch)
         whole = device.waits.total()
-    steps = [after - before for before, after in zip(waits, waits[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(waits)]
     assert len(steps) > 3
     # Between two ascents, it is waited for at every look at the distance, and for every batch of fresh draws.
     assert sorted(steps)[len(steps) // 2] <= 1 and whole <= len(steps) + 40, device.waits

@@ -307,7 +307,10 @@ class _Search:
         self.forwards = self.forwards + forwards
 
     def draw_fresh(self, rows: Rows) -> None:
-        """Draws at `place` of `rows`, of which none has fresh draws yet, until the value at the optimum is known, or more draws would not help."""
+        """Draws at `place` of `rows` until the value at the optimum is known, or more draws would not help.
+
+        None of them has fresh draws yet.
+        """
         count, done, effort, problem = FRESH_DRAWS, 0, self.effort, self.problem
         while len(rows):
             task = problem, self.place, self.streams["correct"], rows, count
