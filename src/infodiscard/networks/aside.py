@@ -92,7 +92,7 @@ def _written(tensor: torch.Tensor) -> IO[bytes] | torch.Tensor:
     try:
         file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by `Aside`
         for piece in _pieces(tensor):
-            content = memoryview(_bits(piece).numpy())
+            content = memoryview(_bits(piece).numpy())  # type: ignore[arg-type]
             while content:
                 content = content[file.write(content) :]
     except OSError:

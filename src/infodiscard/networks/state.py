@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .aside import Aside, is_large, set_aside
+from .aside import is_large, set_aside
 
 OBJECTS = 2
 """Objects other than modules that are followed one into another: a cache that a module keeps, but not a trainer's."""
