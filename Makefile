@@ -4,7 +4,7 @@ JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test lint bench docs
+.PHONY: help demo test lint bench gpu docs
 
 help:
 	@echo "make demo   measures the bundled network; writes pictures and a report to runs/demo"
@@ -12,6 +12,7 @@ help:
 	@echo "make lint   checks style, types and the packages' imports"
 	@echo "make docs   builds the documentation into site/"
 	@echo "make bench  compares the solver with other procedures, then tests scaling; pass options in BENCH= and SCALE="
+	@echo "make gpu    on a machine with a GPU: tests, speeds and a plan, into gpu.json and docs/gpu.md; eight minutes"
 
 demo: $(READY)
 	$(BIN)/infodiscard demo --out runs/demo
@@ -37,6 +38,10 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.bench $(BENCH)
 	$(BIN)/python -m benchmarks.scale $(SCALE)
+
+# No network connection is needed; pass options in GPU=, such as GPU="--device cpu --size tiny" to try it without one.
+gpu: $(READY)
+	$(BIN)/python -m benchmarks.gpu --page docs/gpu.md $(GPU)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

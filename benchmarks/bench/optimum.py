@@ -190,6 +190,6 @@ def closed_form(problem: JudgedProblem) -> torch.Tensor:
     for part in torch.arange(x[0].numel(), device=x.device).split(256):
         unit = torch.nn.functional.one_hot(part, x[0].numel()).to(x).view(1, len(part), *x.shape[1:])
         norms.append(problem.distance(first, unit)[0])
-    summed = space.gather(torch.cat(norms).view(x.shape[1:])) / space.weights().to(x)
+    summed = space.gather(torch.cat(norms).view(x.shape[1:])) / space.weights(x)
     log_sigma = -0.5 * summed.clamp(min=1e-30).log()
     return (problem.uniform(space, problem.alpha) + log_sigma - log_sigma.mean()).clamp(max=math.log(problem.cap))

@@ -62,7 +62,7 @@ def ascend(
     state = AscentState.begin(start, space, problem.target, unsolved.log_cap)
     stream = unsolved.stream("solve")
     while True:
-        advance(unsolved, state, stream, unsolved.rows, draws)
+        advance(unsolved, state, stream, unsolved.all, draws)
         yield state
 
 

@@ -12,6 +12,7 @@ import torch
 import torchvision
 from torch import nn
 
+import pretend_device
 from infodiscard.errors import InfodiscardError
 from infodiscard.networks.preserve import preserved, unwrap
 from infodiscard.networks.probe import Probe, list_layers
@@ -260,3 +261,16 @@ def test_settings_of_the_process_are_back_after_threads_that_need_them():
     with ThreadPoolExecutor(2) as pool:
         assert not any(pool.map(hold, networks * 2))
     assert torch.backends.mha.get_fastpath_enabled() and torch.backends.cudnn.enabled == cudnn
+
+
+def test_kernels_of_an_accelerator_are_repeatable_within(monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    model, kept = nn.Sequential(nn.Linear(3, 2)).eval(), torch.backends.cudnn.benchmark
+    with preserved(model):
+        assert not torch.are_deterministic_algorithms_enabled()  # on a CPU, nothing is changed
+    with pretend_device.accelerator(), pytest.raises(ArithmeticError), preserved(pretend_device.move(model)):
+        assert torch.are_deterministic_algorithms_enabled() and torch.is_deterministic_algorithms_warn_only_enabled()
+        assert not torch.utils.deterministic.fill_uninitialized_memory
+        raise ArithmeticError
+    assert not torch.are_deterministic_algorithms_enabled() and torch.backends.cudnn.benchmark == kept
+    assert torch.utils.deterministic.fill_uninitialized_memory

@@ -14,7 +14,7 @@ def ascend(problem, target, start, steps, draws=16):
     state = AscentState.begin(start, problem.space, target, problem.log_cap)
     stream = problem.stream("solve")
     for _ in range(steps):
-        advance(problem, state, stream, problem.rows, draws)
+        advance(problem, state, stream, problem.all, draws)
         yield state
 
 

@@ -19,6 +19,7 @@ from infodiscard.solver.expectation import (
 )
 from infodiscard.solver.feature_distance import FeatureDistance
 from infodiscard.solver.problem import Problem
+from infodiscard.solver.rows import Rows
 from infodiscard.solver.sigma_space import SigmaSpace
 
 TAU = 0.01
@@ -68,7 +69,7 @@ def test_a_few_draws_that_make_the_error_are_not_trusted():
 
 
 def test_samples_that_are_not_wanted_have_no_estimate(problem):
-    estimate = expected_distance(problem, problem.small, problem.stream("test"), 0.1, 64, torch.tensor([1]))
+    estimate = expected_distance(problem, problem.small, problem.stream("test"), 0.1, 64, Rows.of([1]))
     assert estimate.mean.isnan().tolist() == [True, False] and estimate.draws[0] == 0 < estimate.draws[1]
 
 
@@ -96,8 +97,8 @@ def test_a_ratio_and_its_error_are_those_of_the_textbook():
 def test_gradients_of_draws_are_those_of_the_distance(problem):
     problem.distance.batch_size = 4  # a sample at a time
     log_sigma = problem.small + 0.3 * random(2, 1, 8, 8)
-    groups = list(draw_gradients(problem, log_sigma, problem.stream("test"), problem.rows, 4))
-    assert [group.tolist() for group, *_ in groups] == [[0], [1]]
+    groups = list(draw_gradients(problem, log_sigma, problem.stream("test"), problem.all, 4))
+    assert [group.numbers for group, *_ in groups] == [(0,), (1,)]
     unit = problem.stream("test").draw([0, 1], 4)
     z = log_sigma.exp()[:, None] * unit
     level, gradient = problem.distance.gradient(problem.rows, z)

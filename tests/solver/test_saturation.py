@@ -19,7 +19,7 @@ def tried(feature, width: int):
     small = problem.distance(problem.rows, 0.1 * problem.stream("test").draw([0, 1, 2], 4000)).mean(1)
     place = problem.uniform.clone()
     place[..., 0] += 0.1  # the largest
-    return place, *at_cap(problem, place, 1.5 * small, torch.full_like(small, 2.0), problem.rows)
+    return place, *at_cap(problem, place, 1.5 * small, torch.full_like(small, 2.0), problem.all)
 
 
 def test_an_input_whose_effect_is_bounded_goes_to_the_cap():

@@ -7,6 +7,7 @@ from closed_forms import linear_problem, random
 from infodiscard.solver.effort import Effort
 from infodiscard.solver.feature_distance import FeatureDistance
 from infodiscard.solver.problem import Problem
+from infodiscard.solver.rows import Rows
 from infodiscard.solver.scaling import scale_to_target, scaled
 from infodiscard.solver.sigma_space import SigmaSpace
 
@@ -38,7 +39,7 @@ def test_sigma_is_scaled_to_the_ratio_from_near_and_far(problem, weight, shift):
 
 def test_samples_that_are_not_chosen_stay(problem):
     start, power = problem.small.clone(), torch.full((2,), 2.0).double()
-    end, forwards = scale_to_target(problem, start, power, Effort(), 5, rows=torch.tensor([1]))
+    end, forwards = scale_to_target(problem, start, power, Effort(), 5, rows=Rows.of([1]))
     assert torch.equal(end[0], start[0]) and (end[1] > start[1]).all()
     assert forwards[0] == 0 < forwards[1]
 

@@ -91,7 +91,7 @@ def test_grid_whose_cells_differ_in_size():
     weight, inputs = linear_problem(size=8)
     space = SigmaSpace.parse("grid:3", (1, 8, 8))
     solution = solve(lambda x: x.flatten(1) @ weight.T, inputs, sigma="grid:3")
-    norms, sizes = space.gather(weight.square().sum(0).view(1, 8, 8)), space.weights()
+    norms, sizes = space.gather(weight.square().sum(0).view(1, 8, 8)), space.weights(weight)
     exact = 0.5 * (ALPHA * TAU * norms.sum() * sizes / (64 * norms)).log()
     difference = solution.log_sigma - exact
     assert ((difference * sizes / 64).sum((1, 2, 3)) + solution.correction).abs().max() < 3 * 0.008

@@ -37,7 +37,7 @@ def test_every_parameter_covers_its_units_and_every_unit_has_one(name, shape):
     numbers = torch.arange(space.shape[0] * space.shape[1] * space.shape[2]).reshape(space.shape)
     owner = space.expand(numbers).expand(shape)
     counts = torch.bincount(owner.flatten(), minlength=numbers.numel()).reshape(space.shape)
-    assert torch.equal(space.weights(), counts.float())
+    assert torch.equal(space.weights(torch.ones(1)), counts.float())
     assert counts.min() >= 1 and counts.sum() == shape[0] * shape[1] * shape[2]
 
 
@@ -45,7 +45,7 @@ def test_a_grid_that_does_not_divide_has_cells_of_nearly_equal_size():
     space = SigmaSpace.parse("grid:3", (1, 7, 8))
     expected = torch.tensor([[0] * 3 + [1] * 2 + [2] * 2]).T * 3 + torch.tensor([[0] * 3 + [1] * 3 + [2] * 2])
     assert torch.equal(space.expand(torch.arange(9).reshape(1, 3, 3))[0], expected)
-    assert space.weights().tolist() == [[[9, 9, 6], [6, 6, 4], [6, 6, 4]]]
+    assert space.weights(torch.ones(1)).tolist() == [[[9, 9, 6], [6, 6, 4], [6, 6, 4]]]
 
 
 def test_shapes_of_the_spaces():

@@ -71,6 +71,8 @@ def _notes(forecast: Forecast) -> Iterator[str]:
     if forecast.memory is not None:
         gpu = "" if forecast.gpu_memory is None else f", and {_bytes(forecast.gpu_memory)} of the GPU's"
         yield f"Memory: {_bytes(forecast.memory)} of this process at its peak, data and libraries included{gpu}."
+    if forecast.need is not None:
+        yield f"At the largest layer: {forecast.need}."
     yield f"Storage: {_bytes(forecast.size)} in {forecast.objects:,} files or objects."
     where = (
         "a GPU like this one"

@@ -60,6 +60,8 @@ def beforehand(run: StoredRun, looks: dict[Layer, FirstLook], budget: float | No
     likely = {" ".join(layer) if several else layer[1]: counts[layer] * looks[layer].cost() for layer in looks}
     text = f"This will take {duration_range(low, high)}"
     text += f"; {named}" if (named := dearest(likely)) else ""
+    if needs := [each.need for each in looks.values() if each.need is not None]:
+        text += f". It takes about {max(needs, key=lambda need: need.whole)}"
     if budget is not None and high > budget:
         text += f". It ends after {duration(budget)} with what is finished then; the same command goes on"
     return f"{text}."

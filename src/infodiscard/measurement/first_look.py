@@ -16,6 +16,7 @@ from ..errors import NotCalledError, SampleError
 from ..solver.effort import Effort
 from ..solver.expectation import relative_variance
 from ..solver.sample_noise import SampleNoise
+from .memory import Need, kept_for_backward, weights_size
 from .prepared_network import PreparedNetwork
 from .unit import SOLVERS, LayerSamples
 
@@ -32,6 +33,9 @@ FEWEST, STEEP, LINEAR, SATURATED = 75, 0.1, 2.0, 8.0
 at the default tolerance: more r² where E does not grow as σ². By solves at 25 layers of six networks, two thirds of
 which took 0.5 … 2 times as many."""
 
+WARM, NOISES = 2, 4
+"""Noisy inputs of the first pass; and maps of an input's size beside its activations: noisy input, noise, gradients."""
+
 UNSURE = 2.0
 """Factor within which the number of passes is expected."""
 
@@ -44,11 +48,13 @@ class FirstLook:
         seconds: of a forward and backward pass of one noisy input.
         passes: that a sample is expected to take.
         most: passes that it may take.
+        need: memory for the metric that needs most; `None` where no sample can be measured.
     """
 
     seconds: Mapping[str, float]
     passes: Mapping[str, float]
     most: Mapping[str, int]
+    need: Need | None = None
 
     def cost(self, factor: float = 1.0) -> float:
         """Returns the seconds of a sample that takes `factor` times the passes that are expected."""
@@ -82,38 +88,52 @@ def look(
         batch_size: noisy inputs in one forward pass.
         clock: seconds from any beginning.
     """
-    seconds, passes = dict[str, float](), dict[str, float]()
+    seconds, passes, needs = dict[str, float](), dict[str, float](), list[Need]()
     for sample in islice(network.each(layer), TRIED):
         try:
             with network.layer(layer) as probe:
                 at = LayerSamples(network, probe, sample, settings, batch_size)
                 for metric, most in settings.max_passes.items():
-                    seconds[metric], passes[metric] = _pass(at, metric, most, clock)
+                    seconds[metric], passes[metric], need = _pass(at, metric, most, clock)
+                    needs.append(need)
             break
         except (SampleError, NotCalledError):
             continue
     none = dict.fromkeys(settings.max_passes, 0.0)  # where no sample can be measured, none takes any time
-    return FirstLook(none | seconds, none | passes, settings.max_passes)
+    most_needed = max(needs, key=lambda need: need.whole, default=None)
+    return FirstLook(none | seconds, none | passes, settings.max_passes, most_needed)
 
 
-def _pass(at: LayerSamples, metric: str, most: int, clock: Clock) -> tuple[float, float]:
-    """Returns the seconds of a pass of one noisy input, and the passes expected of a sample."""
+def _pass(at: LayerSamples, metric: str, most: int, clock: Clock) -> tuple[float, float, Need]:
+    """Returns the seconds of a pass of one noisy input, the passes expected of a sample, and the memory needed."""
     objective, compute = SOLVERS[metric].one_pass(at)
     device, draws = objective.inputs.device, DRAWS.get(objective.inputs.device.type, 16)
     noise, rows = SampleNoise(objective.inputs, 0, "trial"), torch.zeros(1, dtype=torch.long, device=device)
-    for count in (2, draws):  # the first is for warming up
-        z = (at.settings.alpha * at.settings.tau) ** 0.5 * noise.draw([0], count)
-        begin = clock()
-        result: Any = compute(rows, z)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        seconds = (clock() - begin) / count
+
+    def drawn(count: int) -> torch.Tensor:
+        return (at.settings.alpha * at.settings.tau) ** 0.5 * noise.draw([0], count)
+
+    with kept_for_backward(at.network.module) as sizes:  # warms up, too
+        compute(rows, drawn(WARM))
+    need = _need(at, sum(sizes) // WARM, objective.batch_size)
+    z = drawn(draws)
+    begin = clock()
+    result: Any = compute(rows, z)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    seconds = (clock() - begin) / draws
     if metric != "sid":
-        return seconds, float(most)
+        return seconds, float(most), need
     level, gradient = result
     slope = at.space.gather(z * gradient)
     variance, power = float(relative_variance(slope)), float(slope.sum() / level.sum())
     each = LINEAR + SATURATED * min(2 * abs(power - 2), 1.0)
     harder = (Effort.tolerance / at.settings.tolerance) ** 1.5
     passes = FEWEST + harder * min(STEEP * variance**2, each * variance)
-    return seconds, passes if math.isfinite(passes) else float(most)
+    return seconds, passes if math.isfinite(passes) else float(most), need
+
+
+def _need(at: LayerSamples, each: int, inputs: int) -> Need:
+    """The memory for a batch of so many `inputs`, with `each` bytes of activations; noise and gradients beside it."""
+    noise = NOISES * at.part.values[0].numel() * 4
+    return Need(weights_size(at.network.module), inputs * (each + noise), inputs)

@@ -17,7 +17,7 @@ from ..results.store import create_store
 from .calibration import Calibration, LayerTimings, Timing
 from .execution import EFFICIENCY, WORKERS
 from .first_look import Clock
-from .memory import peak_memory
+from .memory import Need, peak_memory
 from .pace import SPREAD, duration, duration_range
 from .prepare import Measurement
 
@@ -72,6 +72,7 @@ class Forecast:
         start_up: seconds until the first unit, as they were here.
         memory: most bytes of resident memory of this process; `None` where that is not known.
         gpu_memory: most bytes allocated on the GPU; `None` on a CPU.
+        need: what of the memory the weights and one noisy batch take, at the layer where it is most.
         fixed_size: bytes of what is stored but for the units: the pictures, names and metadata.
         objects: files, or objects in a bucket.
         workers: for which `table` tells the time.
@@ -90,6 +91,7 @@ class Forecast:
     objects: int
     workers: tuple[int, ...] = WORKERS
     efficiency: float = EFFICIENCY
+    need: Need | None = None
 
     def __repr__(self) -> str:
         """Describes the forecast in one line."""
@@ -213,6 +215,7 @@ def predict(
     calibration = Calibration(run, measurement.work, seconds, clock)
     blocks = -(-len(plan.samples) // plan.block)
     each = len(run.arrays.written()) + 1
+    needs = [known.look.need for known in calibration.layers.values() if known.look.need is not None]
     return Forecast(
         plan=plan,
         layers=tuple(_layer(*layer, known, run.arrays) for layer, known in calibration.layers.items()),
@@ -226,6 +229,7 @@ def predict(
         objects=objects + blocks * len(calibration.layers) * each,
         workers=tuple(workers),
         efficiency=efficiency,
+        need=max(needs, key=lambda need: need.whole, default=None),
     )
 
 

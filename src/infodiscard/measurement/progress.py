@@ -65,6 +65,7 @@ class Watch:
         self.total = layers * len(run.plan.samples)
         self.done = self.total - sum(left.values())
         self.pace = Pace(left, looks)
+        self._look = 0.0
         self._deadline = math.inf if budget is None else time.monotonic() + budget
         folder = run.path if isinstance(run.path, Path) else None
         self._unfinished = Unfinished(folder, run.created)
@@ -103,8 +104,9 @@ class Watch:
         expected: dict[tuple[str, ...], float] = {}
         self._show(unit)
 
-        def tell(metric: str, samples: tuple[str, ...], stage: Stage) -> None:
-            key = (metric, *samples)
+        def note(key: tuple[str, ...], stage: Stage) -> None:
+            """Notes how far a search is, for which a device that is computing has to be waited for."""
+            metric = key[0]
             spent[key], expected[key] = float(stage.spent.sum()), float(stage.expected.nan_to_num(math.inf).sum())
             metrics = self._run.plan.settings.metrics
             later = metrics[metrics.index(metric) + 1 :]
@@ -112,7 +114,12 @@ class Watch:
             self.pace.advance(sum(spent.values()), sum(expected.values()) + others)
             self._show(unit)
             self._note_status()
-            now = time.monotonic()
+
+        def tell(metric: str, samples: tuple[str, ...], stage: Stage) -> None:
+            key, now = (metric, *samples), time.monotonic()
+            if now >= self._look:
+                note(key, stage)
+                self._look = now + SHOWN
             ends = now >= self._deadline
             if stage.snapshot is not None and (ends or now >= self._keep):
                 self._unfinished.keep(unit, key, stage.snapshot())

@@ -201,6 +201,17 @@ def _dense_parts(tensor: torch.Tensor) -> list[torch.Tensor]:
     return [tensor.resolve_conj().resolve_neg()]
 
 
+def _copied(module: nn.Module, device: torch.device) -> nn.Module:
+    """Returns a copy of a module on another device, whose weights are never in memory twice where they are now."""
+    memo: dict[int, Any] = {}
+    for each in [*module.parameters(), *module.buffers()]:
+        if type(each) in (torch.Tensor, nn.Parameter) and each.layout is torch.strided:
+            there = each.detach().to(device)
+            own = nn.Parameter(there, each.requires_grad) if isinstance(each, nn.Parameter) else there
+            memo[id(each)] = own
+    return copy.deepcopy(module, memo).to(device)
+
+
 def placed(module: nn.Module, device: str | torch.device | None) -> tuple[nn.Module, torch.device]:
     """Returns the module on the device where it runs, and that device; the user's own is never moved, a copy is.
 
@@ -222,7 +233,7 @@ def placed(module: nn.Module, device: str | torch.device | None) -> tuple[nn.Mod
     if wanted.type == home.type and (wanted.index in (None, home.index) or home.type == "cpu"):
         return module, home
     try:
-        return copy.deepcopy(module).to(wanted), wanted
+        return _copied(module, wanted), wanted
     except Exception as error:
         if out_of_memory(error):
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -79,11 +80,14 @@ def preserved(model: nn.Module) -> Iterator[nn.Module]:
             any(isinstance(each, of) for each in model.modules()) for of in (nn.RNNBase, _ATTENTION)
         )
         compiled = any(_is_compiled(each) or each._compiled_call_impl is not None for each in model.modules())
-        if recurrent or attention or compiled:
+        devices = {"cpu", *(tensor.device.type for tensor in model.parameters())}
+        if recurrent or attention or compiled or len(devices) > 1:
             stack.enter_context(_PROCESS)
         if recurrent:
             # cuDNN's recurrent layers have no backward pass in eval mode.
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        if len(devices) > 1:
+            stack.enter_context(_repeatable())
         if attention:
             # Attention has a fast path for passes without a gradient, in which layers are skipped and padding is zero.
             stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
@@ -91,7 +95,7 @@ def preserved(model: nn.Module) -> Iterator[nn.Module]:
         if compiled:
             # Compiled code knows nothing of hooks that come later, so the parts that are compiled run as written.
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        for device in {"cpu", *(tensor.device.type for tensor in model.parameters())}:
+        for device in devices:
             stack.enter_context(torch.autocast(device, enabled=False))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
@@ -101,6 +105,27 @@ def preserved(model: nn.Module) -> Iterator[nn.Module]:
             module._backward_hooks.clear()
             module._backward_pre_hooks.clear()
         yield model
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """Lets an accelerator take kernels that hang neither on chance nor on what ran before, wherever there are such.
+
+    PyTorch warns where there are none. For multiplications it also wants a setting of cuBLAS's.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    switches = (torch.backends.cudnn, "benchmark"), (torch.utils.deterministic, "fill_uninitialized_memory")
+    values = [getattr(*switch) for switch in switches]
+    try:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        for owner, name in switches:
+            setattr(owner, name, False)
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        for (owner, name), value in zip(switches, values, strict=True):
+            setattr(owner, name, value)
 
 
 def _refuse_unreadable(model: nn.Module) -> None:

@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from .aside import is_large, set_aside
+
 OBJECTS = 2
 """Objects other than modules that are followed one into another: a cache that a module keeps, but not a trainer's."""
 
@@ -189,6 +191,7 @@ def _write_flags(each: torch.Tensor, old: tuple[bool, torch.Tensor | None]) -> N
 
 
 _TENSOR = _Kind(lambda each: each.detach().to("cpu", copy=True), _same_bits, _write_tensor)
+_LARGE = _Kind(set_aside, lambda each, aside: aside.same(each), lambda each, aside: aside.write(each))
 _FLAGS = _Kind(
     lambda each: (each.requires_grad, each.grad),
     lambda each, old: each.requires_grad == old[0] and each.grad is old[1],
@@ -202,7 +205,7 @@ def _tensor_kinds(tensor: torch.Tensor) -> Iterator[_Kind]:
         yield _FLAGS
     plain = type(tensor) in (torch.Tensor, nn.Parameter, nn.Buffer) and tensor.layout is torch.strided
     if plain and not (tensor.is_nested or tensor.is_quantized or tensor.is_meta or tensor.is_inference()):
-        yield _TENSOR
+        yield _LARGE if is_large(tensor) else _TENSOR
 
 
 # -- generators

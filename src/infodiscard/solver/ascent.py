@@ -10,6 +10,7 @@ import torch
 from .correction import FAINT, UNFELT, curvature, linear_way
 from .expectation import draw_gradients
 from .problem import Problem
+from .rows import Rows
 from .sample_noise import SampleNoise
 from .sigma_space import SigmaSpace
 from .wavelets import Scales, filtered, live_mean, mean
@@ -52,22 +53,22 @@ the draws, so that what is rare counts once it can be known, and the average is 
 TINY = 1e-30
 
 
-def advance(problem: Problem, state: AscentState, stream: SampleNoise, rows: torch.Tensor, draws: int) -> None:
-    """Takes one step of the samples `rows` (`r`), all or none of which have taken two steps.
+def advance(problem: Problem, state: AscentState, stream: SampleNoise, rows: Rows, draws: int) -> None:
+    """Takes one step of the samples `rows`, all or none of which have taken two steps.
 
     Args:
         problem: what is maximised.
         state: of all samples; changed in place.
         stream: source of the draws.
-        rows: which samples, `r`.
+        rows: which samples.
         draws: noisy inputs per sample; half as many in the first two steps.
     """
-    if int(state.steps[rows[0]]) < 2:
+    if state.taken[rows.numbers[0]] < 2:
         draws = max(2, draws // 2)
     slopes, sizes, levels = [], [], []
     for group, _, slope, gradient, level in draw_gradients(problem, state.log_sigma, stream, rows, draws):
         sizes.append(_halves(problem.space.gather(gradient.square()) / (level[..., None, None, None] + TINY)))
-        slope, level = without_outliers(slope, level, state.passes[group])
+        slope, level = without_outliers(slope, level, state.passes[group.index])
         slopes.append(_halves(slope))
         levels.append(level)
     state.step(rows, torch.cat(slopes), torch.cat(sizes), torch.cat(levels))
@@ -122,6 +123,7 @@ class AscentState:
     left: torch.Tensor  # the gap, as the steps' own draws show it before they move σ; it lags behind
     passes: torch.Tensor  # noisy inputs taken forward and backward
     steps: torch.Tensor
+    taken: list[int]  # the same for the host
     target: torch.Tensor  # α δ_f²
     weights: torch.Tensor  # input units per parameter, the same for every sample
     log_cap: torch.Tensor  # largest log σ allowed, `n × 1 × 1 × 1`
@@ -147,21 +149,25 @@ class AscentState:
             left=torch.full_like(target, math.inf),
             passes=torch.zeros(len(start), dtype=torch.long, device=start.device),
             steps=torch.zeros(len(start), dtype=torch.long, device=start.device),
+            taken=[0] * len(start),
             target=target,
-            weights=space.weights().to(start),
+            weights=space.weights(start),
             log_cap=log_cap,
             scales=Scales(start),
         )
 
-    def step(self, rows: torch.Tensor, slope: torch.Tensor, size: torch.Tensor, draws: torch.Tensor) -> None:
-        """Takes one step of the samples `rows`.
+    def step(self, samples: Rows, slope: torch.Tensor, size: torch.Tensor, draws: torch.Tensor) -> None:
+        """Takes one step of some samples.
 
         Args:
-            rows: indices, `r`.
+            samples: which, r of them.
             slope: ∂L/∂s averaged over the draws, in two halves: `r × 2 × planes × rows × columns`.
             size: (∂L/∂z)² / L, the same.
             draws: L of each draw, `r × draws`.
         """
+        rows = samples.index
+        for number in samples.numbers:
+            self.taken[number] += 1
         self.steps[rows] += 1
         self.passes[rows] += draws.shape[1]
         now, level = self.log_sigma[rows], draws.mean(1)
@@ -308,11 +314,10 @@ class AscentState:
         residual = self.residual[rows] + rate * (gap * fresh - self.residual[rows])
         certainty = self.certainty[rows] + rate * (fresh - self.certainty[rows])
         spread = (1 - rate) ** 2 * self.spread[rows] + rate**2 * fresh
-        kept = rows[later]
-        for average, value in ((self.residual, residual), (self.certainty, certainty), (self.spread, spread)):
-            average[kept] = value[later]
         left = (residual / certainty).clamp(min=0) + CAUTION * spread.sqrt() / certainty
-        self.left[kept] = left[later]
+        values = (self.residual, residual), (self.certainty, certainty), (self.spread, spread), (self.left, left)
+        for average, value in values:
+            average[rows] = torch.where(later, value, average[rows])
 
     def _newton_steps(
         self, rows: torch.Tensor, live: torch.Tensor, ratio: torch.Tensor, power: torch.Tensor

@@ -140,15 +140,18 @@ class FreshDraws:
         """Returns p = d log E / d log(scale of σ) = Σ g / E, `n`, as the gradients have it."""
         return (self.slope.sum((1, 2, 3, 4)).double() / self.sums[0]).to(self.slope.dtype)
 
-    def correction(self, space: SigmaSpace, log_sigma: torch.Tensor, free: torch.Tensor) -> Correction:
+    def correction(
+        self, space: SigmaSpace, log_sigma: torch.Tensor, free: torch.Tensor, scales: Scales | None = None
+    ) -> Correction:
         """Estimates what σ lacks of the optimum.
 
         Args:
             space: where σ is free.
             log_sigma: that of the draws, `n × planes × rows × columns`.
             free: 1 for parameters below the cap, else 0, `n × planes × rows × columns`.
+            scales: of such maps, where they are at hand.
         """
-        units = space.weights().to(free)
+        units, scales = space.weights(free), scales or Scales(free)
         weights = units * free / units.sum()
         means = self.slope / (self.count[:, None, None, None, None] / GROUPS) / units
         share = weights.sum((1, 2, 3)).clamp(min=1e-30)
@@ -161,7 +164,7 @@ class FreshDraws:
         known = (1 - noise).clamp(min=0).square()
         at_once = max(1, AT_ONCE // excess[0].numel())
         parts = zip(excess.split(at_once), variance.sqrt().clamp(0.01, LEAST).split(at_once), strict=True)
-        partner = torch.cat([_partner(*part) for part in parts])
+        partner = torch.cat([_partner(*part, scales) for part in parts])
         squares = (excess * partner * weights[:, None]).sum((2, 3, 4))
         # A group meets the others from both sides: between two (noise alone) and four times the variance of their mean.
         square, se = squares.mean(1), (3 * squares.var(1) / GROUPS).sqrt()
@@ -185,7 +188,7 @@ class FreshDraws:
         return Correction(gap, gap_se, systematic, unseen, shift, variance.sqrt() / wide)
 
 
-def _partner(excess: torch.Tensor, least: torch.Tensor) -> torch.Tensor:
+def _partner(excess: torch.Tensor, least: torch.Tensor, scales: Scales) -> torch.Tensor:
     """Returns what r − 1 of a group is multiplied by: r − 1 of all others, or what makes of it 2 (r − 1 − log r).
 
     The latter is exact where h is linear, as r = e^(c Δs) there, but a logarithm needs an r without noise. So it is
@@ -195,8 +198,8 @@ def _partner(excess: torch.Tensor, least: torch.Tensor) -> torch.Tensor:
     Args:
         excess: r − 1 of each group, `n × GROUPS × planes × rows × columns`.
         least: r whose logarithm is the least to be taken, `n × planes × rows × columns`.
+        scales: of such maps.
     """
-    scales = Scales(excess)
     rest = (excess.sum(1, keepdim=True) - excess) / (GROUPS - 1)
     known = torch.zeros_like(rest)
     for scale, detail in enumerate(scales.split(excess)):

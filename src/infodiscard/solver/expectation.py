@@ -9,6 +9,7 @@ import torch
 
 from ..errors import SampleError
 from .problem import Problem
+from .rows import Rows
 from .sample_noise import SampleNoise
 
 RARE_PRECISION, RARE_DRAWS = 0.05, 4096
@@ -44,7 +45,7 @@ def expected_distance(
     stream: SampleNoise,
     precision: float | torch.Tensor,
     max_draws: int | torch.Tensor,
-    rows: torch.Tensor | None = None,
+    rows: Rows | None = None,
     *,
     relative: bool = False,
 ) -> Estimate:
@@ -58,32 +59,32 @@ def expected_distance(
         stream: source of the draws; the estimate uses its next ones.
         precision: relative standard error at which to stop; one number, or one for every sample (`n`).
         max_draws: most noisy inputs per sample; one number, or one for every sample (`n`).
-        rows: the samples to estimate, `r`; the others' means are NaN and their draws 0. All by default.
+        rows: the samples to estimate; the others' means are NaN and their draws 0. All by default.
         relative: whether E(σ) / E(√τ) is wanted; each draw then takes two noisy inputs.
     """
     n, each = len(log_sigma), 2 if relative else 1
     most = max_draws // each
     sums = torch.zeros(5, n, dtype=torch.float64, device=log_sigma.device)
     draws = torch.zeros(n, dtype=torch.long, device=log_sigma.device)
-    active = problem.rows if rows is None else rows
+    active = problem.all if rows is None else rows
     drawn: list[tuple[torch.Tensor, ...]] = []
-    count = 16
+    count, done = 16, 0
     while len(active):
         for group in _groups(active, count, problem.distance.batch_size):
-            unit = stream.draw(group.tolist(), count)
-            level = problem.distance(group, problem.noise(log_sigma, group, unit))
+            unit, index = stream.draw(group.numbers, count), group.index
+            level = problem.distance(index, problem.noise(log_sigma, index, unit))
             base = torch.ones_like(level)
             if relative:
-                base = problem.distance(group, problem.noise(problem.small, group, unit))
-                drawn.append((group, level, base))
-            sums[:, group] += moments(level, base)
-            draws[group] += count
+                base = problem.distance(index, problem.noise(problem.small, index, unit))
+                drawn.append((index, level, base))
+            sums[:, index] += moments(level, base)
+            draws[index] += count
         mean, se = ratio_of(sums, draws)
         heavy = _heavy(drawn, mean, draws)
         se = torch.where(heavy, HEAVY_ERROR * se, se)
-        done = int(draws[active].max())  # the same for all that are still active
+        done += count  # the same for all that are still active
         count = min(max(1, done // 2), 256)
-        active = active[(~(se <= precision * mean) & (draws + count <= most))[active]]
+        active = active.kept((~(se <= precision * mean) & (draws + count <= most))[active.index])
     if relative:
         mean, se = ratio_to_small(problem, sums, draws)
         se = torch.where(heavy, HEAVY_ERROR * se, se)
@@ -135,15 +136,15 @@ def check_variation(variation: torch.Tensor, rounding: torch.Tensor | float = 0.
 
 
 def draw_gradients(
-    problem: Problem, log_sigma: torch.Tensor, stream: SampleNoise, rows: torch.Tensor, draws: int
-) -> Iterator[tuple[torch.Tensor, ...]]:
+    problem: Problem, log_sigma: torch.Tensor, stream: SampleNoise, rows: Rows, draws: int
+) -> Iterator[tuple[Rows, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Takes noisy inputs of the samples `rows` forward and backward, some samples at a time.
 
     Args:
         problem: the distance.
         log_sigma: of all samples, `n × planes × rows × columns`.
         stream: source of the draws.
-        rows: which samples, `r`.
+        rows: which samples.
         draws: noisy inputs per sample.
 
     Yields:
@@ -151,15 +152,15 @@ def draw_gradients(
         columns`); ∂L/∂z (as δ); and L (`g × draws`).
     """
     for group in _groups(rows, draws, problem.distance.batch_size):
-        unit = stream.draw(group.tolist(), draws)
-        z = problem.noise(log_sigma, group, unit)
-        level, gradient = problem.distance.gradient(group, z)
+        unit = stream.draw(group.numbers, draws)
+        z = problem.noise(log_sigma, group.index, unit)
+        level, gradient = problem.distance.gradient(group.index, z)
         yield group, unit, problem.space.gather(z * gradient), gradient, level
 
 
-def _groups(rows: torch.Tensor, draws: int, batch_size: int) -> list[torch.Tensor]:
-    """Splits samples (`r`) so that about one forward pass is held at once, not all of them."""
-    return list(rows.split(max(1, batch_size // draws)))
+def _groups(rows: Rows, draws: int, batch_size: int) -> list[Rows]:
+    """Splits samples so that about one forward pass is held at once, not all of them."""
+    return rows.split(max(1, batch_size // draws))
 
 
 def moments(level: torch.Tensor, base: torch.Tensor) -> torch.Tensor:

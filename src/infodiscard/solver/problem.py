@@ -9,7 +9,8 @@ from typing import Protocol
 
 import torch
 
-from .sample_noise import SampleNoise
+from .rows import Rows
+from .sample_noise import SampleNoise, on_host
 from .sigma_space import SigmaSpace
 
 
@@ -64,9 +65,14 @@ class Problem:
         return logs.expand(len(self.rows))[:, None, None, None]
 
     @cached_property
+    def all(self) -> Rows:
+        """All samples."""
+        return Rows.first(len(self.distance.inputs), self.distance.inputs.device)
+
+    @property
     def rows(self) -> torch.Tensor:
         """Indices of all samples, `n`."""
-        return torch.arange(len(self.distance.inputs), device=self.distance.inputs.device)
+        return self.all.index
 
     @cached_property
     def small(self) -> torch.Tensor:
@@ -80,7 +86,12 @@ class Problem:
 
     def stream(self, purpose: str) -> SampleNoise:
         """A stream of unit noise δ of its own, from its beginning."""
-        return SampleNoise(self.distance.inputs, self.seed, purpose)
+        return SampleNoise(self.distance.inputs, self.seed, purpose, self._on_host)
+
+    @cached_property
+    def _on_host(self) -> torch.Tensor:
+        """The inputs where they can be hashed, copied once for all streams."""
+        return on_host(self.distance.inputs)
 
     def noise(self, log_sigma: torch.Tensor, rows: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
         """Returns z = σ∘δ, `r × draws × C × H × W`.

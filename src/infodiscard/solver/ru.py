@@ -158,18 +158,19 @@ def _ascend(
         tolerance: of the gap, nats per input unit.
         told: called after every step.
     """
-    ascent, rows, stretches = _Ascent(problem, target), problem.rows, _ends_of_stretches(steps)
+    ascent, rows, stretches = _Ascent(problem, target), problem.all, _ends_of_stretches(steps)
     noise, signs = problem.stream("solve"), problem.stream("signs")
     for number in range(1, steps + 1):
-        z = problem.noise(ascent.log_sigma, rows, noise.draw(rows.tolist(), DRAWS))
+        index = rows.index
+        z = problem.noise(ascent.log_sigma, index, noise.draw(rows.numbers, DRAWS))
         if number == 1:
-            ascent.squares[:] = problem.distance.errors(rows, z).mean(1)
-        v = signs.draw(rows.tolist(), DRAWS).sign()
-        ascent.step(rows, number, _step_means(problem, rows, z, v, ascent.squares[rows]))
+            ascent.squares[:] = problem.distance.errors(index, z).mean(1)
+        v = signs.draw(rows.numbers, DRAWS).sign()
+        ascent.step(index, number, _step_means(problem, index, z, v, ascent.squares[index]))
         told(ascent)
         if number in stretches:
-            ascent.look_back(rows)
-            rows = rows[ascent.gap[rows] > tolerance]
+            ascent.look_back(index)
+            rows = rows.kept(ascent.gap[index] > tolerance)
             if not len(rows):
                 break
     return ascent
@@ -244,7 +245,7 @@ class _Ascent:
         self.level = none.clone()  # average of L
         self.gap = torch.full_like(target, math.inf)
         self.steps = torch.zeros(len(start), dtype=torch.long, device=start.device)
-        self.stretch, self.before = _Stretch.empty(inputs), torch.full((2, len(start)), math.nan).to(start)
+        self.stretch, self.before = _Stretch.empty(inputs), start.new_full((2, len(start)), math.nan)
 
     def step(self, rows: torch.Tensor, number: int, means: _StepMeans) -> None:
         """Takes step `number` of the samples `rows` (`r`), from the means over its draws."""
@@ -293,8 +294,7 @@ class _Ascent:
         """Estimates the gap of `rows` (`r`) from the gain of this stretch over the one before, half as long."""
         worth, se = self.stretch.worth(self.target)
         more = (worth - self.before[0]).clamp(min=0) + CAUTION * (se.square() + self.before[1].square()).sqrt()
-        known = rows[more[rows].isfinite()]
-        self.gap[known] = MISSING * more[known]
+        self.gap[rows] = torch.where(more.isfinite(), MISSING * more, self.gap)[rows]
         self.before = torch.stack([worth, se])
         self.stretch = _Stretch.empty(self.squares)
 
@@ -365,11 +365,11 @@ def expected_errors(
         stream: source of the draws.
         draws: noisy inputs per sample.
     """
-    rows, error = problem.rows, problem.distance
+    rows, error = problem.all, problem.distance
     total, done = torch.zeros_like(error.inputs, dtype=torch.float64), 0
     while done < draws:
         count = min(16, draws - done)
-        z = problem.noise(log_sigma, rows, stream.draw(rows.tolist(), count))
-        total += error.errors(rows, z).double().sum(1)
+        z = problem.noise(log_sigma, rows.index, stream.draw(rows.numbers, count))
+        total += error.errors(rows.index, z).double().sum(1)
         done += count
     return (total / done).to(log_sigma.dtype)

@@ -12,6 +12,7 @@ import math
 import torch
 
 from .problem import Problem
+from .rows import Rows
 
 DRAWS, SHARES = 8, 4
 """Draws on which a share of the parameters is tried at the cap, and how many shares are."""
@@ -27,7 +28,7 @@ TINY = 1e-30
 
 
 def at_cap(
-    problem: Problem, log_sigma: torch.Tensor, target: torch.Tensor, power: torch.Tensor, rows: torch.Tensor
+    problem: Problem, log_sigma: torch.Tensor, target: torch.Tensor, power: torch.Tensor, rows: Rows
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Tries the parameters of largest σ at the cap, ever more of them as long as more is gained.
 
@@ -36,29 +37,30 @@ def at_cap(
         log_sigma: on target, `n × planes × rows × columns`.
         target: α δ_f², `n`.
         power: p = d log E / d log(scale of σ), `n`.
-        rows: samples to try, `r`, one at least.
+        rows: samples to try, one at least.
 
     Returns:
         log σ with the best share of the parameters at the cap and all others scaled to what is left of the target, not
         exactly, shaped as `log_sigma`; what the mean of log σ over the input units gains, `n`, 0 where nothing is
         better; and the forward passes used, `n`.
     """
-    units = problem.space.weights().to(log_sigma) / problem.space.weights().sum()
+    units = problem.space.weights(log_sigma)
+    units = units / units.sum()
     order, best = log_sigma.flatten(1).argsort(1, descending=True), log_sigma.clone()
     gains, forwards = torch.zeros_like(power), torch.zeros_like(problem.rows)
     unit = torch.zeros_like(problem.distance.inputs)[:, None].repeat(1, DRAWS, 1, 1, 1)
-    unit[rows] = problem.stream("release").draw(rows.tolist(), DRAWS)
+    unit[rows.index] = problem.stream("release").draw(rows.numbers, DRAWS)
     for count in _shares(order.shape[1]):
         chosen = torch.zeros_like(best).flatten(1).scatter_(1, order[:, :count], 1.0).view_as(best) > 0
-        alone = problem.noise(torch.where(chosen, problem.log_cap, -math.inf), rows, unit[rows])
-        taken = torch.ones_like(power)
-        taken[rows] = problem.distance(rows, alone).mean(1) / target[rows]
-        forwards[rows] += DRAWS
+        index, taken = rows.index, torch.ones_like(power)
+        alone = problem.noise(torch.where(chosen, problem.log_cap, -math.inf), index, unit[index])
+        taken[index] = problem.distance(index, alone).mean(1) / target[index]
+        forwards[index] += DRAWS
         shift = (1 - taken).clamp(min=TINY).log() / power
         moved = torch.where(chosen, problem.log_cap, log_sigma + shift[:, None, None, None])
         gain = ((moved - log_sigma) * units).sum((1, 2, 3))
-        rows = rows[(gain > gains)[rows]]  # with more parameters, more is taken
-        best[rows], gains[rows] = moved[rows], gain[rows]
+        rows = rows.kept((gain > gains)[index])  # with more parameters, more is taken
+        best[rows.index], gains[rows.index] = moved[rows.index], gain[rows.index]
         if not len(rows):
             break
     return best, gains, forwards
@@ -80,13 +82,13 @@ def hides(problem: Problem, log_sigma: torch.Tensor) -> tuple[torch.Tensor, torc
     forwards = torch.zeros_like(problem.rows)
     found = torch.zeros_like(forwards, dtype=torch.bool)
     capped = log_sigma >= problem.log_cap
-    rows = problem.rows[capped.flatten(1).any(1)]
+    rows = problem.all.kept(capped.flatten(1).any(1))
     if len(rows):
-        unit = problem.stream("stretch").draw(rows.tolist(), STRETCHED_DRAWS)
-        usual = problem.distance(rows, problem.noise(log_sigma, rows, unit)).mean(1)
-        beyond = problem.noise(log_sigma + math.log(STRETCH) * capped, rows, unit)
-        found[rows] = ~(problem.distance(rows, beyond).mean(1) <= FAR * STRETCH**2 * usual)
-        forwards[rows] += 2 * STRETCHED_DRAWS
+        index, unit = rows.index, problem.stream("stretch").draw(rows.numbers, STRETCHED_DRAWS)
+        usual = problem.distance(index, problem.noise(log_sigma, index, unit)).mean(1)
+        beyond = problem.noise(log_sigma + math.log(STRETCH) * capped, index, unit)
+        found[index] = ~(problem.distance(index, beyond).mean(1) <= FAR * STRETCH**2 * usual)
+        forwards[index] += 2 * STRETCHED_DRAWS
     return found, forwards
 
 

@@ -7,6 +7,7 @@ import torch
 from .effort import Effort
 from .expectation import expected_distance
 from .problem import Problem
+from .rows import Rows
 
 SMALL_MISS, MISS = 0.1, 0.25
 """Relative distances from the target: below the second, one step on many draws leads near enough; below the first none
@@ -29,7 +30,7 @@ def scale_to_target(
     effort: Effort,
     looks: int,
     *,
-    rows: torch.Tensor | None = None,
+    rows: Rows | None = None,
     finish: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Scales σ so that E(σ) / E(√τ) = α: a secant search on few draws, then one step on many.
@@ -40,20 +41,20 @@ def scale_to_target(
         power: d log E / d log(scale of σ) where the search begins, `n`.
         effort: the precision and the draws of either part.
         looks: most steps of the search.
-        rows: the samples to scale, `r`; all by default.
+        rows: the samples to scale; all by default.
         finish: whether to take the step on many draws.
 
     Returns:
         The scaled log σ, and the forward passes used per sample (`n`).
     """
 
-    def miss(rows: torch.Tensor, wanted: tuple[float, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def miss(rows: Rows, wanted: tuple[float, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """log(E / α), whether it is known to the precision wanted, and the forward passes, each `n`."""
         place = scaled(log_sigma, shift, problem.log_cap)
         estimate = expected_distance(problem, place, problem.stream("scale"), *wanted, rows, relative=True)
         return (estimate.mean / target).log(), estimate.se <= effort.precision * estimate.mean, estimate.draws
 
-    rows = chosen = problem.rows if rows is None else rows
+    rows = chosen = problem.all if rows is None else rows
     target, power = torch.full_like(power, problem.alpha), power.clone()
     shift, forwards = torch.zeros_like(target), torch.zeros_like(problem.rows)
     precise = torch.zeros_like(forwards).bool()
@@ -65,19 +66,19 @@ def scale_to_target(
         slope = (new_miss - old_miss) / moved
         # Between a plateau (power near 0) and a cliff: never trust a slope that would throw σ far away.
         slope = torch.where(slope > 0.3, slope, 1.0).clamp(max=6)
-        learned = rows[(moved.abs() > 1e-2)[rows]]
-        power[learned] = slope[learned]
-        old[rows], old_miss[rows] = shift[rows], new_miss[rows]
-        shift[rows] -= (new_miss / power)[rows].clamp(-0.5, 0.5)
-        size = new_miss[rows].abs()
+        index = rows.index
+        power[index] = torch.where(moved.abs() > 1e-2, slope, power)[index]
+        old[index], old_miss[index] = shift[index], new_miss[index]
+        shift[index] -= (new_miss / power)[index].clamp(-0.5, 0.5)
+        size = new_miss[index].abs()
         near = size < MISS
-        precise[rows[near]] = (exact[rows] & (size < SMALL_MISS))[near]
-        rows = rows[~near]
+        precise[index] = torch.where(near, exact[index] & (size < SMALL_MISS), precise[index])
+        rows = rows.kept(~near)
         if not len(rows):
             break
-    rows = chosen[~precise[chosen]]
+    rows = chosen.kept(~precise[chosen.index]) if finish else chosen
     if finish and len(rows):
         fine_miss, _, draws = miss(rows, effort.fine)
-        shift[rows] -= (fine_miss / power)[rows].clamp(-0.1, 0.1)
+        shift[rows.index] -= (fine_miss / power)[rows.index].clamp(-0.1, 0.1)
         forwards = forwards + draws
     return scaled(log_sigma, shift, problem.log_cap), forwards

@@ -23,6 +23,7 @@ from .correction import GROUPS, SYSTEMATIC, Correction, FreshDraws
 from .effort import FRESH_DRAWS, SLOPE_DRAWS, Effort
 from .expectation import HEAVY_ERROR, Estimate, draw_gradients, expected_distance, feature_variation, ratio_to_small
 from .problem import Problem
+from .rows import Rows
 from .saturation import BENT, at_cap, hides
 from .scaling import scale_to_target, scaled
 from .stage import Snapshot, Stage, Watch
@@ -51,6 +52,9 @@ NO_SURE, NO_ERROR = 0.5, 2.0
 """The same for twice the relative error of the distance, and for the error of what is missing, nats per input unit."""
 
 TINY = 1e-30
+
+KNOWN = ("log_cap", "scales", "weights", "taken")
+"""What an ascent's state has of the problem, or twice, and a snapshot need not hold."""
 
 
 @dataclass(frozen=True)
@@ -133,19 +137,19 @@ class _Search:
         watch: Watch | None,
         snapshot: Snapshot | None,
     ) -> None:
-        self.problem, self.effort, self.rows, self.watch = problem, effort, problem.rows, watch
+        self.problem, self.effort, self.all, self.watch = problem, effort, problem.all, watch
         self.streams = {name: problem.stream(name) for name in ("solve", "correct", "check")}
-        first = problem.stream("solve").draw(self.rows.tolist(), max(2, effort.draws // 2))
+        first = problem.stream("solve").draw(self.all.numbers, max(2, effort.draws // 2))
         problem.distance.normalise(problem.tau**0.5 * first)
         begin = problem.uniform if start is None else start
         none = torch.zeros_like(begin[:, 0, 0, 0])
         self.state = AscentState.begin(begin, problem.space, none, problem.log_cap)
         self.place, self.fresh = self.state.log_sigma.clone(), FreshDraws.none(begin)
         self.false_gradient, self.active = torch.zeros_like(none, dtype=torch.bool), torch.ones_like(none).bool()
-        self.fewest, self.round = torch.zeros_like(self.rows), 0
+        self.fewest, self.round = torch.zeros_like(self.all.index), 0
         # A σ that is always within reach: the small noise itself, where E is δ_f² and thus at most α δ_f².
         self.least = torch.full_like(none, math.log(problem.tau) / 2 if problem.alpha >= 1 else -math.inf)
-        self.forwards = torch.zeros_like(self.rows)
+        self.forwards = torch.zeros_like(self.all.index)
         if snapshot is not None:
             self._restore(snapshot)
             return
@@ -162,7 +166,7 @@ class _Search:
         owners = {"": self, "state.": self.state, "fresh.": self.fresh}
         names = {
             "": ["place", "forwards", "least", "false_gradient", "active", "fewest"],
-            "state.": [each.name for each in fields(AscentState) if each.name not in ("log_cap", "scales", "weights")],
+            "state.": [each.name for each in fields(AscentState) if each.name not in KNOWN],
             "fresh.": [each.name for each in fields(FreshDraws)],
         }
         return {prefix + name: (owners[prefix], name) for prefix, each in names.items() for name in each}
@@ -179,7 +183,7 @@ class _Search:
             setattr(owner, attribute, snapshot[name].to(getattr(owner, attribute)).clone())
         for name, stream in self.streams.items():
             stream.go_to(snapshot[f"stream.{name}"])
-        self.round = int(snapshot["round"])
+        self.round, self.state.taken = int(snapshot["round"]), self.state.steps.tolist()
 
     def _look_at_uniform(self, first: torch.Tensor) -> None:
         """Takes the first step; its draws δ, and the same as small noise, tell the uniform σ that meets the constraint.
@@ -188,9 +192,9 @@ class _Search:
             first: δ of the first step, `n × draws × C × H × W`.
         """
         alpha = self.problem.alpha
-        small = self.problem.distance(self.rows, self.problem.tau**0.5 * first).mean(1)
+        small = self.problem.distance(self.all.index, self.problem.tau**0.5 * first).mean(1)
         self.forwards = self.forwards + first.shape[1]
-        self._step(self.rows)
+        self._step(self.all)
         ratio = self.state.level / small
         level = self.problem.uniform.mean((1, 2, 3)) - (ratio / alpha).log() / self.state.power()
         # Where the power of E changes on the way, this is inexact far off: only what is near is claimed.
@@ -200,8 +204,7 @@ class _Search:
     def solution(self) -> Solution:
         """Ascends and corrects alternately, until what is left can be corrected or the passes are spent."""
         effort = self.effort
-        while self.round < ROUNDS and self.active.any():
-            rows = self.rows[self.active]
+        while self.round < ROUNDS and len(rows := self.all.kept(self.active)):
             self.ascend(rows)
             self.settle(rows)
             released = self.release(rows)
@@ -214,8 +217,8 @@ class _Search:
             self.round += 1
         return self._checked()
 
-    def ascend(self, rows: torch.Tensor) -> None:
-        """Takes steps of `rows` (`r`): in the first round until little seems to be left, later `fewest` passes."""
+    def ascend(self, rows: Rows) -> None:
+        """Takes steps of `rows`: in the first round until little seems to be left, later `fewest` passes."""
         effort, state = self.effort, self.state
 
         def unfinished() -> torch.Tensor:
@@ -225,15 +228,15 @@ class _Search:
             again = self.spent() + state.passes / 3 + 2 * effort.end_passes <= effort.max_passes
             seems_far = SYSTEMATIC * state.left > LEFT * effort.tolerance * torch.where(again, 1.0, 0.5)
             far = (state.passes < self.fewest if self.round else seems_far) | state.growing()
-            return ((far & able) | (state.steps < 2))[rows]
+            return ((far & able) | (state.steps < 2))[rows.index]
 
-        while len(active := rows[unfinished()]):
+        while len(active := rows.kept(unfinished())):
             self._step(active)
             if self.watch is not None:
                 self.watch(Stage(self.spent(), self.expected(), self._snapshot))
 
-    def _step(self, rows: torch.Tensor) -> None:
-        """Takes one step of the samples `rows` (`r`)."""
+    def _step(self, rows: Rows) -> None:
+        """Takes one step of the samples `rows`."""
         advance(self.problem, self.state, self.streams["solve"], rows, self.effort.draws)
 
     def spent(self) -> torch.Tensor:
@@ -249,78 +252,84 @@ class _Search:
         more = self.state.passes * (excess.clamp(min=1, max=1e6) ** 1.5 - 1)
         return (self.spent() + more + self.effort.end_passes).clamp(max=self.effort.max_passes)
 
-    def settle(self, rows: torch.Tensor) -> None:
-        """Scales the ascent's estimate of `rows` (`r`) to the target, or takes the uniform σ where that is better."""
-        self.place[rows] = self.state.estimate(rows)
+    def settle(self, rows: Rows) -> None:
+        """Scales the ascent's estimate of `rows` to the target, or takes the uniform σ where that is better."""
+        self.place[rows.index] = self.state.estimate(rows.index)
         self._scale(rows, self.effort.looks)
         reached = self.problem.space.unit_mean(self.place)
-        worse = rows[~(reached >= self.least - 0.01)[rows]]
+        worse = rows.kept(~(reached >= self.least - 0.01)[rows.index])
         if len(worse):
             within = self.least.clamp(min=self._log_small()) if self.problem.alpha >= 1 else self.least
-            self.place[worse] = within[worse][:, None, None, None]
+            self.place[worse.index] = within[worse.index][:, None, None, None]
             self._scale(worse, 1)
-        self.fresh.forget(rows)
+        self.fresh.forget(rows.index)
 
-    def release(self, rows: torch.Tensor) -> torch.Tensor:
+    def release(self, rows: Rows) -> torch.Tensor:
         """Puts the parameters of largest σ to the cap where that is better (`saturation`).
 
         Args:
-            rows: samples, `r`.
+            rows: samples.
 
         Returns:
             Of which samples, `n`.
         """
         power, released = self.state.power(), torch.zeros_like(self.active)
         able = self.spent() + self.effort.end_passes <= self.effort.max_passes
-        rows = rows[((power < BENT) & able)[rows]]
+        rows = rows.kept(((power < BENT) & able)[rows.index])
         if not len(rows):
             return released
         moved, gain, forwards = at_cap(self.problem, self.place, self.state.target, power, rows)
         self.forwards = self.forwards + forwards
-        rows = rows[(gain > self.effort.tolerance)[rows]]
+        rows = rows.kept((gain > self.effort.tolerance)[rows.index])
         if not len(rows):
             return released
         before, reached = self.place.clone(), self.problem.space.unit_mean(self.place)
-        self.place[rows] = moved[rows]
+        self.place[rows.index] = moved[rows.index]
         self._scale(rows, self.effort.looks)
-        better = (self.problem.space.unit_mean(self.place) > reached)[rows]
-        self.place[rows[~better]] = before[rows[~better]]
-        rows = rows[better]
-        released[rows] = True
-        self.state.go_to(rows, self.place)
-        self.fresh.forget(rows)
+        better = self.problem.space.unit_mean(self.place) > reached
+        self.place = torch.where(better[:, None, None, None], self.place, before)
+        rows = rows.kept(better[rows.index])
+        released[rows.index] = True
+        self.state.go_to(rows.index, self.place)
+        self.fresh.forget(rows.index)
         return released
 
     def _log_small(self) -> float:
         """log √τ, rounded as `problem.small` is."""
-        return float(self.problem.small.flatten()[0])
+        return float(torch.tensor(math.log(self.problem.tau) / 2, dtype=self.place.dtype))
 
-    def _scale(self, rows: torch.Tensor, looks: int) -> None:
-        """Scales `place` of the samples `rows` (`r`) to the target in at most `looks` steps."""
+    def _scale(self, rows: Rows, looks: int) -> None:
+        """Scales `place` of the samples `rows` to the target in at most `looks` steps."""
         moved, forwards = scale_to_target(
             self.problem, self.place, self.state.power(), self.effort, looks, rows=rows, finish=False
         )
-        self.place[rows] = moved[rows]
+        self.place[rows.index] = moved[rows.index]
         self.forwards = self.forwards + forwards
 
-    def draw_fresh(self, rows: torch.Tensor) -> None:
-        """Draws at `place` of `rows` (`r`) until the value at the optimum is known, or more draws would not help."""
-        count, effort, problem = FRESH_DRAWS, self.effort, self.problem
+    def draw_fresh(self, rows: Rows) -> None:
+        """Draws at `place` of `rows` until the value at the optimum is known, or more draws would not help.
+
+        None of them has fresh draws yet.
+        """
+        count, done, effort, problem = FRESH_DRAWS, 0, self.effort, self.problem
         while len(rows):
             task = problem, self.place, self.streams["correct"], rows, count
-            for group, unit, slope, gradient, level in draw_gradients(*task):
+            for samples, unit, slope, gradient, level in draw_gradients(*task):
+                group = samples.index
                 small = problem.distance(group, problem.noise(problem.small, group, unit))
-                self._test_slope(group, unit, slope, level)
+                if not done:
+                    self._test_slope(group, unit, slope, level)
                 self.fresh.add(group, slope, problem.space.gather(gradient.square()), level, small)
-            self.forwards[rows] += 4 * count
-            correction, done = self.correction(), self.fresh.count
+            self.forwards[rows.index] += 4 * count
+            correction, done = self.correction(), done + count
             # More draws cannot help where the systematic part is most of the error.
             settled = (correction.systematic.square() - correction.unseen.square()).clamp(min=0).sqrt()
             wanted = (0.5 * settled).clamp(min=DRAWN * effort.tolerance)
             unknown = (correction.gap_se > wanted) | (correction.unseen > wanted)
-            rows = rows[(unknown & (done < effort.fresh_draws))[rows]]
-            before = int(done[rows].max()) if len(rows) else 0
-            count = min(max(FRESH_DRAWS, before // 2 // GROUPS * GROUPS), effort.fresh_draws - before)
+            if done >= effort.fresh_draws:
+                break
+            rows = rows.kept(unknown[rows.index])
+            count = min(max(FRESH_DRAWS, done // 2 // GROUPS * GROUPS), effort.fresh_draws - done)
 
     def _test_slope(self, rows: torch.Tensor, unit: torch.Tensor, slope: torch.Tensor, level: torch.Tensor) -> None:
         """Compares Σ g of a sample's first draws with the measured slope of E along the scale of σ.
@@ -331,8 +340,6 @@ class _Search:
             slope: g, `r × draws × planes × rows × columns`.
             level: L, `r × draws`.
         """
-        if int(self.fresh.count[rows[0]]):
-            return
         less = self.problem.distance(rows, self.problem.noise(self.place - SLOPE_STEP, rows, unit[:, :SLOPE_DRAWS]))
         self.forwards[rows] += SLOPE_DRAWS
         measured = (level[:, :SLOPE_DRAWS] - less) / SLOPE_STEP
@@ -345,7 +352,7 @@ class _Search:
     def correction(self) -> Correction:
         """Estimates from the fresh draws what `place` lacks of the optimum."""
         free = (self.place < self.problem.log_cap).to(self.place)
-        return self.fresh.correction(self.problem.space, self.place, free)
+        return self.fresh.correction(self.problem.space, self.place, free, self.state.scales)
 
     def _checked(self) -> Solution:
         """Scales σ by what the fresh draws show, measures its distance on other noise, and puts all together."""
@@ -354,8 +361,8 @@ class _Search:
         power = self.fresh.power().nan_to_num(2.0).clamp(0.25, 4)  # 0 / 0 where nothing reacts to such a σ
         log_sigma = scaled(self.place, (-(seen / alpha).log() / power).clamp(-0.2, 0.2), problem.log_cap)
         if alpha >= 1:  # within reach whatever has been seen
-            low = self.rows[problem.space.unit_mean(log_sigma) < self._log_small()]
-            log_sigma[low] = problem.small[low]
+            low = problem.space.unit_mean(log_sigma) < self._log_small()
+            log_sigma = torch.where(low[:, None, None, None], problem.small, log_sigma)
         check = self._check(log_sigma, seen_se / alpha / power, power)
         seen_se = torch.where(check.heavy, HEAVY_ERROR * seen_se, seen_se)
         # Both looks at the distance count by their certainty; by construction the first says that it is α now.

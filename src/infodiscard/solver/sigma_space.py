@@ -65,16 +65,19 @@ class SigmaSpace:
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """Averages values of the input units (`… × C × H × W`) over those that share a parameter; inverts `expand`."""
-        return self.gather(values) / self.weights().to(values)
+        return self.gather(values) / self.weights(values)
 
     def unit_mean(self, values: torch.Tensor) -> torch.Tensor:
         """Averages a value per parameter (`n × planes × rows × columns`) over the input units, `n`."""
-        weights = self.weights().to(values)
+        weights = self.weights(values)
         return (values * weights).sum((1, 2, 3)) / weights.sum()
 
-    def weights(self) -> torch.Tensor:
-        """Returns the number of input units that each parameter covers, `planes × rows × columns`."""
-        return self.gather(torch.ones(self.input_shape))
+    def weights(self, like: torch.Tensor) -> torch.Tensor:
+        """Returns the number of input units that each parameter covers, `planes × rows × columns`.
+
+        Its type and device are those of `like`; in float64 on the way, in which they are whole numbers everywhere.
+        """
+        return self.gather(torch.ones(self.input_shape, dtype=torch.float64, device=like.device)).to(like.dtype)
 
     def _cells(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """The row and the column of the parameters of each row (`H`) and column (`W`) of the input."""

@@ -69,7 +69,7 @@ def _smoothers(size: int, count: int, like: torch.Tensor) -> list[torch.Tensor]:
         for offset, weight in zip((-2, -1, 0, 1, 2), (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16), strict=True):
             source = (position + offset * 2**level) % (2 * size)
             source = torch.where(source >= size, 2 * size - 1 - source, source)
-            step.index_put_((position, source), torch.tensor(weight).to(like), accumulate=True)
+            step.index_put_((position, source), like.new_full((), weight), accumulate=True)
         whole = step @ whole
         result.append(whole)
     return result
