@@ -39,6 +39,8 @@ class Preset:
         cub_epochs: passes over the birds.
         cub_library: whether AlexNet and VGG for birds are torchvision's.
         attacked: images that robustness is measured on.
+        given_images: images that networks given are measured on; a quarter where they are large.
+        given_passes: most passes per image and layer of networks given.
     """
 
     name: str
@@ -67,6 +69,8 @@ class Preset:
     cub_epochs: int
     cub_library: bool
     attacked: int
+    given_images: int
+    given_passes: int
 
     def spec(self, name: str) -> str:
         """Returns the spec of an AlexNet, VGG or ResNet-18/34 of this preset's width."""
@@ -100,6 +104,8 @@ QUICK = Preset(
     cub_epochs=1,
     cub_library=False,
     attacked=8,
+    given_images=2,
+    given_passes=96,
 )
 
 CPU = Preset(
@@ -129,6 +135,8 @@ CPU = Preset(
     cub_epochs=60,
     cub_library=False,
     attacked=256,
+    given_images=16,
+    given_passes=400,
 )
 
 PAPER = Preset(
@@ -158,6 +166,8 @@ PAPER = Preset(
     cub_epochs=100,
     cub_library=True,
     attacked=2_000,
+    given_images=256,
+    given_passes=1_600,
 )
 
 PRESETS = {preset.name: preset for preset in (QUICK, CPU, PAPER)}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
 from ..core.files import translate_os_errors
-from ..errors import InfodiscardError, nearest
+from ..errors import InfodiscardError, nearest, whole
 from ..training.runtime import make_folder
+from . import given_specs
 from .datasets import DataFolder
-from .findings import Findings, table_row, write
+from .findings import GIVEN, OWN, Findings
 from .lab import Lab
 from .presets import find
+from .record import PAGE, parts, read, seconds, table_row, write
 
 STUDIES = ("coherency", "maps", "networks", "flaws", "compression", "distillation", "epochs", "robustness")
 
@@ -44,15 +46,11 @@ def reproduce(
     Raises:
         InfodiscardError: an unknown study or profile, or a data set that is missing or incomplete.
     """
-    if study not in STUDIES:
-        raise InfodiscardError(
-            f"There is no study '{study}'; near it is {nearest(study, STUDIES, 1)}, and allowed are "
-            f"{', '.join(STUDIES)}."
-        )
+    _check(study)
     preset, data = find(profile), DataFolder(None if data_dir is None else Path(data_dir))
     folder = make_folder(Path(out) if out is not None else Path("runs") / f"reproduce-{profile}")
     lab = Lab(folder, data, preset, device)
-    earlier, begin = _seconds(folder / study / "result.json"), time.monotonic()
+    earlier, begin = seconds(folder / study, OWN), time.monotonic()
     findings: Findings = import_module(f"{__package__}.studies.{study}").run(lab)
     command = f"infodiscard reproduce {study} --profile {profile}" + ("" if data_dir is None else " --data-dir DIR")
     about = {"profile": profile, "command": command, "seconds": earlier + time.monotonic() - begin}
@@ -60,12 +58,73 @@ def reproduce(
     return findings, folder / study
 
 
-def _seconds(path: Path) -> float:
-    """Returns the time that earlier calls of a study took, whose work was used again."""
-    try:
-        return float(json.loads(path.read_text())["seconds"])
-    except (OSError, KeyError, ValueError):
-        return 0.0
+def reproduce_given(
+    networks: Sequence[str],
+    study: str,
+    profile: str = "cpu",
+    data_dir: str | Path | None = None,
+    out: str | Path | None = None,
+    device: str = "cpu",
+    images: int | None = None,
+) -> list[tuple[Findings, Path]]:
+    """Measures trained networks that the user gives to a study, or to all; nothing is trained.
+
+    What was measured is kept in `out` and used again, also by a call for more images. The findings are written beside
+    those on networks trained for the study.
+
+    Args:
+        networks: `ROLE=SPEC` or `ROLE=SPEC@WEIGHTS` each, or the path of one TOML file (see `given_specs`).
+        study: one of `given_specs.ROLES`, or `all`.
+        profile: says how many images are measured, and how well.
+        data_dir, out, device: as for `reproduce`.
+        images: how many images to measure; `None` for the profile's number, or the file's.
+
+    Returns:
+        The findings of each study, and the folder that they were written to.
+
+    Raises:
+        InfodiscardError: an unknown study, role or profile, or networks that do not fit each other or the images.
+    """
+    from .given_loading import load_given
+    from .given_study import run
+
+    if study != "all":
+        _check(study)
+    preset, data = find(profile), DataFolder(None if data_dir is None else Path(data_dir))
+    requests = given_specs.parse(networks, study)
+    if images is not None:
+        count = whole("images", images, "a whole number, 2 or more", 2)
+        requests = [each.with_images(count) for each in requests]
+    folder = Path(out) if out is not None else Path("runs") / f"reproduce-{profile}"
+    size = preset.given_images, preset.given_passes, preset.tolerance
+    every = [load_given(each, data, folder, *size, device) for each in requests]
+    make_folder(folder)
+    print(f"Measuring the networks given will take {_duration(sum(each.seconds() for each in every))}.", flush=True)
+    made = []
+    for evidence in every:
+        earlier, begin = seconds(folder / evidence.study, GIVEN), time.monotonic()
+        findings = run(evidence, preset.attacked)
+        command = f"infodiscard reproduce {evidence.study} --profile {profile} --networks ..."
+        command += f" --images {evidence.count}" + ("" if data_dir is None else " --data-dir DIR")
+        about = {"profile": profile, "command": command, "seconds": earlier + time.monotonic() - begin}
+        write(findings, folder / evidence.study, about)
+        made.append((findings, folder / evidence.study))
+    return made
+
+
+def _duration(expected: float) -> str:
+    """Returns a forecast in words."""
+    if expected < 90:
+        return f"about {max(expected, 1):.0f} seconds" if expected else "no time, as all is there"
+    return f"about {expected / 60:.0f} minutes" if expected < 5400 else f"about {expected / 3600:.1f} hours"
+
+
+def _check(study: str) -> None:
+    if study not in STUDIES:
+        raise InfodiscardError(
+            f"There is no study '{study}'; near it is {nearest(study, STUDIES, 1)}, and allowed are "
+            f"{', '.join(STUDIES)}."
+        )
 
 
 def collect(folder: Path) -> Path:
@@ -74,11 +133,12 @@ def collect(folder: Path) -> Path:
     Raises:
         InfodiscardError: the page cannot be written.
     """
-    results = {name: folder / name / "result.json" for name in STUDIES}
-    studies = {name: json.loads(path.read_text()) for name, path in results.items() if path.exists()}
-    lines = ["| study | claim | here |", "|---|---|---|"]
-    lines += [table_row(name, claim["text"], claim["verdict"]) for name in studies for claim in studies[name]["claims"]]
-    pages = [(folder / name / "result.md").read_text().replace("](", f"]({name}/") for name in studies]
+    studies = {name: record for name in STUDIES if (record := read(folder / name))}
+    lines = ["| study | networks | claim | here |", "|---|---|---|---|"]
+    for name, record in studies.items():
+        for kind, part in parts(record).items():
+            lines += [table_row(name, kind, claim["text"], claim["verdict"]) for claim in part["claims"]]
+    pages = [(folder / name / PAGE).read_text().replace("](", f"]({name}/") for name in studies]
     page = folder / "studies.md"
     with translate_os_errors("write the page of all studies", page):
         page.write_text("\n".join([*lines, "", *pages]))

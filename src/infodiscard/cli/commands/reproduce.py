@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...experiments import STUDIES, collect
+from ...errors import InfodiscardError
+from ...experiments import STUDIES, collect, reproduce_given
 from ...experiments import reproduce as run_study
 from ..console import interruptible, plain_console
 from ..options import Device
@@ -29,10 +30,28 @@ def reproduce(
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where all goes; runs/reproduce-PROFILE.")] = None,
     device: Device = "cpu",
+    networks: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ROLE=SPEC", help="A trained network to judge by instead, or a .toml file; repeatable."),
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option(metavar="N", help="With --networks: images to measure; more of them go on.")
+    ] = None,
 ) -> None:
-    """Reruns one of the paper's studies, or all: trains what is missing, measures it, and says which claims held."""
+    """Reruns one of the paper's studies, or all: trains what is missing, measures it, and says which claims held.
+
+    With --networks nothing is trained: the claims are judged by trained networks that you give, as intact=SPEC and
+    damaged=SPEC@WEIGHTS to the study of flaws.
+    """
     place = out or Path("runs") / f"reproduce-{profile}"
+    if images is not None and not networks:
+        raise InfodiscardError("--images is for networks given with --networks; a study's own are in its profile.")
     with interruptible(place):
+        if networks:
+            for found in reproduce_given(networks, study, profile, data_dir, place, device, images):
+                _show(*found)
+                plain_console().print()
+            return
         for each in STUDIES if study == "all" else [study]:
             _show(*run_study(each, profile, data_dir, place, device))
             plain_console().print()
