@@ -80,7 +80,7 @@ class Evidence:
         frames = []
         for block, folder in self._blocks(each):
             run = measure(
-                {each.name: each.network},
+                {each.network.name: each.network},  # which another study may know by another role
                 block,
                 layers=self._layers(each),
                 metrics=["sid"],
@@ -90,8 +90,8 @@ class Evidence:
                 max_passes=self.passes,
                 device=self.device,
             )
-            layers = run.plan.layers[each.name]
-            frame = run.to_dataframe()
+            layers = run.plan.layers[each.network.name]
+            frame = run.to_dataframe().assign(network=each.name)
             frames.append(frame.assign(position=frame["layer"].map(layers.index)))
         return pd.concat(frames, ignore_index=True)
 
