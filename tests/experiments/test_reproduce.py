@@ -65,7 +65,7 @@ def check_study(folder, study, output):
     assert len(result["claims"]) == CLAIMS[study]
     page = (folder / "result.md").read_text()
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in page.splitlines() if line.startswith("| ")][1:]
-    assert len(rows) == CLAIMS[study] and all(len(row) == 3 for row in rows)
+    assert len(rows) == CLAIMS[study] and all(len(row) == 4 for row in rows)
     for claim, row in zip(result["claims"], rows, strict=True):
         assert claim["verdict"] in VERDICTS and row[1].strip() == f"**{claim['verdict']}**"
         assert row[0].strip() == claim["text"] and row[2].strip().replace(r"\|", "|") == claim["statistic"]

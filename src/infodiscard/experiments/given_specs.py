@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +69,6 @@ class Request:
     data: str | None = None
     layers: tuple[str, ...] = ()
     images: int | None = None
-
-    def with_images(self, count: int) -> Request:
-        """Returns the same with another number of images."""
-        return replace(self, images=count)
 
 
 def parse(texts: Sequence[str], study: str) -> list[Request]:

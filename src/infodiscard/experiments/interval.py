@@ -74,9 +74,11 @@ class Interval:
         """Returns the number of values with which an effect would be seen with a probability of 80 %.
 
         Args:
-            effect: above 0.
+            effect: to be seen.
             most: the number to look up to; `None` is returned if it takes more.
         """
+        if not effect > 0:
+            return None
         scatter = self.se * math.sqrt(self.n)
         counts = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, most)
         ratio = self.freedom / max(self.n - 1, 1)  # of a model that knows the scatter from elsewhere as well
@@ -93,7 +95,8 @@ class Interval:
         if self.n == 1:
             return f"{what} {self.mean:+.3f}{end} (a single one of the {of}, so no error of it)"
         ends = f"{100 * self.level:.3g} % {self.low:+.3f} … {self.high:+.3f}"
-        return f"{what} {self.mean:+.3f} ± {self.se:.3f}{end}, {ends} ({self.n} {of})"
+        model = "" if self.freedom == self.n - 1 else f", mixed model, {self.freedom:g} degrees of freedom"
+        return f"{what} {self.mean:+.3f} ± {self.se:.3f}{end}, {ends} ({self.n} {of}{model})"
 
 
 @cache

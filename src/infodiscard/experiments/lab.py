@@ -19,6 +19,7 @@ from ..data import load as load_data
 from ..networks.network import Network
 from ..results.store import holds_run
 from ..training.evaluate import accuracy
+from ..training.runtime import has_bf16
 from ..training.train_decoders import train_decoders
 from ..training.train_network import train
 from ..zoo import load as load_network
@@ -84,6 +85,7 @@ class Lab:
         """
         preset = self.preset
         usual = {"samples": preset.samples, "epochs": preset.epochs, "batch_size": preset.batch_size}
+        usual["bf16"] = preset.bf16 and has_bf16()
         specs = {"data": self.data.cifar10("train"), "test_data": self.data.cifar10("test")}
         return self._train(spec, name or spec.removeprefix("zoo:"), seed, {**specs, **usual, **recipe})
 

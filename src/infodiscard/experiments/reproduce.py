@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -14,10 +15,15 @@ from . import given_specs
 from .datasets import DataFolder
 from .findings import GIVEN, OWN, Findings
 from .lab import Lab
-from .presets import find
+from .presets import Preset, find
 from .record import PAGE, parts, read, seconds, table_row, write
+from .sequential import freeze
+from .verdicts import Claim
 
 STUDIES = ("coherency", "maps", "networks", "flaws", "compression", "distillation", "epochs", "robustness")
+
+OF_IMAGES = ("coherency", "maps")
+"""Studies of one network, whose claims are over images: more trainings tell nothing more."""
 
 
 def reproduce(
@@ -34,8 +40,8 @@ def reproduce(
 
     Args:
         study: one of `STUDIES`.
-        profile: `quick` (minutes; for tests, it says nothing about networks), `cpu` (real training on two cores) or
-            `paper` (the full setting, for a GPU).
+        profile: `quick` (minutes; for tests, it says nothing about networks), `cpu` (real training on two cores),
+            `desk` (well-trained networks, nights on two cores) or `paper` (the full setting, for a GPU).
         data_dir: folder with the data sets (see `DataFolder`); `None` downloads CIFAR-10.
         out: where everything goes; `runs/reproduce-PROFILE` by default.
         device: where to measure.
@@ -49,13 +55,44 @@ def reproduce(
     _check(study)
     preset, data = find(profile), DataFolder(None if data_dir is None else Path(data_dir))
     folder = make_folder(Path(out) if out is not None else Path("runs") / f"reproduce-{profile}")
-    lab = Lab(folder, data, preset, device)
+    _keep_profile(folder, profile)
     earlier, begin = seconds(folder / study, OWN), time.monotonic()
-    findings: Findings = import_module(f"{__package__}.studies.{study}").run(lab)
+    findings = _over_looks(study, folder, data, preset, device)
     command = f"infodiscard reproduce {study} --profile {profile}" + ("" if data_dir is None else " --data-dir DIR")
     about = {"profile": profile, "command": command, "seconds": earlier + time.monotonic() - begin}
     write(findings, folder / study, about)
     return findings, folder / study
+
+
+def _over_looks(study: str, folder: Path, data: DataFolder, preset: Preset, device: str) -> Findings:
+    """Runs a study at each look of the profile until every claim is decided."""
+    run, decided = import_module(f"{__package__}.studies.{study}").run, dict[str, Claim]()
+    looks = preset.schedule[-1:] if study in OF_IMAGES else preset.schedule
+    for seeds in looks:
+        at = replace(preset, looks=()) if study in OF_IMAGES else preset.at(seeds)
+        findings: Findings = run(Lab(folder, data, at, device))
+        findings = replace(findings, claims=freeze(decided, findings.claims, seeds, looks))
+        if all(claim.text in decided for claim in findings.claims):
+            break
+    return findings
+
+
+def _keep_profile(folder: Path, profile: str) -> None:
+    """Notes which profile a folder's networks are trained under.
+
+    Raises:
+        InfodiscardError: it is another one.
+    """
+    note = folder / "profile.txt"
+    with translate_os_errors("write the profile in", note):
+        begun = note.read_text().strip() if note.exists() else ""
+        if not begun:
+            note.write_text(f"{profile}\n")
+    if begun and begun != profile:
+        raise InfodiscardError(
+            f"'{folder}' was begun under the profile '{begun}' and cannot be continued under '{profile}'; give "
+            f"--profile {begun}, or another --out."
+        )
 
 
 def reproduce_given(
@@ -77,7 +114,7 @@ def reproduce_given(
         study: one of `given_specs.ROLES`, or `all`.
         profile: says how many images are measured, and how well.
         data_dir, out, device: as for `reproduce`.
-        images: how many images to measure; `None` for the profile's number, or the file's.
+        images: how many images to measure, where the file names no number; `None` for the profile's.
 
     Returns:
         The findings of each study, and the folder that they were written to.
@@ -92,11 +129,9 @@ def reproduce_given(
         _check(study)
     preset, data = find(profile), DataFolder(None if data_dir is None else Path(data_dir))
     requests = given_specs.parse(networks, study)
-    if images is not None:
-        count = whole("images", images, "a whole number, 2 or more", 2)
-        requests = [each.with_images(count) for each in requests]
+    count = preset.given_images if images is None else whole("images", images, "a whole number, 2 or more", 2)
     folder = Path(out) if out is not None else Path("runs") / f"reproduce-{profile}"
-    size = preset.given_images, preset.given_passes, preset.tolerance
+    size = count, preset.given_passes, preset.tolerance
     every = [load_given(each, data, folder, *size, device) for each in requests]
     make_folder(folder)
     print(f"Measuring the networks given will take {_duration(sum(each.seconds() for each in every))}.", flush=True)

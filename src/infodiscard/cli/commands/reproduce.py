@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...experiments.findings import Findings
 
 NAMES = "coherency, maps, networks, flaws, compression, distillation, epochs, robustness, or all"
-SIZES = "'quick' (minutes, for tests), 'cpu' (real training on two cores) or 'paper' (the full setting, for a GPU)."
+SIZES = "'quick' (minutes, for tests), 'cpu' (two hours on two cores), 'desk' (nights on them) or 'paper' (for a GPU)."
 
 
 def reproduce(
