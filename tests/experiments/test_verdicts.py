@@ -166,10 +166,10 @@ def test_what_would_change_a_verdict_is_said():
     assert direction("", [-0.1, 0.1, 0.0], "").change.startswith("More than 1,000 trainings")
     assert direction("", [0.1, 0.1], "").change == "At least 3 trainings; there are 2."
     told = direction("", [1.0, 1.1, 1.2], "")
-    assert told.change == f"New values that move the interval by {told.interval.low:.3f} nats/pixel."
+    assert told.change == f"An interval that is {told.interval.low:.3f} nats/pixel nearer to the limit."
     same = equality("", [0.01, -0.01, 0.02], 0.1, "")
     slack = 0.1 - max(abs(same.interval.low), abs(same.interval.high))
-    assert same.change == f"New values that move the interval by {slack:.3f} nats/pixel."
+    assert same.change == f"An interval that is {slack:.3f} nats/pixel nearer to the limit."
 
 
 def test_equal_everywhere_is_more_than_equal_on_average():

@@ -97,6 +97,12 @@ def parse(texts: Sequence[str], study: str) -> list[Request]:
     return [_checked(Request(_known(study), tuple(_place(text, study) for text in texts)))]
 
 
+def words(texts: Sequence[str]) -> str:
+    """Returns the options of a command line that gives these networks, without the folders of their files."""
+    named = [re.sub(r"(?<=[=@])[^=@]*/|^[^=]*/", "", text) for text in texts]
+    return "".join(f" --networks {text}" for text in named)
+
+
 def _place(text: str, study: str) -> Place:
     role, equals, spec = text.partition("=")
     if not equals or not role or not spec:

@@ -35,7 +35,7 @@ def run(evidence: Evidence, attacked: int) -> Findings:
         tables += [_kept(kept, each) for each in evidence.networks]
     table = pd.concat(tables, ignore_index=True)
     title = import_module(f"{__package__}.studies.{evidence.study}").TITLE
-    notes = (*_notes(evidence), *_differences(evidence, frames))
+    notes = (*_notes(evidence), *_differences(evidence, frames), *_warnings(table))
     return Findings(
         evidence.study, title, tuple(claims(evidence, frames, kept)), table,
         {f"{evidence.study}_given": _figure(evidence, table)}, notes, GIVEN,
@@ -72,6 +72,13 @@ def _differences(evidence: Evidence, frames: dict[str, pd.DataFrame]) -> list[st
         f"SID of {other.name} minus {one.name}, nats/pixel: {by_layer(frames[other.name], frames[one.name])}."
         for one, other in pairs
     ]
+
+
+def _warnings(table: pd.DataFrame) -> list[str]:
+    """Returns what speaks against the values, in words."""
+    known = table[table["warning"].fillna("") != ""] if "warning" in table else table.head(0)
+    words = [f"{row['network']}, {row['layer']}: {row['warning']}" for _, row in known.iterrows()]
+    return [f"What speaks against values: {'. '.join(words)}."] if words else []
 
 
 def _figure(evidence: Evidence, table: pd.DataFrame) -> Figure:

@@ -18,6 +18,7 @@ from .lab import Lab
 from .presets import Preset, find
 from .record import PAGE, parts, read, seconds, table_row, write
 from .sequential import freeze
+from .study_page import write_study_page
 from .verdicts import Claim
 
 STUDIES = ("coherency", "maps", "networks", "flaws", "compression", "distillation", "epochs", "robustness")
@@ -139,8 +140,8 @@ def reproduce_given(
     for evidence in every:
         earlier, begin = seconds(folder / evidence.study, GIVEN), time.monotonic()
         findings = run(evidence, preset.attacked)
-        command = f"infodiscard reproduce {evidence.study} --profile {profile} --networks ..."
-        command += f" --images {evidence.count}" + ("" if data_dir is None else " --data-dir DIR")
+        command = f"infodiscard reproduce {evidence.study} --profile {profile} --images {evidence.count}"
+        command += given_specs.words(networks) + ("" if data_dir is None else " --data-dir DIR")
         about = {"profile": profile, "command": command, "seconds": earlier + time.monotonic() - begin}
         write(findings, folder / evidence.study, about)
         made.append((findings, folder / evidence.study))
@@ -163,7 +164,9 @@ def _check(study: str) -> None:
 
 
 def collect(folder: Path) -> Path:
-    """Writes one page of all studies that were run in a folder, with a table of their verdicts first; returns its path.
+    """Writes `studies.html`, a page of all studies that were run in a folder, and returns its path.
+
+    It begins with a table of the verdicts; `studies.md` beside it is the same in Markdown.
 
     Raises:
         InfodiscardError: the page cannot be written.
@@ -177,4 +180,4 @@ def collect(folder: Path) -> Path:
     page = folder / "studies.md"
     with translate_os_errors("write the page of all studies", page):
         page.write_text("\n".join([*lines, "", *pages]))
-    return page
+    return write_study_page(folder, studies)

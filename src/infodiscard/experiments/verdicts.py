@@ -158,7 +158,7 @@ def _seen(interval: Interval, unit: str) -> str:
 
 
 def _slack(amount: float, unit: str) -> str:
-    return f"New values that move the interval by {amount:.3f}{f' {unit}'.rstrip()}."
+    return f"An interval that is {amount:.3f}{f' {unit}'.rstrip()} nearer to the limit."
 
 
 def _more(interval: Interval, effect: float, of: str, few: int) -> str:

@@ -50,11 +50,9 @@ def reproduce(
         if networks:
             for found in reproduce_given(networks, study, profile, data_dir, place, device, images):
                 _show(*found)
-                plain_console().print()
-            return
-        for each in STUDIES if study == "all" else [study]:
-            _show(*run_study(each, profile, data_dir, place, device))
-            plain_console().print()
+        else:
+            for each in STUDIES if study == "all" else [study]:
+                _show(*run_study(each, profile, data_dir, place, device))
     if study == "all":
         typer.echo(f"All of them: {collect(place)}")
 
