@@ -28,9 +28,9 @@ PLACES: Mapping[str, str] = {
 """Where each study is in the paper (arXiv 1906.04109), in its order."""
 RULE = (
     "A claim holds if the interval of its statistic lies on the claim's side, does not hold if it lies on the other, "
-    "and otherwise cannot be told. Of networks trained for a study, intervals are over trainings; of networks given, over "
-    "images, and a verdict is about these networks alone. Each statistic says which effect would have been seen four "
-    "times in five."
+    "and otherwise cannot be told. Of networks trained for a study, intervals are over trainings; of networks given, "
+    "over images, and a verdict is about these networks alone. Each statistic says which effect would have been seen "
+    "four times in five."
 )
 
 
