@@ -163,7 +163,10 @@ def _networks(evidence: Evidence, frames: Frames) -> list[Claim]:
 
 
 def _epochs(evidence: Evidence, frames: Frames) -> list[Claim]:
-    """The two phases at the last layer: one half of the images chooses the epoch of the least, the other judges it."""
+    """The two phases at the last layer: one half of the images chooses the epoch of the least, the other judges it.
+
+    It is the least after the first epoch; if that itself has the least, nothing falls, which must be able to show.
+    """
     networks = evidence.of("epoch")
     variable = shown("sid", *frames.values())
     columns = []
@@ -175,7 +178,7 @@ def _epochs(evidence: Evidence, frames: Frames) -> list[Claim]:
     falls, rises = np.empty(len(table)), np.empty(len(table))
     least = []
     for side in (0, 1):
-        chosen = int(values[half != side].mean(0).argmin()) if (half != side).any() else 0
+        chosen = 1 + int(values[half != side][:, 1:].mean(0).argmin()) if (half != side).any() else 1
         own = values[half == side]
         falls[half == side], rises[half == side] = own[:, 0] - own[:, chosen], own[:, -1] - own[:, chosen]
         least.append(networks[chosen].place.number)

@@ -67,8 +67,8 @@ class Interval:
         return replace(self.about(self.mean, self.se, self.n, self.freedom, level), level=self.level)
 
     def seen(self) -> float | None:
-        """Returns the effect that excludes zero from such an interval with a probability of 80 %."""
-        return _shift(self.freedom, self.level) * self.se if self.freedom >= 1 else None
+        """Returns the effect that excludes zero from such an interval with a probability of 80 %; `None` if unknown."""
+        return _shift(self.freedom, self.level) * self.se if self.freedom >= 1 and self.se else None
 
     def needed(self, effect: float, most: int) -> int | None:
         """Returns the number of values with which an effect would be seen with a probability of 80 %.

@@ -104,7 +104,7 @@ class Lab:
         return self._train(f"{spec},classes={classes}", f"{architecture} on birds", seed, recipe)
 
     def _train(self, spec: str, name: str, seed: int, arguments: Mapping[str, Any]) -> TrainedNetwork:
-        folder = self.out / "networks" / _slug(f"{name}-seed{seed}")
+        folder = self.out / "networks" / slug(f"{name}-seed{seed}")
         key = repr((folder.name, spec, sorted(arguments.items())))
         # Checking that a training is finished reads and hashes its images; once is enough.
         if key not in self._networks:
@@ -164,7 +164,7 @@ class Lab:
     def _measure(
         self, trained: TrainedNetwork, layers: Sequence[str], images: ImageSet, metric: str, **options: Any
     ) -> Run:
-        layers, folder = self._run_folder(_slug(f"{trained.file_name}-{metric}"), layers)
+        layers, folder = self._run_folder(slug(f"{trained.file_name}-{metric}"), layers)
         seed = "" if trained.seed is None else f", seed{trained.seed}"
         print(f"{metric.upper()} of {trained.name}{seed}: {', '.join(layers)}", flush=True)
         return measure(
@@ -189,7 +189,7 @@ class Lab:
             measured = plan.layers[plan.networks[0]]
             if set(layers) <= set(measured):
                 return measured, folder
-        return layers, runs / f"{name}-[{_slug('+'.join(layers))}]"
+        return layers, runs / f"{name}-[{slug('+'.join(layers))}]"
 
     def decoders(self, trained: TrainedNetwork, layers: Sequence[str]) -> Path:
         """Returns the folder with the decoders of a network's layers; they are trained if they have not been yet."""
@@ -206,5 +206,6 @@ class Lab:
         return folder
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """Returns a text as part of the name of a folder."""
     return re.sub(r"[^\w.+=-]+", "_", text).strip("_")[:120]

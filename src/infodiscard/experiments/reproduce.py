@@ -14,6 +14,8 @@ from ..training.runtime import make_folder
 from . import given_specs
 from .datasets import DataFolder
 from .findings import GIVEN, OWN, Findings
+from .forecast import duration
+from .forecast import seconds as expected
 from .lab import Lab
 from .presets import Preset, find
 from .record import PAGE, parts, read, seconds, table_row, write
@@ -58,11 +60,21 @@ def reproduce(
     folder = make_folder(Path(out) if out is not None else Path("runs") / f"reproduce-{profile}")
     _keep_profile(folder, profile)
     earlier, begin = seconds(folder / study, OWN), time.monotonic()
+    if preset.name != "quick":  # which takes hardly longer than a forecast
+        _foretell(study, folder, data, preset)
     findings = _over_looks(study, folder, data, preset, device)
     command = f"infodiscard reproduce {study} --profile {profile}" + ("" if data_dir is None else " --data-dir DIR")
     about = {"profile": profile, "command": command, "seconds": earlier + time.monotonic() - begin}
     write(findings, folder / study, about)
     return findings, folder / study
+
+
+def _foretell(study: str, folder: Path, data: DataFolder, preset: Preset) -> None:
+    """Prints what a study will take, to its first look and to its last."""
+    looks = preset.schedule[:: len(preset.schedule) - 1] if len(preset.schedule) > 1 else preset.schedule
+    times = [duration(expected(study, Lab(folder, data, preset.at(seeds)))) for seeds in looks]
+    last = f", and {times[1]} if all {looks[1]} are needed" if len(times) > 1 else ""
+    print(f"{study} will take {times[0]} with {looks[0]} trainings of each network{last}.", flush=True)
 
 
 def _over_looks(study: str, folder: Path, data: DataFolder, preset: Preset, device: str) -> Findings:
@@ -135,7 +147,7 @@ def reproduce_given(
     size = count, preset.given_passes, preset.tolerance
     every = [load_given(each, data, folder, *size, device) for each in requests]
     make_folder(folder)
-    print(f"Measuring the networks given will take {_duration(sum(each.seconds() for each in every))}.", flush=True)
+    print(f"Measuring the networks given will take {duration(sum(each.seconds() for each in every))}.", flush=True)
     made = []
     for evidence in every:
         earlier, begin = seconds(folder / evidence.study, GIVEN), time.monotonic()
@@ -146,13 +158,6 @@ def reproduce_given(
         write(findings, folder / evidence.study, about)
         made.append((findings, folder / evidence.study))
     return made
-
-
-def _duration(expected: float) -> str:
-    """Returns a forecast in words."""
-    if expected < 90:
-        return f"about {max(expected, 1):.0f} seconds" if expected else "no time, as all is there"
-    return f"about {expected / 60:.0f} minutes" if expected < 5400 else f"about {expected / 3600:.1f} hours"
 
 
 def _check(study: str) -> None:
