@@ -96,7 +96,12 @@ def test_every_study_from_the_command_line(place, monkeypatch):
     assert result.stdout.count("epoch 1/1: loss") == trained, "what several studies need is trained once"
 
     page = (out / "studies.md").read_text()
-    assert str(out / "studies.md") in result.stdout
+    html = (out / "studies.html").read_text()
+    assert str(out / "studies.html") in result.stdout
+    assert (
+        html.count("data:image/png;base64,") == sum(map(len, FIGURES.values()))
+        and "http" not in html.split("</style>")[1]
+    )
     summary = [line for line in page.splitlines() if line.startswith("| ")][1 : sum(CLAIMS.values()) + 1]
     assert [line.split(" | ")[0][2:] for line in summary] == [name for name in STUDIES for _ in range(CLAIMS[name])]
     links = re.findall(r"\]\((.*?)\)", page)

@@ -165,7 +165,7 @@ def _networks(evidence: Evidence, frames: Frames) -> list[Claim]:
 def _epochs(evidence: Evidence, frames: Frames) -> list[Claim]:
     """The two phases at the last layer: one half of the images chooses the epoch of the least, the other judges it.
 
-    It is the least after the first epoch; if that itself has the least, nothing falls, which must be able to show.
+    What never falls must be able to show: of the start minus the least, that is the least after the start.
     """
     networks = evidence.of("epoch")
     variable = shown("sid", *frames.values())
@@ -178,21 +178,24 @@ def _epochs(evidence: Evidence, frames: Frames) -> list[Claim]:
     falls, rises = np.empty(len(table)), np.empty(len(table))
     least = []
     for side in (0, 1):
-        chosen = 1 + int(values[half != side][:, 1:].mean(0).argmin()) if (half != side).any() else 1
+        course = values[half != side].mean(0)
+        later, lowest = 1 + int(course[1:].argmin()), int(course.argmin())
         own = values[half == side]
-        falls[half == side], rises[half == side] = own[:, 0] - own[:, chosen], own[:, -1] - own[:, chosen]
-        least.append(networks[chosen].place.number)
+        falls[half == side], rises[half == side] = own[:, 0] - own[:, later], own[:, -1] - own[:, lowest]
+        least.append((later, lowest))
     where = last["layer"].iloc[0]
-    what = f"SID at {where} {{}} its least (at epoch {' or '.join(str(each) for each in dict.fromkeys(least))}),"
+    afterwards, ever = (
+        " or ".join(dict.fromkeys(str(networks[pair[place]].place.number) for pair in least)) for place in (0, 1)
+    )
     first, end = networks[0].place.number, networks[-1].place.number
     _, systematic = difference(_last(frames[networks[0].name]), _last(frames[networks[-1].name]))
     return [
         direction(f"Fitting: in high layers SID first falls below that of epoch {first}.",
                   Interval.of(falls.tolist(), systematic=systematic if falls.any() else 0.0),
-                  what.format(f"at epoch {first} minus"), of="images"),
+                  f"SID at {where} at epoch {first} minus its least afterwards (epoch {afterwards}),", of="images"),
         direction(f"Compression: at epoch {end} it is above its least.",
                   Interval.of(rises.tolist(), systematic=systematic if rises.any() else 0.0),
-                  what.format(f"at epoch {end} minus"), of="images"),
+                  f"SID at {where} at epoch {end} minus its least (epoch {ever}),", of="images"),
     ]  # fmt: skip
 
 

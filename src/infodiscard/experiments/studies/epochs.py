@@ -64,8 +64,7 @@ def _claims(images: pd.DataFrame, measure: str = "sid", level: float = 0.95) -> 
     """The two phases at the last stage's output, by SID or RU.
 
     The least of noisy values is below the others by chance, and both images and trainings scatter. So the epoch of
-    the least after the start is chosen by the other trainings on one half of the images, and judged by this one on the
-    other half.
+    the least is chosen by the other trainings on one half of the images, and judged by this one on the other half.
     """
     halves = {name: number % 2 for number, name in enumerate(sorted(set(images["sample"])))}
     value = shown(measure, images)
@@ -77,8 +76,10 @@ def _claims(images: pd.DataFrame, measure: str = "sid", level: float = 0.95) -> 
     for (seed, half), own in zip(keys, values, strict=True):
         others = [row for row, (other, side) in enumerate(keys) if other != seed and side != half]
         if others:
-            least = own[1 + values[others][:, 1:].mean(0).argmin()]  # else what never falls could not be told
-            rows.append({"seed": seed, "falls": own[0] - least, "rises": own[-1] - least})
+            course = values[others].mean(0)
+            # What never falls must be able to show: with the start among them, the least would be the start itself.
+            later = 1 + course[1:].argmin()
+            rows.append({"seed": seed, "falls": own[0] - own[later], "rises": own[-1] - own[course.argmin()]})
     # The halves of one training are not independent of one another: one value per training.
     by_seed = pd.DataFrame(rows, columns=["seed", "falls", "rises"]).groupby("seed").mean()
     name, what = measure.upper(), f"{measure.upper()} at {LAYERS[-1]} {{}} its least over the epochs"

@@ -42,10 +42,11 @@ def run(lab: Lab) -> Findings:
         "over a network's stages; networks with other layers than each other are ranked together, which is one more "
         "reason for care.",
     )
+    last = lab.preset.seeds == lab.preset.schedule[-1]
     return Findings(
         NAME,
         TITLE,
-        (*_ranks(lab, table), *_changed(table, lab.preset.level)),
+        (*_ranks(table, last), *_changed(table, lab.preset.level)),
         table,
         {"robustness": _figure(table)},
         notes,
@@ -69,9 +70,9 @@ def classifiers(lab: Lab) -> list[tuple[str, TrainedNetwork, tuple[str, ...]]]:
     return every
 
 
-def _ranks(lab: Lab, table: pd.DataFrame) -> list[Claim]:
+def _ranks(table: pd.DataFrame, last: bool = True) -> list[Claim]:
     """The order of all networks, which is judged once, after the last trainings."""
-    claims, last = [], lab.preset.seeds == lab.preset.schedule[-1]
+    claims = []
     for kind, words in KINDS.items():
         rank = rank_correlation(table["sid"].to_numpy(), table[kind].to_numpy())
         verdict = UNKNOWN if not last else HOLDS if rank.low > 0 else FAILS if rank.high < 0 else UNKNOWN
@@ -83,7 +84,7 @@ def _ranks(lab: Lab, table: pd.DataFrame) -> list[Claim]:
     return claims
 
 
-def _changed(table: pd.DataFrame, level: float) -> list[Claim]:
+def _changed(table: pd.DataFrame, level: float = 0.95) -> list[Claim]:
     """Compressed and distilled networks against the ones that they come from, of the same seed."""
     claims = []
     for family, base, words in (("compressed", "vgg16", "Compressed"), ("distilled", "alexnet", "Distilled")):
