@@ -1,9 +1,17 @@
 """Looks at a study: published boundaries, and how often one of them decides where there is nothing."""
 
+import sys
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
+from infodiscard.errors import InfodiscardError
+from infodiscard.experiments import STUDIES, forecast, reproduce
+from infodiscard.experiments.datasets import DataFolder
+from infodiscard.experiments.findings import Findings
+from infodiscard.experiments.lab import Lab, slug
 from infodiscard.experiments.presets import CPU, DESK
 from infodiscard.experiments.sequential import freeze, levels
 from infodiscard.experiments.verdicts import HOLDS, UNKNOWN, Claim
@@ -41,3 +49,48 @@ def test_what_is_decided_stays_as_it_was_then():
     assert second[0] == first[0] and second[0].statistic == "at first; look 1 of 2, at 4 trainings"
     assert second[1].statistic == "narrow; look 2 of 2, at 8 trainings"
     assert freeze({}, [Claim("a", HOLDS, "once")], 3, (3,))[0].statistic == "once"
+
+
+def test_a_study_stops_at_the_look_that_decides_and_a_folder_keeps_its_profile(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def run(lab):
+        asked.append((lab.preset.seeds, lab.preset.level))
+        late = HOLDS if lab.preset.seeds >= 6 else UNKNOWN
+        claims = Claim("early", HOLDS, "e"), Claim("late", late, "l")
+        return Findings("flaws", "t", claims, pd.DataFrame({"measure": ["sid"]}))
+
+    monkeypatch.setattr("infodiscard.experiments.studies.flaws.run", run)
+    module = sys.modules["infodiscard.experiments.reproduce"]  # whose name the function bears in the package
+    monkeypatch.setattr(module, "expected", lambda study, lab: 3600.0 * lab.preset.seeds)
+    findings, _ = reproduce("flaws", "desk", None, tmp_path)
+    assert asked == list(zip((4, 6), levels(DESK.looks)[:2], strict=True))
+    assert [claim.statistic for claim in findings.claims] == [
+        "e; look 1 of 3, at 4 trainings",
+        "l; look 2 of 3, at 6 trainings",
+    ]
+    said = "flaws will take about 4.0 hours with 4 trainings of each network, and about 8.0 hours if all 8 are needed."
+    assert said in capsys.readouterr().out
+    with pytest.raises(InfodiscardError, match="begun under the profile 'desk' and cannot be continued under 'cpu'"):
+        reproduce("flaws", "cpu", None, tmp_path)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_what_a_study_needs_is_foretold(study, tmp_path, monkeypatch):
+    """Of every study something, and nothing once all is trained."""
+    monkeypatch.setattr("infodiscard.experiments.forecast._Clock.times", lambda self, spec: (0.004, 0.004))
+    lab = Lab(tmp_path, DataFolder(), DESK)
+    whole = forecast.seconds(study, lab)
+    assert whole > forecast.seconds(study, Lab(tmp_path, DataFolder(), CPU)) > 0
+    names = [
+        slug(f"{name}-seed{seed}") for work in forecast.works(study, DESK) for name in work.names for seed in range(8)
+    ]
+    for name in names:
+        folder = tmp_path / "networks" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "epoch-001.safetensors").touch()  # a training under way
+    assert forecast.seconds(study, lab) == whole
+    for name in names:
+        (tmp_path / "networks" / name / "network.safetensors").touch()
+    assert forecast.seconds(study, lab) == 0
+    assert forecast.duration(30) == "about 30 seconds" and forecast.duration(600) == "about 10 minutes"
