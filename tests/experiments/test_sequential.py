@@ -71,6 +71,8 @@ def test_a_study_stops_at_the_look_that_decides_and_a_folder_keeps_its_profile(t
     ]
     said = "flaws will take about 4.0 hours with 4 trainings of each network, and about 8.0 hours if all 8 are needed."
     assert said in capsys.readouterr().out
+    (tmp_path / "profile.txt").write_text("desk\n")  # as the first training leaves it
+    reproduce("flaws", "desk", None, tmp_path)
     with pytest.raises(InfodiscardError, match="begun under the profile 'desk' and cannot be continued under 'cpu'"):
         reproduce("flaws", "cpu", None, tmp_path)
 

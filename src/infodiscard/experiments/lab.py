@@ -26,6 +26,8 @@ from ..zoo import load as load_network
 from .datasets import DataFolder
 from .presets import Preset
 
+PROFILE = "profile.txt"
+"""File that says which profile a lab's networks are trained under."""
 BIRDS_CROP = 1.5  # times the bird's box, where concentration is measured (the paper's section 4)
 
 
@@ -111,6 +113,7 @@ class Lab:
             print(f"{folder.name}:", flush=True)
             result = train(spec, out=folder, test_samples=self.preset.test_samples, seed=seed, **arguments)
             assert result is not None  # as it is only with `stop_after`
+            (self.out / PROFILE).write_text(f"{self.preset.name}\n")
             network = load_network(str(result.weights), name=name)
             self._networks[key] = TrainedNetwork(name, network, result.weights, result.accuracy, result.mse, seed)
         return self._networks[key]

@@ -16,7 +16,7 @@ from .datasets import DataFolder
 from .findings import GIVEN, OWN, Findings
 from .forecast import duration
 from .forecast import seconds as expected
-from .lab import Lab
+from .lab import PROFILE, Lab
 from .presets import Preset, find
 from .record import PAGE, parts, read, seconds, table_row, write
 from .sequential import freeze
@@ -58,7 +58,7 @@ def reproduce(
     _check(study)
     preset, data = find(profile), DataFolder(None if data_dir is None else Path(data_dir))
     folder = make_folder(Path(out) if out is not None else Path("runs") / f"reproduce-{profile}")
-    _keep_profile(folder, profile)
+    _check_profile(folder, profile)
     earlier, begin = seconds(folder / study, OWN), time.monotonic()
     if preset.name != "quick":  # which takes hardly longer than a forecast
         _foretell(study, folder, data, preset)
@@ -90,18 +90,12 @@ def _over_looks(study: str, folder: Path, data: DataFolder, preset: Preset, devi
     return findings
 
 
-def _keep_profile(folder: Path, profile: str) -> None:
-    """Notes which profile a folder's networks are trained under.
-
-    Raises:
-        InfodiscardError: it is another one.
-    """
-    note = folder / "profile.txt"
-    with translate_os_errors("write the profile in", note):
-        begun = note.read_text().strip() if note.exists() else ""
-        if not begun:
-            note.write_text(f"{profile}\n")
-    if begun and begun != profile:
+def _check_profile(folder: Path, profile: str) -> None:
+    """Raises InfodiscardError if a folder's networks are trained under another profile."""
+    note = folder / PROFILE
+    with translate_os_errors("read the profile in", note):
+        begun = note.read_text().strip() if note.exists() else profile
+    if begun != profile:
         raise InfodiscardError(
             f"'{folder}' was begun under the profile '{begun}' and cannot be continued under '{profile}'; give "
             f"--profile {begun}, or another --out."
