@@ -113,7 +113,8 @@ class Lab:
             print(f"{folder.name}:", flush=True)
             result = train(spec, out=folder, test_samples=self.preset.test_samples, seed=seed, **arguments)
             assert result is not None  # as it is only with `stop_after`
-            (self.out / PROFILE).write_text(f"{self.preset.name}\n")
+            if not (note := self.out / PROFILE).exists():
+                note.write_text(f"{self.preset.name}\n")
             network = load_network(str(result.weights), name=name)
             self._networks[key] = TrainedNetwork(name, network, result.weights, result.accuracy, result.mse, seed)
         return self._networks[key]
