@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from infodiscard import zoo
-from infodiscard.analysis.attribution import BASELINES, cam, grad_cam, gradient_map, upsampled
+from infodiscard.analysis.attribution import BASELINES, cam, grad_cam, gradient_map, jacobian_map, upsampled
 from infodiscard.data import load
 from infodiscard.errors import InfodiscardError
 
@@ -77,6 +77,28 @@ def test_the_gradient_map_is_that_of_finite_differences(small, inputs, targets):
                     up, down = rest(small, feature + moved), rest(small, feature - moved)
                     square[:, i, j] += (((up - down) / (2 * step)).gather(1, targets[:, None])[:, 0]) ** 2
     torch.testing.assert_close(gradient_map(small, "conv1", inputs, targets), square.sqrt(), rtol=1e-6, atol=1e-8)
+
+
+def test_the_jacobian_map_is_that_of_finite_differences(small, inputs, targets):
+    features = {}
+    handle = small.conv1.register_forward_hook(lambda _module, _args, output: features.update(f=output))
+    inputs, step = inputs[:2].double(), 1e-6
+    small = small.double()
+
+    def total(x):
+        small(x)
+        return features["f"].relu().sum((1, 2, 3))
+
+    found = jacobian_map(small, "conv1", inputs, targets[:2])
+    for y, x in ((0, 0), (3, 2), (5, 5)):
+        slopes = []
+        for channel in range(inputs.shape[1]):
+            shifted = [inputs.clone(), inputs.clone()]
+            shifted[0][:, channel, y, x] += step
+            shifted[1][:, channel, y, x] -= step
+            slopes.append((total(shifted[0]) - total(shifted[1])) / (2 * step))
+        torch.testing.assert_close(found[:, y, x], torch.stack(slopes).abs().mean(0).detach(), rtol=1e-4, atol=1e-6)
+    handle.remove()
 
 
 def test_grad_cam_is_its_definition_though_an_in_place_operation_follows(small, inputs, targets):

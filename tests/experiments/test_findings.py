@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict, replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,8 +13,9 @@ from PIL import Image
 
 from infodiscard.core.metrics import corrected
 from infodiscard.experiments.figures import curves, panels
-from infodiscard.experiments.findings import Findings, layer_means, markdown, mean_of, table_row, write
-from infodiscard.experiments.verdicts import HOLDS, UNKNOWN, Claim
+from infodiscard.experiments.findings import GIVEN, Findings, layer_means, mean_of
+from infodiscard.experiments.record import claims_table, markdown, parts, read, table_row, write
+from infodiscard.experiments.verdicts import HOLDS, UNKNOWN, Claim, direction
 from studying import said, trained
 from synthetic import make_run, shared_run
 
@@ -95,9 +97,9 @@ def cells(page):
 
 
 def test_the_page_has_every_claim_whatever_is_in_its_words():
-    head, *rows = cells(markdown(findings(), ABOUT))
-    assert head == ["claim", "here", "statistic"]
-    assert [row[1] for row in rows] == [claim.verdict for claim in CLAIMS] and all(len(row) == 3 for row in rows)
+    head, *rows = cells("\n".join(claims_table({"claims": [asdict(claim) for claim in CLAIMS]})))
+    assert head == ["claim", "here", "statistic", "what would change it"]
+    assert [row[1] for row in rows] == [claim.verdict for claim in CLAIMS] and all(len(row) == 4 for row in rows)
     assert rows[0][2] == "|a − b| of x|y and p(a|b) is +0.100"
     assert rows[1][0] == "An odd ` tick and stars." and rows[1][2] == "first second line, 95 % 0 … 1"
     assert rows[2][0] == "A | B" and rows[2][2].endswith("| was there")
@@ -112,9 +114,10 @@ def test_a_study_is_written_whole(tmp_path):
     assert {path.name for path in page.parent.iterdir()} == names
     table = pd.read_csv(page.with_name("table.csv"))
     np.testing.assert_allclose(table["mean"], found.table["mean"], rtol=1e-4)
-    assert list(table) == list(found.table)
+    assert list(table) == [*found.table, "evidence"] and set(table["evidence"]) == {"trained here"}
     result = json.loads(page.with_name("result.json").read_text())
     assert [Claim(**claim) for claim in result["claims"]] == list(CLAIMS) and result["notes"] == ["Note 1.", "Note 2."]
+    assert markdown(result) == page.read_text() and read(page.parent) == result
     assert result["seconds"] == 1.4 and {"infodiscard", "torch", "python"} <= set(result["versions"])
     text = page.read_text()
     assert "![first](first.png)" in text and "- Note 2." in text and "`infodiscard reproduce x`, 1 s." in text
@@ -125,6 +128,33 @@ def test_a_study_is_written_whole(tmp_path):
     before = page.with_name("first.svg").read_bytes()
     write(findings(), page.parent, ABOUT)  # drawn anew, over the old one, and without the time of day in its pictures
     assert len(page.with_name("first.svg").read_bytes()) == len(before)
+
+
+def test_networks_given_and_trained_share_a_record(tmp_path):
+    own = replace(findings(), figures={})
+    given = replace(own, claims=CLAIMS[:1], evidence=GIVEN, notes=("Of given ones.",))
+    for order in ((own, given), (given, own), (own, given, own, given)):
+        folder = tmp_path / str(len(order)) / order[0].evidence
+        for each in order:
+            write(each, folder, ABOUT | {"command": f"reproduce {each.evidence}"})
+        record = read(folder)
+        assert len(record["claims"]) == 3 and len(record["given"]["claims"]) == 1 and record["title"] == "is it so?"
+        assert list(parts(record)) == ["trained here", "given"]
+        table = pd.read_csv(folder / "table.csv")
+        assert list(table["evidence"]) == ["trained here"] * len(own.table) + ["given"] * len(given.table)
+        page = (folder / "result.md").read_text()
+        assert page.index("Note 1.") < page.index("### Networks given") < page.index("Of given ones.")
+    only = write(given, tmp_path / "only", ABOUT).parent
+    assert list(parts(read(only))) == ["given"] and "Note 1." not in (only / "result.md").read_text()
+
+
+def test_what_no_number_can_say_is_null(tmp_path):
+    claim = direction("A.", [0.5], "a")
+    record = json.loads(
+        (write(replace(findings((claim,)), figures={}), tmp_path, ABOUT).with_name("result.json")).read_text()
+    )
+    (found,) = record["claims"]
+    assert found["interval"]["se"] is None and found["interval"]["mean"] == 0.5 and found["seen"] is None
 
 
 def test_a_study_that_cannot_be_written_says_so(tmp_path):

@@ -58,6 +58,7 @@ def test_nothing_is_trained_or_measured_twice(lab, idle):
         return made, lab.sid(made, LAYERS), lab.ru(made, LAYERS[1:]), seen, lab.sid(seen, LAYERS[:1], birds)
 
     first = work(lab)
+    assert (lab.out / "profile.txt").read_text().strip() == lab.preset.name
     before = state(lab.out)
     idle()
     again = work(Lab(lab.out, lab.data, lab.preset))  # as another process would

@@ -3,7 +3,7 @@
 import pytest
 
 from infodiscard.core.metrics import METRICS
-from infodiscard.experiments.presets import CPU, PAPER, PRESETS, QUICK, find
+from infodiscard.experiments.presets import CPU, DESK, PAPER, PRESETS, QUICK, find
 from infodiscard.experiments.verdicts import FEW
 from infodiscard.training.recipe import Recipe
 from infodiscard.zoo.spec import Spec
@@ -11,9 +11,9 @@ from studying import said
 
 
 def test_presets_are_found_by_name():
-    assert [find(name) for name in ("quick", "cpu", "paper")] == [QUICK, CPU, PAPER]
+    assert [find(name) for name in ("quick", "cpu", "desk", "paper")] == [QUICK, CPU, DESK, PAPER]
     words = said(find, "papr")
-    assert "'papr'" in words and "near it is 'paper'" in words and "quick, cpu, paper" in words
+    assert "'papr'" in words and "near it is 'paper'" in words and "quick, cpu, desk, paper" in words
 
 
 @pytest.mark.parametrize("size", PRESETS.values(), ids=PRESETS)
@@ -23,7 +23,8 @@ def test_a_preset_fits_together(size):
     assert list(size.depths) == sorted(set(size.depths)) and len(size.depths) >= 2
     assert set(size.autoencoders) <= set(size.depths), "auto-encoders are compared with classifiers of their depth"
     assert list(size.thresholds) == sorted(size.thresholds) and min(size.thresholds) > 0
-    assert 1 <= size.ru_images <= size.images
+    assert 1 <= size.ru_images <= size.images and size.schedule[-1] == size.seeds
+    assert list(size.schedule) == sorted(set(size.schedule)) and size.level == 0.95
     assert (
         size.sid_passes >= METRICS["sid"].least_passes
         and size.ru_passes >= METRICS["ru"].least_passes

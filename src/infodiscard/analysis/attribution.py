@@ -48,6 +48,28 @@ def gradient_map(network: nn.Module | Network, layer: str, inputs: torch.Tensor,
     return gradient.square().sum(1).sqrt()
 
 
+def jacobian_map(network: nn.Module | Network, layer: str, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Returns how much the sum of a feature's positive parts follows each pixel, mean_c |∂ Σ ReLU(f) / ∂x_c|.
+
+    It is the map that the paper's second version (ICML 2022) compares pixel-wise values with.
+
+    Args are as for `gradient_map`; the map is of no class, and so the same whatever `targets`.
+
+    Returns:
+        `n × H × W`, in units of the feature per unit of the input.
+
+    Raises:
+        InfodiscardError: as for `gradient_map`.
+    """
+    with preserved(_module(network)) as model:
+        passage = _Passage(model, layer)
+        feature, logits = passage.through(inputs)
+        _of_classes(logits, targets)
+        total = feature.relu().sum()
+        (gradient,) = torch.autograd.grad(total, passage.leaf, allow_unused=True, materialize_grads=True)
+    return gradient.abs().mean(1)
+
+
 def grad_cam(network: nn.Module | Network, layer: str, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Returns Captum's Grad-CAM (Selvaraju et al. 2017), ReLU(Σ_k a_k f_k), a_k the mean of ∂y_c/∂f_k over positions.
 
@@ -184,6 +206,7 @@ BASELINES: dict[str, Callable[[nn.Module | Network, str, torch.Tensor, torch.Ten
     "gradient": gradient_map,
     "grad_cam": grad_cam,
     "cam": cam,
+    "jacobian": jacobian_map,
 }
 
 
@@ -197,9 +220,11 @@ class _Passage(Probe):
 
     Attributes:
         whole: whether, in the last pass, the layer was called once and gave one tensor.
+        leaf: the inputs of the last pass, which gradients can be taken of.
     """
 
     whole = False
+    leaf: torch.Tensor
 
     @property
     def module(self) -> nn.Module:
@@ -222,7 +247,8 @@ class _Passage(Probe):
         handle = self._layer.register_forward_hook(catch)
         try:
             # The second copy is for a network that begins with an in-place operation, which no leaf of a graph allows.
-            result = self._model(inputs.detach().clone().requires_grad_(torch.is_grad_enabled()).clone())
+            self.leaf = inputs.detach().clone().requires_grad_(torch.is_grad_enabled())
+            result = self._model(self.leaf.clone())
         finally:
             handle.remove()
         wanted = self._parsed.call or 0

@@ -3,6 +3,6 @@
 infodiscard reproduce flaws --profile cpu --data-dir DIR
 """
 
-from .reproduce import STUDIES, collect, reproduce
+from .reproduce import STUDIES, collect, reproduce, reproduce_given
 
-__all__ = ["STUDIES", "collect", "reproduce"]
+__all__ = ["STUDIES", "collect", "reproduce", "reproduce_given"]

@@ -24,9 +24,10 @@ class DataFolder:
     """The user's folder of data sets.
 
     Attributes:
-        root: with `cifar10/` (Parquet files named `train-*` and `test-*`, as on the Hugging Face hub), a folder of
-            CUB-200-2011 as published (`CUB_200_2011/`, or another whose name begins with `cub`), and perhaps `weights/`
-            with `resnet20_cifar10.safetensors` and so on. `None`: CIFAR-10 is downloaded, and there is nothing else.
+        root: with `cifar10/` (Parquet files named `train-*` and `test-*`, as on the Hugging Face hub), perhaps
+            `cifar100/` (`test*.parquet`, likewise), a folder of CUB-200-2011 as published (`CUB_200_2011/`, or another
+            whose name begins with `cub`), and perhaps `weights/` with `resnet20_cifar10.safetensors` and so on. `None`:
+            CIFAR-10 is downloaded, and there is nothing else.
 
     Raises:
         InfodiscardError: there is no such folder.
@@ -64,6 +65,19 @@ class DataFolder:
             )
             raise InfodiscardError(f"The data set is incomplete: '{folder / missing}' is missing; {get}.")
         return f"parquet:{glob.escape(str(folder))}/{split}-*.parquet"
+
+    def cifar100(self) -> str | None:
+        """Returns the spec of the test split of CIFAR-100, if it is there."""
+        found = [] if self.root is None else sorted((self.root / "cifar100").glob("test*.parquet"))
+        return f"parquet:{glob.escape(str(found[0].parent))}/test*.parquet" if found else None
+
+    def of_classes(self, count: int) -> str | None:
+        """Returns the spec of the test split with so many classes: 10 of CIFAR-10, or 100 of CIFAR-100 if it is there.
+
+        Raises:
+            InfodiscardError: as for `cifar10`.
+        """
+        return self.cifar10("test") if count == 10 else self.cifar100() if count == 100 else None
 
     def cub(self) -> str:
         """Returns the spec of CUB-200-2011.

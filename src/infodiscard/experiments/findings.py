@@ -1,27 +1,23 @@
-"""Results of a study: tables of means by layer, figures, and a verdict for each claim."""
+"""Findings of a study: tables of means by layer, figures, and a verdict for each claim."""
 
 from __future__ import annotations
 
-import json
-import platform
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 
 from ..analysis.display import basis, mean_error, shown
 from ..analysis.trust import distrust
 from ..api.run import Run
-from ..core.files import translate_os_errors
 from ..core.metrics import METRICS
 from .lab import TrainedNetwork
 from .verdicts import Claim
+
+OWN, GIVEN = "trained here", "given"
+"""What a claim rests on: networks that the study trains, or networks that the user gives it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +31,7 @@ class Findings:
         table: one row per network, layer and measure.
         figures: by the name of their file.
         notes: what a reader must know besides the numbers.
+        evidence: `OWN`, networks trained for the study; or `GIVEN`, ones that others trained.
     """
 
     study: str
@@ -43,6 +40,7 @@ class Findings:
     table: pd.DataFrame = field(repr=False)
     figures: Mapping[str, Figure] = field(repr=False, default_factory=dict)
     notes: tuple[str, ...] = ()
+    evidence: str = OWN
 
 
 def layer_means(
@@ -57,27 +55,42 @@ def layer_means(
         extra: further columns.
 
     Returns:
-        The columns network, seed, accuracy, layer, position (0 for the first layer measured), measure (`sid`, `ru`,
-        `concentration`, …), mean, se (over images, with the systematic error of a correction), n, basis (`corrected` or
-        `reached`; empty for what has no such difference), reached (the mean as the search reached it), warning.
+        The columns network, seed, accuracy and the further ones, and those of `frame_means`.
+    """
+    about = {"network": trained.name, "seed": trained.seed, "accuracy": trained.accuracy, **(extra or {})}
+    tables = []
+    for run in runs:
+        known = [layer for layer in run.plan.layers[run.plan.networks[0]] if not layers or layer in layers]
+        tables.append(frame_means(run.to_dataframe(), known, run.plan.settings.alpha, about))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def frame_means(frame: pd.DataFrame, layers: Sequence[str], alpha: float, about: Mapping[str, Any]) -> pd.DataFrame:
+    """Returns one row per layer and measure of the table of one network: its mean over the images.
+
+    Args:
+        frame: of `Run.to_dataframe`.
+        layers: which, in their order.
+        alpha: the feature distance that it should be reported at.
+        about: what all rows say of the network.
+
+    Returns:
+        The columns of `about`, layer, position (0 for the first layer), measure (`sid`, `ru`, `concentration`, …),
+        mean, se (over images, with the systematic error of a correction), n, basis (`corrected` or `reached`; empty for
+        what has no such difference), reached (the mean as the search reached it), warning.
     """
     rows = []
-    for run in runs:
-        frame = run.to_dataframe()
-        alpha = run.plan.settings.alpha
-        known = [layer for layer in run.plan.layers[run.plan.networks[0]] if not layers or layer in layers]
-        for measure in (name for metric in METRICS.values() for name in metric.scalars):
-            if measure not in frame:
-                continue
-            variable = shown(measure, frame)
-            for position, layer in enumerate(known):
-                part = frame[frame["layer"] == layer]
-                values = part[variable].dropna()
-                row = {"network": trained.name, "seed": trained.seed, "accuracy": trained.accuracy, **(extra or {})}
-                row |= {"layer": layer, "position": position, "measure": measure, "mean": values.mean()}
-                row |= {"se": mean_error(part, variable), "n": len(values)}
-                row |= {"basis": basis(variable), "reached": part[measure].mean()}
-                rows.append({**row, "warning": "; ".join(distrust(part, alpha, measure))})
+    for measure in (name for metric in METRICS.values() for name in metric.scalars):
+        if measure not in frame:
+            continue
+        variable = shown(measure, frame)
+        for position, layer in enumerate(layers):
+            part = frame[frame["layer"] == layer]
+            values = part[variable].dropna()
+            row = {**about, "layer": layer, "position": position, "measure": measure, "mean": values.mean()}
+            row |= {"se": mean_error(part, variable), "n": len(values)}
+            row |= {"basis": basis(variable), "reached": part[measure].mean()}
+            rows.append({**row, "warning": "; ".join(distrust(part, alpha, measure))})
     return pd.DataFrame(rows)
 
 
@@ -97,58 +110,3 @@ def accuracies(table: pd.DataFrame) -> str:
         for name, group in trained.groupby("network", sort=False)
     ]
     return "Test accuracy by seed: " + ", ".join(parts) + "."
-
-
-def write(findings: Findings, folder: Path, about: Mapping[str, Any]) -> Path:
-    """Writes `table.csv`, the figures as SVG and PNG, `result.json` and `result.md`; returns the last.
-
-    Args:
-        findings: of a study.
-        folder: where to; made if missing.
-        about: `profile`, `command` and `seconds`.
-
-    Raises:
-        InfodiscardError: the folder cannot be written.
-    """
-    with translate_os_errors("write the study in", folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        findings.table.to_csv(folder / "table.csv", index=False, float_format="%.5g")
-        for name, figure in findings.figures.items():
-            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-            figure.savefig(folder / f"{name}.png", dpi=110)
-        versions = {"infodiscard": _version(), "torch": torch.__version__, "python": platform.python_version()}
-        result = {
-            "study": findings.study,
-            "title": findings.title,
-            "claims": [asdict(claim) for claim in findings.claims],
-            "notes": findings.notes,
-            "versions": versions,
-            "date": time.strftime("%Y-%m-%d"),
-            **about,
-        }
-        (folder / "result.json").write_text(json.dumps(result, indent=1))
-        page = folder / "result.md"
-        page.write_text(markdown(findings, about))
-    return page
-
-
-def markdown(findings: Findings, about: Mapping[str, Any]) -> str:
-    """Returns the claims, figures and notes as a piece of Markdown."""
-    lines = [f"## {findings.study}: {findings.title}", "", f"`{about['command']}`, {about['seconds']:.0f} s.", ""]
-    lines += ["| claim | here | statistic |", "|---|---|---|"]
-    lines += [table_row(claim.text, f"**{claim.verdict}**", claim.statistic) for claim in findings.claims]
-    lines += ["", *(f"![{name}]({name}.png)" for name in findings.figures), ""]
-    lines += [*(f"- {note}" for note in findings.notes), ""]
-    return "\n".join(lines)
-
-
-def table_row(*cells: str) -> str:
-    """Returns a row of a table in Markdown, where a bar ends a cell, even within backticks, and a line ends the row."""
-    return f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _version() -> str:
-    try:
-        return version("infodiscard")
-    except PackageNotFoundError:
-        return "not installed"

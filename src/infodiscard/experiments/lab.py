@@ -19,12 +19,15 @@ from ..data import load as load_data
 from ..networks.network import Network
 from ..results.store import holds_run
 from ..training.evaluate import accuracy
+from ..training.runtime import has_bf16
 from ..training.train_decoders import train_decoders
 from ..training.train_network import train
 from ..zoo import load as load_network
 from .datasets import DataFolder
 from .presets import Preset
 
+PROFILE = "profile.txt"
+"""File that says which profile a lab's networks are trained under."""
 BIRDS_CROP = 1.5  # times the bird's box, where concentration is measured (the paper's section 4)
 
 
@@ -84,6 +87,7 @@ class Lab:
         """
         preset = self.preset
         usual = {"samples": preset.samples, "epochs": preset.epochs, "batch_size": preset.batch_size}
+        usual["bf16"] = preset.bf16 and has_bf16()
         specs = {"data": self.data.cifar10("train"), "test_data": self.data.cifar10("test")}
         return self._train(spec, name or spec.removeprefix("zoo:"), seed, {**specs, **usual, **recipe})
 
@@ -102,13 +106,15 @@ class Lab:
         return self._train(f"{spec},classes={classes}", f"{architecture} on birds", seed, recipe)
 
     def _train(self, spec: str, name: str, seed: int, arguments: Mapping[str, Any]) -> TrainedNetwork:
-        folder = self.out / "networks" / _slug(f"{name}-seed{seed}")
+        folder = self.out / "networks" / slug(f"{name}-seed{seed}")
         key = repr((folder.name, spec, sorted(arguments.items())))
         # Checking that a training is finished reads and hashes its images; once is enough.
         if key not in self._networks:
             print(f"{folder.name}:", flush=True)
             result = train(spec, out=folder, test_samples=self.preset.test_samples, seed=seed, **arguments)
             assert result is not None  # as it is only with `stop_after`
+            if not (note := self.out / PROFILE).exists():
+                note.write_text(f"{self.preset.name}\n")
             network = load_network(str(result.weights), name=name)
             self._networks[key] = TrainedNetwork(name, network, result.weights, result.accuracy, result.mse, seed)
         return self._networks[key]
@@ -162,7 +168,7 @@ class Lab:
     def _measure(
         self, trained: TrainedNetwork, layers: Sequence[str], images: ImageSet, metric: str, **options: Any
     ) -> Run:
-        layers, folder = self._run_folder(_slug(f"{trained.file_name}-{metric}"), layers)
+        layers, folder = self._run_folder(slug(f"{trained.file_name}-{metric}"), layers)
         seed = "" if trained.seed is None else f", seed{trained.seed}"
         print(f"{metric.upper()} of {trained.name}{seed}: {', '.join(layers)}", flush=True)
         return measure(
@@ -187,7 +193,7 @@ class Lab:
             measured = plan.layers[plan.networks[0]]
             if set(layers) <= set(measured):
                 return measured, folder
-        return layers, runs / f"{name}-[{_slug('+'.join(layers))}]"
+        return layers, runs / f"{name}-[{slug('+'.join(layers))}]"
 
     def decoders(self, trained: TrainedNetwork, layers: Sequence[str]) -> Path:
         """Returns the folder with the decoders of a network's layers; they are trained if they have not been yet."""
@@ -204,5 +210,6 @@ class Lab:
         return folder
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """Returns a text as part of the name of a folder."""
     return re.sub(r"[^\w.+=-]+", "_", text).strip("_")[:120]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..decoders.recipe import DecoderRecipe
 from ..errors import InfodiscardError, nearest
+from .sequential import levels
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Preset:
         cub_epochs: passes over the birds.
         cub_library: whether AlexNet and VGG for birds are torchvision's.
         attacked: images that robustness is measured on.
+        given_images: images that networks given are measured on; a quarter where they are large.
+        given_passes: most passes per image and layer of networks given.
+        looks: numbers of trainings after which claims are judged, the last of them `seeds`; none for one look.
+        bf16: whether to train in bfloat16 where the processor has units for it.
+        level: of the intervals at a look.
     """
 
     name: str
@@ -67,6 +73,22 @@ class Preset:
     cub_epochs: int
     cub_library: bool
     attacked: int
+    given_images: int
+    given_passes: int
+    looks: tuple[int, ...] = ()
+    bf16: bool = False
+    level: float = 0.95
+
+    @property
+    def schedule(self) -> tuple[int, ...]:
+        """Trainings of each network at each look; a single number where there is but one look."""
+        return self.looks or (self.seeds,)
+
+    def at(self, seeds: int) -> Preset:
+        """Returns the preset of one look, with the level of its intervals (see `sequential`)."""
+        if not self.looks:
+            return self
+        return replace(self, seeds=seeds, level=levels(self.looks)[self.looks.index(seeds)])
 
     def spec(self, name: str) -> str:
         """Returns the spec of an AlexNet, VGG or ResNet-18/34 of this preset's width."""
@@ -100,6 +122,8 @@ QUICK = Preset(
     cub_epochs=1,
     cub_library=False,
     attacked=8,
+    given_images=2,
+    given_passes=96,
 )
 
 CPU = Preset(
@@ -129,6 +153,41 @@ CPU = Preset(
     cub_epochs=60,
     cub_library=False,
     attacked=256,
+    given_images=16,
+    given_passes=400,
+)
+
+DESK = Preset(
+    name="desk",
+    width=0.25,
+    seeds=8,
+    looks=(4, 6, 8),
+    bf16=True,
+    depths=(20, 32),
+    autoencoders=(20,),
+    damage=("layer1.1", "layer2.1"),
+    samples=None,
+    epochs=14,
+    plain_epochs=20,
+    batch_size=128,
+    kept_epochs=(0, 1, 2, 4, 7, 10, 14),
+    ru_trainings=4,
+    test_samples=None,
+    images=32,
+    ru_images=16,
+    sid_passes=400,
+    ru_passes=400,
+    tolerance=0.05,
+    decoder=DecoderRecipe(samples=12_800, epochs=4, width=16),
+    autoencoder_epochs=6,
+    thresholds=(0.75, 1.25, 1.75),
+    retrain_epochs=4,
+    cub_network="width=0.25,size=32",
+    cub_epochs=60,
+    cub_library=False,
+    attacked=512,
+    given_images=64,
+    given_passes=800,
 )
 
 PAPER = Preset(
@@ -158,9 +217,11 @@ PAPER = Preset(
     cub_epochs=100,
     cub_library=True,
     attacked=2_000,
+    given_images=256,
+    given_passes=1_600,
 )
 
-PRESETS = {preset.name: preset for preset in (QUICK, CPU, PAPER)}
+PRESETS = {preset.name: preset for preset in (QUICK, CPU, DESK, PAPER)}
 
 
 def find(name: str) -> Preset:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import pandas as pd
 import typer
 
-from ...experiments import STUDIES, collect
+from ...errors import InfodiscardError
+from ...experiments import STUDIES, collect, reproduce_given
 from ...experiments import reproduce as run_study
 from ..answer import Answer, answers
 from ..console import interruptible, plain_console
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ...experiments.findings import Findings
 
 NAMES = "coherency, maps, networks, flaws, compression, distillation, epochs, robustness, or all"
-SIZES = "'quick' (minutes, for tests), 'cpu' (real training on two cores) or 'paper' (the full setting, for a GPU)."
+SIZES = "'quick' (minutes, for tests), 'cpu' (two hours on two cores), 'desk' (nights on them) or 'paper' (for a GPU)."
 
 
 @answers
@@ -33,17 +34,33 @@ def reproduce(
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where all goes; runs/reproduce-PROFILE.")] = None,
     device: Device = "cpu",
+    networks: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ROLE=SPEC", help="A trained network to judge by instead, or a .toml file; repeatable."),
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option(metavar="N", help="With --networks: images to measure; more of them go on.")
+    ] = None,
 ) -> None:
-    """Reruns one of the paper's studies, or all: trains what is missing, measures it, and says which claims held."""
+    """Reruns one of the paper's studies, or all: trains what is missing, measures it, and says which claims held.
+
+    With --networks nothing is trained: the claims are judged by trained networks that you give, as intact=SPEC and
+    damaged=SPEC@WEIGHTS to the study of flaws.
+    """
     place = out or Path("runs") / f"reproduce-{profile}"
+    if images is not None and not networks:
+        raise InfodiscardError("--images is for networks given with --networks; a study's own are in its profile.")
     rows = []
     with interruptible(place):
-        for each in STUDIES if study == "all" else [study]:
-            findings, folder = run_study(each, profile, data_dir, place, device)
+        if networks:
+            found = reproduce_given(networks, study, profile, data_dir, place, device, images)
+        else:
+            chosen = STUDIES if study == "all" else [study]
+            found = (run_study(each, profile, data_dir, place, device) for each in chosen)
+        for findings, folder in found:
             _show(findings, folder)
-            plain_console().print()
             rows += [
-                {"study": each, "claim": claim.text, "verdict": claim.verdict, "statistic": claim.statistic}
+                {"study": findings.study, "claim": claim.text, "verdict": claim.verdict, "statistic": claim.statistic}
                 for claim in findings.claims
             ]
     if study == "all":

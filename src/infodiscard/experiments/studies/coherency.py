@@ -135,7 +135,12 @@ def _claims(images: pd.DataFrame, maps: pd.DataFrame) -> tuple[Claim, ...]:
             equality(f"{measure.upper()} stays.", largest.tolist(), MARGIN,
                      f"largest change of {measure.upper()} over layers", of="images")
         )  # fmt: skip
-    for measure, name in (("cam", "CAM"), ("grad_cam", "Grad-CAM"), ("gradient", "The gradient map")):
+    for measure, name in (
+        ("cam", "CAM"),
+        ("grad_cam", "Grad-CAM"),
+        ("gradient", "The gradient map"),
+        ("jacobian", "The Jacobian map"),
+    ):
         wide = maps[maps["measure"] == measure].pivot_table(index=["sample", "layer"], columns="state", values="value")
         wide = wide[(wide > 0).all(axis=1)]  # Grad-CAM may be zero everywhere
         change = (wide["after"] / wide["before"]).map(math.log2).abs().groupby("sample").mean()
@@ -148,7 +153,14 @@ def _claims(images: pd.DataFrame, maps: pd.DataFrame) -> tuple[Claim, ...]:
 
 def _figure(images: pd.DataFrame, maps: pd.DataFrame) -> Figure:
     """Draws the magnitude of each measure by layer, before and after."""
-    names = {"sid": "SID", "ru": "RU", "gradient": "gradient map", "grad_cam": "Grad-CAM", "cam": "CAM"}
+    names = {
+        "sid": "SID",
+        "ru": "RU",
+        "gradient": "gradient map",
+        "jacobian": "Jacobian map",
+        "grad_cam": "Grad-CAM",
+        "cam": "CAM",
+    }
     figure, axes = panels(len(names), 2.6, 2.8)
     for ax, (measure, title) in zip(axes, names.items(), strict=True):
         own = maps[maps["measure"] == measure]

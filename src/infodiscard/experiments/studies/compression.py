@@ -105,14 +105,18 @@ def _claims(lab: Lab, table: pd.DataFrame) -> tuple[Claim, ...]:
         return [after - before for before, after in pairs]
 
     falls = [-value for value in change(ARCHITECTURE, "sid")]
+    level = lab.preset.level  # two kinds at a time: the more is pruned, the more trainings scatter
     at = f"at {threshold:g} standard deviations, mean over layers,"
     return (
-        direction("Compression decreases SID.", falls, f"SID of VGG-16 minus that of the one pruned {at}"),
-        equality("Compression hardly changes RU.", change(ARCHITECTURE, "ru"), HARDLY, f"change of RU {at}"),
+        direction("Compression decreases SID.", falls, f"SID of VGG-16 minus that of the one pruned {at}", level=level),
+        equality(
+            "Compression hardly changes RU.", change(ARCHITECTURE, "ru"), HARDLY, f"change of RU {at}", level=level
+        ),
         equality(
             "Compression hardly changes concentration.",
             change(f"{ARCHITECTURE} on birds", "concentration"),
             HARDLY,
             f"change of concentration on birds {at}",
+            level=level,
         ),
     )

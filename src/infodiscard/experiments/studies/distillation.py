@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ..contrasts import contrast, image_values
 from ..figures import curves, panels
-from ..findings import Findings, accuracies, layer_means, mean_of
+from ..findings import Findings, accuracies, layer_means
 from ..lab import Lab, TrainedNetwork
 from ..verdicts import direction
 from .networks import POOLINGS
@@ -18,14 +19,13 @@ LAYERS = (*POOLINGS[PLAIN], "classifier.6")
 
 def run(lab: Lab) -> Findings:
     """Trains AlexNet with and without teachers, and measures SID after each pooling and at the logits."""
-    table = pd.concat([layer_means(each, lab.sid(each, LAYERS)) for each in students(lab)], ignore_index=True)
-    seeds = range(lab.preset.seeds)
+    runs = [(each, lab.sid(each, LAYERS)) for each in students(lab)]
+    table = pd.concat([layer_means(*each) for each in runs], ignore_index=True)
+    values = pd.concat([image_values(*each) for each in runs], ignore_index=True)
     text = "AlexNet distilled from {} discards less than one trained ordinarily."
     claims = []
     for teacher in TEACHERS:
-        less = [
-            mean_of(table, PLAIN, seed, "sid") - mean_of(table, student_name(teacher), seed, "sid") for seed in seeds
-        ]
+        less = contrast(values, PLAIN, student_name(teacher), level=lab.preset.level)
         claims.append(
             direction(text.format(teacher), less, "SID of the ordinary minus the distilled, mean over layers,")
         )

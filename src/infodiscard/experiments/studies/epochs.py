@@ -31,9 +31,9 @@ def run(lab: Lab) -> Findings:
             tables.append(layer_means(trained, *runs, extra={"epoch": epoch}))
             images += [run.to_dataframe().assign(seed=seed, epoch=epoch) for run in runs]
     table, every = pd.concat(tables, ignore_index=True), pd.concat(images, ignore_index=True)
-    claims = _claims(every)
+    claims = _claims(every, level=lab.preset.level)
     if lab.preset.ru_trainings > 1:  # one has nothing to choose the epoch of the least by
-        claims += _claims(every, "ru")
+        claims += _claims(every, "ru", lab.preset.level)
     return Findings(NAME, TITLE, claims, table, {"epochs": _figure(table)}, (_accuracy(lab),))
 
 
@@ -60,7 +60,7 @@ def checkpoints(lab: Lab, seed: int) -> list[tuple[int, TrainedNetwork]]:
     return made
 
 
-def _claims(images: pd.DataFrame, measure: str = "sid") -> tuple[Claim, ...]:
+def _claims(images: pd.DataFrame, measure: str = "sid", level: float = 0.95) -> tuple[Claim, ...]:
     """The two phases at the last stage's output, by SID or RU.
 
     The least of noisy values is below the others by chance, and both images and trainings scatter. So the epoch of
@@ -76,16 +76,18 @@ def _claims(images: pd.DataFrame, measure: str = "sid") -> tuple[Claim, ...]:
     for (seed, half), own in zip(keys, values, strict=True):
         others = [row for row, (other, side) in enumerate(keys) if other != seed and side != half]
         if others:
-            least = own[values[others].mean(0).argmin()]
-            rows.append({"seed": seed, "falls": own[0] - least, "rises": own[-1] - least})
+            course = values[others].mean(0)
+            # What never falls must be able to show: with the start among them, the least would be the start itself.
+            later = 1 + course[1:].argmin()
+            rows.append({"seed": seed, "falls": own[0] - own[later], "rises": own[-1] - own[course.argmin()]})
     # The halves of one training are not independent of one another: one value per training.
     by_seed = pd.DataFrame(rows, columns=["seed", "falls", "rises"]).groupby("seed").mean()
     name, what = measure.upper(), f"{measure.upper()} at {LAYERS[-1]} {{}} its least over the epochs"
     return (
         direction(f"Fitting: in high layers {name} first falls below that of the start.", by_seed["falls"].tolist(),
-                  what.format("at the start minus")),
+                  what.format("at the start minus"), level=level),
         direction(f"Compression: it ends above its least ({name}).", by_seed["rises"].tolist(),
-                  what.format("at the end minus")),
+                  what.format("at the end minus"), level=level),
     )  # fmt: skip
 
 

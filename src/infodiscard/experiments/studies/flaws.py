@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ..contrasts import contrast, image_values
 from ..figures import curves, panels
 from ..findings import Findings, accuracies, layer_means, mean_of
 from ..lab import Lab, TrainedNetwork
@@ -16,9 +17,10 @@ def run(lab: Lab) -> Findings:
     """Trains the shallowest ResNet with and without damage; measures SID around the damage and at the stages' ends."""
     depth = lab.preset.depths[0]
     intact = f"resnet{depth}"
-    tables = [layer_means(trained, lab.sid(trained, layers(lab, trained))) for trained in networks(lab)]
-    table = pd.concat(tables, ignore_index=True)
-    claims = [claim for place in lab.preset.damage for claim in _claims(lab, table, place)]
+    runs = [(trained, lab.sid(trained, layers(lab, trained))) for trained in networks(lab)]
+    table = pd.concat([layer_means(*each) for each in runs], ignore_index=True)
+    values = pd.concat([image_values(*each) for each in runs], ignore_index=True)
+    claims = [claim for place in lab.preset.damage for claim in _claims(lab, table, values, place)]
     figure, axes = panels(len(lab.preset.damage))
     for ax, place in zip(axes, lab.preset.damage, strict=True):
         curves(ax, table, "sid", [intact, damaged_name(intact, place)], f"damage after {place}")
@@ -26,25 +28,23 @@ def run(lab: Lab) -> Findings:
     return Findings(NAME, TITLE, tuple(claims), table, {"flaws": figure}, (accuracies(table),))
 
 
-def _claims(lab: Lab, table: pd.DataFrame, place: str) -> list[Claim]:
+def _claims(lab: Lab, table: pd.DataFrame, values: pd.DataFrame, place: str) -> list[Claim]:
     """The claims about damage in one place, which share the intact networks with those about another."""
     depth, stage = lab.preset.depths[0], place.partition(".")[0]
-    intact, more, jumps = f"resnet{depth}", [], []
+    intact, jumps, level = f"resnet{depth}", [], lab.preset.level
     name, following = damaged_name(intact, place), _next(place, depth)
 
     def sid(network: str, seed: int, *layers: str) -> float:
         return mean_of(table, network, seed, "sid", layers)
 
     for seed in range(lab.preset.seeds):
-        shared = _common(place)
-        more.append(sid(name, seed, *shared) - sid(intact, seed, *shared))
         before, block, after = (sid(name, seed, layer) for layer in (place, f"{stage}.damage", following))
         usual = sid(intact, seed, following) - sid(intact, seed, place)
         jumps.append(block - before - max(after - block, usual))
     return [
         direction(
             f"A network damaged after {place} discards more than the original.",
-            more,
+            contrast(values, name, intact, _common(place), level),
             f"SID of the damaged minus the intact {intact}, mean over the ends of the stages from the damage on,",
         ),
         direction(
@@ -52,6 +52,7 @@ def _claims(lab: Lab, table: pd.DataFrame, place: str) -> list[Claim]:
             jumps,
             "rise of SID across the inserted block minus that across the next one (the larger of the damaged and the "
             "intact network's),",
+            level=level,
         ),
     ]
 

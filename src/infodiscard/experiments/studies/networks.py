@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import nan
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..contrasts import contrast, image_values
 from ..figures import curves, panels
 from ..findings import Findings, accuracies, layer_means, mean_of
+from ..interval import Interval
 from ..lab import Lab, TrainedNetwork
-from ..verdicts import Claim, direction, equality
+from ..verdicts import Claim, direction, equalities
 from . import epochs
 
 NAME, TITLE = "networks", "do deeper networks discard more, and do tasks matter?"
@@ -33,20 +36,22 @@ SIMILAR = 0.1
 def run(lab: Lab) -> Findings:
     """Measures every network after each of its stages."""
     lab.data.cub()  # reports missing birds before anything is trained
-    tables = []
-    for trained in [*resnets(lab), *given(lab), *autoencoders(lab)]:
-        tables.append(layer_means(trained, lab.sid(trained, STAGES), layers=STAGES))
-    for architecture, trained in plain(lab):
-        tables.append(layer_means(trained, lab.sid(trained, POOLINGS[architecture]), layers=POOLINGS[architecture]))
+    stages = {name: STAGES for name in (each.name for each in [*resnets(lab), *given(lab), *autoencoders(lab)])}
+    every = [*resnets(lab), *given(lab), *autoencoders(lab), *(trained for _, trained in plain(lab))]
+    layers = {each.name: stages.get(each.name) or POOLINGS[each.name] for each in every}
+    runs = [(each, lab.sid(each, layers[each.name])) for each in every]
+    tables = [layer_means(*each, layers=layers[each[0].name]) for each in runs]
+    values = pd.concat([image_values(*each, layers=layers[each[0].name]) for each in runs], ignore_index=True)
     birds = []
     for architecture, trained in birdwatchers(lab):
         size = trained.network.input_size
         images = lab.birds("test", lab.preset.images, size)
         birds.append(layer_means(trained, lab.sid(trained, bird_poolings(lab, architecture), images)))
-    for trained in [*resnets(lab), *given(lab)]:
-        tables.append(layer_means(trained, lab.ru(trained, STAGES[-1:]), layers=STAGES[-1:]))
+    restored = [(trained, lab.ru(trained, STAGES[-1:])) for trained in [*resnets(lab), *given(lab)]]
+    tables += [layer_means(*each, layers=STAGES[-1:]) for each in restored]
+    uncertain = pd.concat([image_values(*each, "ru", STAGES[-1:]) for each in restored], ignore_index=True)
     table = pd.concat([*tables, *birds], ignore_index=True)
-    claims = (*_depth(lab, table), *_tasks(lab, table), *_concentration(lab, table))
+    claims = (*_depth(lab, table, values, uncertain), *_tasks(lab, values), *_concentration(lab, table))
     notes = (
         accuracies(table),
         "The networks for birds were trained on the classes and images of the data set given; with few of them they "
@@ -94,17 +99,18 @@ def bird_poolings(lab: Lab, architecture: str) -> tuple[str, ...]:
     return (LIBRARY_POOLINGS if lab.preset.cub_library else POOLINGS)[architecture]
 
 
-def _depth(lab: Lab, table: pd.DataFrame) -> list[Claim]:
+def _depth(lab: Lab, table: pd.DataFrame, values: pd.DataFrame, uncertain: pd.DataFrame) -> list[Claim]:
     """Deeper against shallower, within each family."""
-    seeds = range(lab.preset.seeds)
+    seeds, level = range(lab.preset.seeds), lab.preset.level
+    own = [f"resnet{depth}" for depth in lab.preset.depths]
     shallow, deep = (f"resnet{depth}" for depth in (lab.preset.depths[0], lab.preset.depths[-1]))
     claims = []
     if shallow != deep:
-        for measure, what in (("sid", "SID"), ("ru", "RU")):
-            more = _differences(table, deep, shallow, seeds, measure)
+        for images, what in ((values, "SID"), (uncertain, "RU")):
+            higher = contrast(images[images["network"].isin(own)], deep, shallow, level=level)
             claims.append(
-                direction(f"A deeper ResNet has a higher {what}.", more, f"{what} of {deep} minus {shallow}, mean over "
-                          "stages,")
+                direction(f"A deeper ResNet has a higher {what}.", higher, f"{what} of {deep} minus {shallow}, mean "
+                          "over stages,")
             )  # fmt: skip
     if lab.data.weights("resnet20") and lab.data.weights("resnet44"):
         for measure, what in (("sid", "SID"), ("ru", "RU")):
@@ -115,12 +121,16 @@ def _depth(lab: Lab, table: pd.DataFrame) -> list[Claim]:
                 direction(f"A deeper ResNet has a higher {what} (well-trained).", more, f"{what} of the given resnet44 "
                           "minus resnet20, mean over stages,")
             )  # fmt: skip
-    more = _differences(table, "vgg19", "vgg16", seeds, "sid")
-    claims.append(direction("A deeper VGG net has a higher SID.", more, "SID of vgg19 minus vgg16, mean over stages,"))
+    more = _differences(table, "vgg19", "vgg16", seeds, "sid")  # whose stages have other names
+    claims.append(
+        direction(
+            "A deeper VGG net has a higher SID.", more, "SID of vgg19 minus vgg16, mean over stages,", level=level
+        )
+    )
     more = _differences(table, "vgg19 on birds", "vgg16 on birds", seeds, "concentration")
     claims.append(
         direction("A deeper network has a higher concentration.", more, "concentration of vgg19 minus vgg16 on birds, "
-                  "mean over stages,")
+                  "mean over stages,", level=level)
     )  # fmt: skip
     return claims
 
@@ -129,21 +139,21 @@ def _differences(table: pd.DataFrame, one: str, other: str, seeds: Sequence[int]
     return [mean_of(table, one, seed, measure) - mean_of(table, other, seed, measure) for seed in seeds]
 
 
-def _tasks(lab: Lab, table: pd.DataFrame) -> list[Claim]:
-    """Auto-encoders against the classifiers of their depth."""
-    values = []
-    for depth in lab.preset.autoencoders:
-        for seed in range(lab.preset.seeds):
-            gaps = [
-                abs(
-                    mean_of(table, f"autoencoder{depth}", seed, "sid", [stage])
-                    - mean_of(table, f"resnet{depth}", seed, "sid", [stage])
-                )
-                for stage in STAGES
-            ]
-            values.append(sum(gaps) / len(gaps))
-    what = "|SID of the auto-encoder − the classifier|, mean over stages,"
-    return [equality("Classifiers and auto-encoders have similar SID.", values, SIMILAR, what)]
+def _tasks(lab: Lab, values: pd.DataFrame) -> list[Claim]:
+    """Auto-encoders against the classifiers of their depth and seed, stage by stage."""
+    means = values.groupby(["network", "seed", "layer"])["value"].mean()
+    parts = {}
+    for stage in STAGES:
+        gaps = [
+            float(
+                means.get((f"autoencoder{depth}", seed, stage), nan) - means.get((f"resnet{depth}", seed, stage), nan)
+            )
+            for depth in lab.preset.autoencoders
+            for seed in range(lab.preset.seeds)
+        ]
+        parts[stage] = Interval.of(gaps, lab.preset.level)
+    what = "SID of the auto-encoder minus the classifier"
+    return [equalities("Classifiers and auto-encoders have similar SID.", parts, SIMILAR, what)]
 
 
 def _concentration(lab: Lab, table: pd.DataFrame) -> list[Claim]:
@@ -160,9 +170,9 @@ def _concentration(lab: Lab, table: pd.DataFrame) -> list[Claim]:
     what = "concentration of the VGG nets minus AlexNet's on birds, after the {} pooling,"
     return [
         direction("In low layers VGG nets attend to the background, compared with AlexNet.", [-x for x in low],
-                  "minus the " + what.format("first")),
+                  "minus the " + what.format("first"), level=lab.preset.level),
         direction("In high layers VGG nets concentrate on the object, compared with AlexNet.", high,
-                  what.format("last")),
+                  what.format("last"), level=lab.preset.level),
     ]  # fmt: skip
 
 

@@ -42,7 +42,15 @@ def run(lab: Lab) -> Findings:
         "over a network's stages; networks with other layers than each other are ranked together, which is one more "
         "reason for care.",
     )
-    return Findings(NAME, TITLE, (*_ranks(table), *_changed(table)), table, {"robustness": _figure(table)}, notes)
+    last = lab.preset.seeds == lab.preset.schedule[-1]
+    return Findings(
+        NAME,
+        TITLE,
+        (*_ranks(table, last), *_changed(table, lab.preset.level)),
+        table,
+        {"robustness": _figure(table)},
+        notes,
+    )
 
 
 def classifiers(lab: Lab) -> list[tuple[str, TrainedNetwork, tuple[str, ...]]]:
@@ -62,11 +70,12 @@ def classifiers(lab: Lab) -> list[tuple[str, TrainedNetwork, tuple[str, ...]]]:
     return every
 
 
-def _ranks(table: pd.DataFrame) -> list[Claim]:
+def _ranks(table: pd.DataFrame, last: bool = True) -> list[Claim]:
+    """The order of all networks, which is judged once, after the last trainings."""
     claims = []
     for kind, words in KINDS.items():
         rank = rank_correlation(table["sid"].to_numpy(), table[kind].to_numpy())
-        verdict = HOLDS if rank.low > 0 else FAILS if rank.high < 0 else UNKNOWN
+        verdict = UNKNOWN if not last else HOLDS if rank.low > 0 else FAILS if rank.high < 0 else UNKNOWN
         statistic = (
             f"Spearman's ρ of SID and the share of images kept {rank.rho:+.2f}, 95 % {rank.low:+.2f} … "
             f"{rank.high:+.2f} ({rank.n} networks)"
@@ -75,7 +84,7 @@ def _ranks(table: pd.DataFrame) -> list[Claim]:
     return claims
 
 
-def _changed(table: pd.DataFrame) -> list[Claim]:
+def _changed(table: pd.DataFrame, level: float = 0.95) -> list[Claim]:
     """Compressed and distilled networks against the ones that they come from, of the same seed."""
     claims = []
     for family, base, words in (("compressed", "vgg16", "Compressed"), ("distilled", "alexnet", "Distilled")):
@@ -86,7 +95,7 @@ def _changed(table: pd.DataFrame) -> list[Claim]:
             less = [float(originals.loc[seed, kind] - by_seed[seed]) for seed in by_seed.index]
             claims.append(
                 direction(f"{words} networks are more sensitive than {base}: {how}.", less,
-                          "share of images kept by the original minus the changed one", unit="")
+                          "share of images kept by the original minus the changed one", unit="", level=level)
             )  # fmt: skip
     return claims
 
