@@ -287,20 +287,3 @@ def test_three_pairs_are_judged_over_pairs():
     frames |= {f"damaged{i}": values((1.0 + i / 10, 1.0 + i / 10)) for i in range(3)}
     (claim,) = given_claims.claims(evidence, frames)
     assert claim.verdict == HOLDS and "(3 pairs)" in claim.statistic and claim.interval.mean == pytest.approx(1.1)
-
-
-# -- real ones -------------------------------------------------------------------------------------------------------
-
-
-@needs_shared
-@pytest.mark.slow
-def test_networks_of_a_hundred_classes_are_measured_on_images_of_theirs(tmp_path):
-    place = f"{SHARED}/networks.py:resnet20_cifar100"
-    (tmp_path / "given.toml").write_text(
-        f'[distillation]\nordinary = "{place}"\ndistilled = "{place}_distilled"\nlayers = ["conv1"]\nimages = 2\n'
-    )
-    ((findings, folder),) = reproduce_given([str(tmp_path / "given.toml")], "all", "quick", SHARED, tmp_path / "out")
-    table = pd.read_csv(folder / "table.csv").set_index("network")
-    found = table["accuracy"].to_dict()
-    assert found == pytest.approx({"ordinary: resnet20": 0.679, "distilled: resnet20 distilled": 0.69}, abs=0.04)
-    assert (table["n"] == 2).all() and (table["mean"] > -0.7).all() and findings.claims[0].interval.n == 2

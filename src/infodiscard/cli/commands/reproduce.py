@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,7 +51,8 @@ def reproduce(
     place = out or Path("runs") / f"reproduce-{profile}"
     if images is not None and not networks:
         raise InfodiscardError("--images is for networks given with --networks; a study's own are in its profile.")
-    rows = []
+    rows: list[dict[str, str]] = []
+    found: Iterable[tuple[Findings, Path]]
     with interruptible(place):
         if networks:
             found = reproduce_given(networks, study, profile, data_dir, place, device, images)
