@@ -28,6 +28,9 @@ REPEATED = 1e-5
 STEP, MISSED = 0.05, 0.2
 """Step along the noise in which a gradient is compared with the distances themselves, and how far it may be off."""
 
+REACTING_DRAWS = 256
+"""Draws, shared among the samples, after which a layer that has not reacted to any is taken to be constant."""
+
 COUPLED, ROUNDED = 0.1, 8
 """How far a batch may move the feature of an input: relative to δ_f; and in roundings of the feature, which other
 kernels for other sizes of the batch are free to do otherwise."""
@@ -170,16 +173,32 @@ def _check_slope(
 
 
 def _try(network: PreparedNetwork, probe: Probe, tau: float) -> None:
-    """Raises InfodiscardError unless a sample can be measured: they are tried one after another until one can."""
+    """Raises InfodiscardError unless a sample can be measured: they are tried one after another until one can.
+
+    Where none has reacted to the first draws, as behind a threshold that is seldom passed, they are given more.
+    """
     fault: InfodiscardError | None = None
+    silent: list[Inputs] = []
     for sample in network.each(probe.address):
         try:
-            check_noise(network, sample, tau)
-            distance = network.distance(probe, sample)
-            noise = SampleNoise(distance.inputs, 0, "trial").draw([0], 2)
-            values, _ = distance.gradient(torch.zeros(1, dtype=torch.long, device=network.device), noise * tau**0.5)
-            return check_variation(values.mean(1))
+            return _try_sample(network, probe, sample, tau)
         except (SampleError, NotCalledError) as error:
             fault = fault or error
+            if isinstance(error, SampleError) and error.reason == "feature_constant":
+                silent.append(sample)
+    for sample in silent:
+        with suppress(SampleError):
+            return _try_sample(network, probe, sample, tau, max(32, REACTING_DRAWS // len(silent)))
     if fault is not None:
         raise fault
+
+
+def _try_sample(network: PreparedNetwork, probe: Probe, sample: Inputs, tau: float, more: int = 0) -> None:
+    """Raises SampleError unless a sample can be measured, by two draws with their gradients and some `more` without."""
+    check_noise(network, sample, tau)
+    distance = network.distance(probe, sample)
+    rows, stream = torch.zeros(1, dtype=torch.long, device=network.device), SampleNoise(distance.inputs, 0, "trial")
+    values, _ = distance.gradient(rows, stream.draw([0], 2) * tau**0.5)
+    if more:
+        values = distance(rows, stream.draw([0], more) * tau**0.5)
+    check_variation(values.mean(1))

@@ -16,6 +16,9 @@ RARE_PRECISION, RARE_DRAWS = 0.05, 4096
 """Relative error, and most draws, of δ_f² of a feature that the small noise moves so seldom that draws common with σ
 have not seen it."""
 
+SILENT_DRAWS = 512
+"""Most draws of a feature that has not reacted to any."""
+
 HEAVY, HEAVY_ERROR = 0.1, 3.0
 """Σ d⁴ / (Σ d²)², of the draws' deviations from their mean, from which on the tails are heavy: a few draws make the
 standard error, larger ones are likely to be missing, and it counts by the second as much. (It is 1 where one draw makes
@@ -84,7 +87,10 @@ def expected_distance(
         se = torch.where(heavy, HEAVY_ERROR * se, se)
         done += count  # the same for all that are still active
         count = min(max(1, done // 2), 256)
-        active = active.kept((~(se <= precision * mean) & (draws + count <= most))[active.index])
+        silent = sums[0] == 0  # of a feature that has not reacted yet, nothing is known
+        enough = (se <= precision * mean) & ~silent
+        left = draws + count <= torch.where(silent, SILENT_DRAWS, most)
+        active = active.kept((~enough & left)[active.index])
     if relative:
         mean, se = ratio_to_small(problem, sums, draws)
         se = torch.where(heavy, HEAVY_ERROR * se, se)
