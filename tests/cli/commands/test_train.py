@@ -103,7 +103,7 @@ def test_the_table_of_sizes_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("infodiscard.cli.commands.train.write_table", lambda *_: None)
     lines = call("compress", "vgg16", "--weights", "w.pt", "--data", "cifar10", "--out", "o").stdout.splitlines()
     assert all(len(line) <= 80 for line in lines) and len(lines) == len(report) + 6
-    assert lines[2].split()[-1] == "smaller" and lines[4].split()[:2] == ["features.0", "32,400"]
+    assert lines[2].split()[-1] == "smaller" and lines[3].split()[:2] == ["features.0", "32,400"]
     assert lines[-4].split()[:2] == ["total", f"{report['parameters'].iloc[-1]:,}"]
 
 
