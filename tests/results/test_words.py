@@ -397,6 +397,6 @@ def test_bad_texts_are_one_sentence(place, case):
     words, said = BAD[case]
     result = call("measure", *words, *QUICK, "--out", "run")
     assert result.exit_code == 2 and not Path("run").exists(), result.output
-    said = result.stderr.splitlines(keepends=True)[-1]
-    assert re.fullmatch(r"Error: [^\n]{20,}\.\n", said), result.stderr
-    assert re.search(said, result.stderr), result.stderr
+    last = result.stderr.splitlines()[-1]  # behind a note on the number of texts
+    assert re.fullmatch(r"Error: .{20,}\.", last), result.stderr
+    assert re.search(said, last), result.stderr
