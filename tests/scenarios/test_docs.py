@@ -43,6 +43,7 @@ NEEDS = {  # pages whose code is run, and what for
 }
 NOT_RUN = {  # pages whose code is not, and why
     "compression": "trains for hours",
+    "limitations": "needs a quantised network",
     "decoders": "trains for hours",
     "report": "shows runs of yours",
     "robustness": "needs the CIFAR-10 test images",

@@ -60,7 +60,6 @@ def test_bad_input_is_refused_before_the_training(network: Network, images: Imag
         "test images have shape", given=Network(network.module, "t", *SPACE), test_data=ImageSet(torch.rand(2, 3, 8, 8))
     )
     refused("normalisation", given=Network(network.module, "t"))
-    refused("No layers were given", given=Network(network.module, "t", *SPACE), layers=())
     refused("training mode", given=Network(Tiny(), "t", *SPACE))
     refused("There is no data set", data="cifar")
     (tmp_path / "file").write_text("")

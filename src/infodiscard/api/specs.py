@@ -42,6 +42,7 @@ def networks_of(networks: Any) -> Any:
         network = _network(value, None)
         if not isinstance(network, Network):
             return networks
+        network.check()
         if network.name in named:
             raise InfodiscardError(f"Two networks are named '{network.name}'; give them by name, as in {{'first': …}}.")
         named[network.name] = network

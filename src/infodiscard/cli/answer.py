@@ -50,7 +50,7 @@ class Answer:
             facts: what JSON says besides, by name; paths are written as texts.
 
         Returns:
-            "table" → the file that was written, for people; nothing if there is none.
+            "CSV" → the file that was written, for people; nothing if there is none.
 
         Raises:
             InfodiscardError: it cannot be written.
@@ -63,7 +63,7 @@ class Answer:
         if self._csv in (None, PRINTED):
             return {}
         write_table(table, Path(str(self._csv)))
-        return {"table": Path(str(self._csv))}
+        return {"CSV": Path(str(self._csv))}
 
 
 def _check_place(file: Path) -> None:

@@ -42,7 +42,7 @@ def measured(run: Run) -> tuple[pd.DataFrame, list[str]]:
 def scalars(run: Run, summary: pd.DataFrame, network: str) -> dict[str, float]:
     """Returns `COLUMN/LAYER` → value, without what is not a number, such as the error of a single sample."""
     tags = distinct(run.plan.union(), r"[^\w. -]")  # what TensorBoard and MLflow take; a slash parts names
-    rows = summary[summary["network"] == network].set_index("layer").drop(columns="network")
+    rows = summary[summary["network"] == network].set_index("layer").drop(columns=["network", "trust"])
     values = {f"{column}/{tags[str(layer)]}": float(value) for column in rows for layer, value in rows[column].items()}
     return {name: value for name, value in values.items() if np.isfinite(value)}
 

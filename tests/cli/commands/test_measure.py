@@ -128,7 +128,7 @@ def test_several_networks_and_layers_and_a_run_of_its_own_name(place):
 
 
 def test_ctrl_c_says_what_is_kept_and_how_to_go_on(place, monkeypatch):
-    monkeypatch.setattr("infodiscard.cli.loading.measure", interrupt)
+    monkeypatch.setattr("infodiscard.cli.loading.carry", interrupt)
     words = ["measure", "net.py:plain", "--data", "npz:good.npz"]
     named = call(*words, "--out", "run")
     assert named.exit_code == 130 and "kept in 'run'; the same command continues" in named.stderr
@@ -147,7 +147,7 @@ def test_layers_are_listed_in_order_with_the_default_ones_marked(place):
     assert [name for _, name in names] == ["conv1", "relu", "conv2"]
     assert [bool(mark) for mark, _ in names] == [True, False, True]
     assert "4×6×6" in result.stdout
-    assert "--size" in refused(place, "layers", "net.py:unknown")
+    assert "2×220×220" in call("layers", "net.py:unknown").stdout  # its input size is not known, and 224 × 224 fits
     assert "2×12×12" in call("layers", "net.py:unknown", "--size", "16").stdout
 
 

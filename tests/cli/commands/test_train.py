@@ -102,8 +102,8 @@ def test_the_table_of_sizes_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("infodiscard.cli.commands.train.run_compression", lambda *_, **__: made)
     monkeypatch.setattr("infodiscard.cli.commands.train.write_table", lambda *_: None)
     lines = call("compress", "vgg16", "--weights", "w.pt", "--data", "cifar10", "--out", "o").stdout.splitlines()
-    assert all(len(line) <= 80 for line in lines) and len(lines) == len(report) + 7
-    assert lines[2].split()[-1] == "smaller" and lines[4].split()[:2] == ["features.0", "32,400"]
+    assert all(len(line) <= 80 for line in lines) and len(lines) == len(report) + 6
+    assert lines[2].split()[-1] == "smaller" and lines[3].split()[:2] == ["features.0", "32,400"]
     assert lines[-4].split()[:2] == ["total", f"{report['parameters'].iloc[-1]:,}"]
 
 

@@ -252,7 +252,8 @@ def train_decoder(
         _show_decoders(loaded.name, trained.values())
         rows = [{"layer": each.layer, **each.quality, "measured_on": each.held_out} for each in trained.values()]
         written = answer.give(pd.DataFrame(rows), network=loaded.name, decoders=folder)
-        show_paths(plain_console(), {"decoders": folder, **written})
+        typer.echo(f"Decoders in {folder}")
+        show_paths(plain_console(), written)
     else:
         typer.echo(f"Stopped before the last epoch; the same command without --stop-after goes on in '{folder}'.")
 
