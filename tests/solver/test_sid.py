@@ -315,6 +315,13 @@ def test_a_feature_that_seldom_reacts_has_a_value(gain, place):
     assert (solution.log_sigma.flatten() >= 0.5 * math.log(TAU) - 1e-6).all()
 
 
+def test_a_step_without_a_reaction_leaves_numbers():
+    """Dead but for one small noise in ten: without one among the first draws, nothing is known of any parameter."""
+    inputs = 1e-4 * torch.arange(64.0).view(-1, 1, 1, 1)
+    solution = solve(lambda x: torch.relu(x.flatten(1) - 0.13), inputs, effort=Effort(max_passes=200), alpha=0.5)
+    assert solution.log_sigma.isfinite().all() and solution.distance.isfinite().all()
+
+
 @pytest.mark.parametrize("gain", [0.05, 0.1, 0.15])
 def test_an_input_that_saturates_is_left_to_the_cap(gain):
     """Beyond a stretch in which E still grows with its σ, E stays as it is: no ascent leads there."""

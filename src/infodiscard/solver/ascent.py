@@ -342,5 +342,5 @@ class AscentState:
         """log σ as the gradient's size predicts it, −½ log E[(∂L/∂z)² / L]; as `_ratio`; exact where h is linear."""
         size, live = self.size[rows] / self.weights, live[:, None]
         # Relative to the mean, so that a feature in other units gives the same numbers to the last bit.
-        predicted = -0.5 * (size / mean(size)).clamp(min=1e-4).log()
+        predicted = -0.5 * (size / mean(size).clamp(min=TINY)).clamp(min=1e-4).log()
         return torch.where(live > 0, predicted, live_mean(predicted, live))
