@@ -26,6 +26,9 @@ NEEDS = {  # pages whose code is run, and what for
     "README": "torch",
     "index": "torch",
     "tutorial": "torch",
+    "student": "torch",
+    "engineer": "torch",
+    "researcher": "skimage",
     "concepts": "torch",
     "faq": "torch",
     "captum": "captum",
@@ -125,6 +128,28 @@ def _tutorial(names):
     assert Path("flaw.html").exists() and len(names["weights"].unique()) == 3
 
 
+def _student(names):
+    assert names["maps"].sizes["sample"] == 2 and len(names["run"].plan.layers["resnet20"]) == 2
+    assert Path("runs/two/maps.png").exists()
+
+
+def _engineer(names):
+    assert names["gate"].passed and Path("runs/base/maps.png").exists()
+    assert yaml_job()["jobs"]["check"]["steps"][-1]["with"]["path"] == "changes.csv"
+
+
+def yaml_job():
+    """The file for continuous integration, as the page has it."""
+    import yaml
+
+    return yaml.safe_load(page("engineer").read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0])
+
+
+def _researcher(names):
+    assert names["maps"].sizes == {"sample": 2, "y": 224, "x": 224} and Path("maps.pdf").exists()
+    assert list(names["table"]["layer"]) == ["relu", "layer1"] and "224×224" in names["run"].cite()
+
+
 def _concepts(names):
     assert names["means"]["mixed"] == pytest.approx(names["level"], abs=0.02)
 
@@ -204,6 +229,9 @@ _checks = {
     "README": _readme,
     "index": _readme,
     "tutorial": _tutorial,
+    "student": _student,
+    "engineer": _engineer,
+    "researcher": _researcher,
     "concepts": _concepts,
     "faq": _pass,
     "captum": _captum,
