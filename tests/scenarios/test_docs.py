@@ -37,6 +37,7 @@ NEEDS = {  # pages whose code is run, and what for
     "inputs": "transformers",
     "export": "mlflow",
     "pictures": "matplotlib",
+    "gallery": "matplotlib",
     "text": "transformers",
     "tabular": "torch",
     "data": "torch",
@@ -225,6 +226,12 @@ def _pictures(names):
     assert all(Path(name).stat().st_size > 1000 for name in ("layers.pdf", "column.pdf", "maps.pdf", "both.svg"))
 
 
+def _gallery(names):
+    shown = re.findall(r"images/(gallery-[a-z-]+\.png)", page("gallery").read_text(encoding="utf-8"))
+    assert len(shown) == 12 and all(Path(name).stat().st_size > 5000 for name in shown)
+    assert all((DOCS / "images" / name).exists() for name in shown) and names["three"].plan.networks[-1] == "untrained"
+
+
 _checks = {
     "README": _readme,
     "index": _readme,
@@ -240,6 +247,7 @@ _checks = {
     "inputs": _inputs,
     "export": _export,
     "pictures": _pictures,
+    "gallery": _gallery,
     "text": _text,
     "tabular": _tabular,
     "data": _data,
