@@ -418,3 +418,15 @@ def test_an_input_that_is_felt_weakly_among_others(small):
     assert ((found - exact).abs() <= 3 * solution.correction_se + 0.01).all()
     assert (solution.correction_se < 0.06).all()
     assert (found - exact).abs().mean() < 0.03
+
+
+def test_a_scaling_by_a_power_that_is_not_known_is_not_trusted():
+    """Rounded to thirds, straight through: E grows with a power of 2.2 where the gradients say 1.4, within their noise."""
+    inputs = 1e-5 * torch.arange(48.0).view(-1, 1, 1, 1).expand(48, 1, 5, 4).contiguous()
+    effort = Effort(tolerance=0.02, max_passes=400)
+    solution = solve(lambda x: x + ((3 * x).round() / 3 - x).detach(), inputs, sigma="grid:1", effort=effort)
+    sigma = solution.log_sigma.exp().expand(-1, 1, 5, 4)
+    noise = torch.randn(4000, 1, 5, 4, generator=torch.Generator().manual_seed(0))
+    small = ((3 * 0.1 * noise).round() / 3).square().sum((1, 2, 3)).mean()
+    reached = torch.stack([((3 * each * noise).round() / 3).square().sum((1, 2, 3)).mean() for each in sigma]) / small
+    assert ((reached[solution.converged] / ALPHA - 1).abs() < 0.1).all()

@@ -124,6 +124,7 @@ class _Search:
         forwards: forward passes other than the steps', `n`.
         least: mean log σ that is known to be within reach, `n`.
         false_gradient: whether Σ g is not the slope of E, `n`.
+        unsure: how far it may be from that, relatively, `n`; 1 where it is not known.
         active: whether the present ascent is of this sample, `n`.
         fewest: passes of a sample in it, `n`; 0 where it ends by itself.
         round: ascents before it.
@@ -145,6 +146,7 @@ class _Search:
         none = torch.zeros_like(begin[:, 0, 0, 0])
         self.state = AscentState.begin(begin, problem.space, none, problem.log_cap)
         self.place, self.fresh = self.state.log_sigma.clone(), FreshDraws.none(begin)
+        self.unsure = torch.ones_like(none)
         self.false_gradient, self.active = torch.zeros_like(none, dtype=torch.bool), torch.ones_like(none).bool()
         self.fewest, self.round = torch.zeros_like(self.all.index), 0
         # A σ that is always within reach: the small noise itself, where E is δ_f² and thus at most α δ_f².
@@ -165,7 +167,7 @@ class _Search:
         """Returns where every tensor is that a snapshot holds: its owner and its attribute."""
         owners = {"": self, "state.": self.state, "fresh.": self.fresh}
         names = {
-            "": ["place", "forwards", "least", "false_gradient", "active", "fewest"],
+            "": ["place", "forwards", "least", "false_gradient", "unsure", "active", "fewest"],
             "state.": [each.name for each in fields(AscentState) if each.name not in KNOWN],
             "fresh.": [each.name for each in fields(FreshDraws)],
         }
@@ -348,6 +350,7 @@ class _Search:
         miss = (claimed - measured).mean(1).abs()
         allowed = SLOPE_ERROR * measured.mean(1).abs() + SLOPE_STEP * level[:, :SLOPE_DRAWS].mean(1) + 3 * error
         self.false_gradient[rows] = miss > allowed
+        self.unsure[rows] = ((miss + error) / measured.mean(1).abs().clamp(min=TINY)).clamp(max=1)
 
     def correction(self) -> Correction:
         """Estimates from the fresh draws what `place` lacks of the optimum."""
@@ -377,7 +380,9 @@ class _Search:
         gap, own = correction.gap, correction.gap_se.square() + correction.systematic.square()
         error = (own + off_se / (alpha * power).square()).sqrt()
         miss, sure = (reached / alpha - 1).abs(), 2 * check.se / alpha
-        near = (miss <= effort.distance_tolerance) & (2 * off_se.sqrt() <= effort.distance_tolerance * alpha)
+        # How E has answered to the last scaling is as certain as its power is.
+        known = off_se / alpha**2 + (self.unsure * off * power).square()
+        near = (miss <= effort.distance_tolerance) & (2 * known.sqrt() <= effort.distance_tolerance)
         hidden, forwards = hides(problem, log_sigma)
         self.forwards = self.forwards + forwards
         unknown = self.false_gradient | hidden | ~(miss - sure <= NO_VALUE) | ~(sure <= NO_SURE) | ~(error <= NO_ERROR)
