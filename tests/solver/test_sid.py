@@ -421,7 +421,7 @@ def test_an_input_that_is_felt_weakly_among_others(small):
 
 
 def test_a_scaling_by_a_power_that_is_not_known_is_not_trusted():
-    """Rounded to thirds, straight through: E grows with a power of 2.2 where the gradients say 1.4, within their noise."""
+    """Rounded to thirds, straight through: E grows with a power of 2.2, the gradients say 1.4 within their noise."""
     inputs = 1e-5 * torch.arange(48.0).view(-1, 1, 1, 1).expand(48, 1, 5, 4).contiguous()
     effort = Effort(tolerance=0.02, max_passes=400)
     solution = solve(lambda x: x + ((3 * x).round() / 3 - x).detach(), inputs, sigma="grid:1", effort=effort)
