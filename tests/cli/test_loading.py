@@ -20,7 +20,7 @@ def test_images_of_several_sizes_get_a_usual_one_where_the_network_names_none(pl
     network = load(["net.py:unknown"], Measuring(mean="0,0,0", std="1,1,1"))
     write_pictures(place, "set/a.png", "set/b.png")
     assert images_of("folder:set", network, Measuring()).images.shape == (2, 3, 8, 10)
-    assert capsys.readouterr().out.count("fewer than the 16") == 1
+    assert capsys.readouterr().err.count("fewer than the 16") == 1
     write_pictures(place, "set/c.png", height=300, width=260)
     (place / "set" / "boxes.csv").write_text("name,x,y,width,height\na.png,2,2,4,4\nb.png,1,1,3,3\nd.png,1,1,3,3\n")
     images = images_of("folder:set", network, Measuring())

@@ -155,8 +155,8 @@ def test_the_page_shows_words_and_nothing_else(roomy, tmp_path):
     table = run.words().sort_values(["sample", "layer"], kind="stable")
     assert len(words) == len(table)
     assert [span["text"] for span in words] == table["text"].tolist()
-    shades = dict(re.findall(r"\.(w\d+)\{background:(#\w{6});", page))
-    inks = dict(re.findall(r"\.(w\d+)\{background:#\w{6};color:(#\w{6})\}", page))
+    shades = dict(re.findall(r"\.(w\d+)\{--ground:(#\w{6});", page))
+    inks = dict(re.findall(r"\.(w\d+)\{--ground:#\w{6};--ink:(#\w{6});", page))
     assert len(shades) == len(inks) == SHADES
     for span, sid in zip(words, table["sid"], strict=True):
         assert f": {sid:.2f} nats/token".replace("-", "−") in span["title"]

@@ -18,7 +18,7 @@ from torch import nn
 
 from closed_forms import identity_entropy
 from infodiscard import list_layers, measure, zoo
-from infodiscard.networks.addresses import choose_layers
+from infodiscard.networks.usual import choose_layers
 from infodiscard.zoo.default_layers import default_layers
 from probing import seeded, snapshot
 

@@ -140,7 +140,7 @@ def test_unknown_network_folder_and_labels(tmp_path: Path) -> None:
         train("resnet21", "cifar10", tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(InfodiscardError, match="cannot be made"):
-        train("resnet20", "cifar10", tmp_path / "file")
+        train("resnet20", write_tiny(tmp_path, "whole.npz"), tmp_path / "file")
     np.savez(tmp_path / "many.npz", images=np.zeros((2, 32, 32, 3), dtype=np.uint8), labels=np.array([0, 10]))
     with pytest.raises(InfodiscardError, match="go up to 10"):
         train("resnet20", f"npz:{tmp_path / 'many.npz'}", tmp_path)

@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ def kept_for_backward(module: nn.Module) -> Iterator[list[int]]:
     Yields:
         A list of them, one number for each piece of memory.
     """
+    import torch  # not by `infodiscard --help`
+
     own, sizes = {each.data_ptr() for each in [*module.parameters(), *module.buffers()]}, list[int]()
     seen: dict[int, torch.Tensor] = {}  # held, so that no address is used twice
 

@@ -79,7 +79,7 @@ def stages(model: nn.Module, example: Call, layers: Sequence[str]) -> tuple[Stag
             return ()
     if sum(map(len, seen.layers.values())) < len(set(layers)):
         return ()
-    deepest = max(_depth(name) for names in seen.outputs.values() for name in names)
+    deepest = max((_depth(name) for names in seen.outputs.values() for name in names), default=0)
     for level in range(deepest, -1, -1):
         found = _joined(_nodes(seen, level))
         if len(found) - len(set(layers)) <= MOST:

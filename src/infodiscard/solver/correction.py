@@ -153,7 +153,7 @@ class FreshDraws:
         """
         units, scales = space.weights(free), scales or Scales(free)
         weights = units * free / units.sum()
-        means = self.slope / (self.count[:, None, None, None, None] / GROUPS) / units
+        means = self.slope / (self.count[:, None, None, None, None].to(self.slope) / GROUPS) / units
         share = weights.sum((1, 2, 3)).clamp(min=1e-30)
         usual = ((means.mean(1) * weights).sum((1, 2, 3)) / share)[:, None, None, None]
         excess = (means / usual[:, None] - 1) * free[:, None]
